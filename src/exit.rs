@@ -1,0 +1,32 @@
+//! How a run ends, as an exit code.
+
+/// The exit codes of every subcommand.
+///
+/// Never 2 or 3: the kernel's selftest runner reads 2 as an expected failure and prints `ok`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Exit {
+    /// The contract was upheld, or what was asked for was done.
+    Upheld = 0,
+    /// The contract was violated.
+    Violated = 1,
+    /// Not testable here; the skip of the kernel's selftests.
+    Untestable = 4,
+    /// Too little was judged to say.
+    Undecided = 5,
+    /// The command line is wrong.
+    Usage = 64,
+    /// An error of mapstorm's or of its surroundings.
+    Internal = 70,
+    /// Ended by SIGINT, the report written.
+    Interrupted = 130,
+    /// Ended by SIGTERM, the report written.
+    Terminated = 143,
+}
+
+impl Exit {
+    /// The number given to exit(3).
+    pub const fn code(self) -> i32 {
+        self as u8 as i32
+    }
+}

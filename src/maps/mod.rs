@@ -1,0 +1,13 @@
+//! What the kernel says: the lines of `/proc/PID/maps` and the answers of PROCMAP_QUERY.
+//!
+//! Nothing in here judges; it only reads and parses.
+
+mod descriptor;
+mod line;
+mod query;
+mod walk;
+
+pub use descriptor::{MapsFile, MapsRead};
+pub use line::{Line, Malformed, parse};
+pub use query::{Answer, QueryFlags};
+pub use walk::{Chunk, Lines};

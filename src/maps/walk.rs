@@ -1,0 +1,158 @@
+//! From the bytes of read calls to lines.
+
+/// Puts the bytes of consecutive read calls together into lines.
+///
+/// A line may begin in one call and end in a later one; it is handed over when it is complete,
+/// with the number of the call that delivered its first byte.
+pub struct Lines {
+    carry: Box<[u8; Lines::LONGEST]>,
+    carried: usize,
+    carried_from: u32,
+    skip: bool,
+}
+
+/// What one call to [`Lines::feed`] hands over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Chunk<'a> {
+    /// A complete line without its newline, and the call that delivered its first byte.
+    Line(&'a [u8], u32),
+    /// A line longer than any the kernel prints; the rest of it is dropped.
+    TooLong,
+}
+
+impl Default for Lines {
+    fn default() -> Lines {
+        Lines {
+            carry: Box::new([0; Lines::LONGEST]),
+            carried: 0,
+            carried_from: 0,
+            skip: false,
+        }
+    }
+}
+
+impl Lines {
+    /// A path is below 4096 bytes (PATH_MAX) and can quadruple by escapes, but the kernel prints a
+    /// line into one buffer that starts as a page and doubles; twice a large page is ample.
+    const LONGEST: usize = 8192;
+
+    /// Starts anew. With `skip`, everything up to the first newline is dropped: a pread in the
+    /// middle of the file begins in the middle of a line, and may begin at the start of one
+    /// without a sign of it.
+    pub fn start(&mut self, skip: bool) {
+        self.carried = 0;
+        self.skip = skip;
+    }
+
+    /// Whether the bytes fed so far end at the end of a line.
+    pub fn at_line_end(&self) -> bool {
+        self.carried == 0 && !self.skip
+    }
+
+    /// Takes the bytes of call number `call` and hands over each line they complete.
+    #[inline]
+    pub fn feed(&mut self, mut bytes: &[u8], call: u32, mut take: impl FnMut(Chunk<'_>)) {
+        if self.skip {
+            match memchr::memchr(b'\n', bytes) {
+                None => return,
+                Some(at) => bytes = &bytes[at + 1..],
+            }
+            self.skip = false;
+        }
+        while !bytes.is_empty() {
+            let Some(at) = memchr::memchr(b'\n', bytes) else {
+                self.keep(bytes, call, take);
+                return;
+            };
+            let (line, tail) = (&bytes[..at], &bytes[at + 1..]);
+            if self.carried == 0 {
+                take(Chunk::Line(line, call));
+            } else {
+                self.keep(line, call, &mut take);
+                let (whole, from) = (self.carried, self.carried_from);
+                self.carried = 0;
+                take(Chunk::Line(&self.carry[..whole], from));
+            }
+            bytes = tail;
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8], call: u32, mut take: impl FnMut(Chunk<'_>)) {
+        if self.carried == 0 {
+            self.carried_from = call;
+        }
+        let Some(room) = self.carry.get_mut(self.carried..self.carried + bytes.len()) else {
+            self.start(true);
+            take(Chunk::TooLong);
+            return;
+        };
+        room.copy_from_slice(bytes);
+        self.carried += bytes.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TEXT: &[u8] = b"first line\nsecond\n\nfourth, the longest of all\nfifth\n";
+
+    fn fed(pieces: &[usize], skip: bool) -> Vec<(Vec<u8>, u32)> {
+        let mut lines = Lines::default();
+        lines.start(skip);
+        let mut taken = Vec::new();
+        let mut at = 0;
+        for (call, &len) in pieces.iter().enumerate() {
+            let end = (at + len).min(TEXT.len());
+            lines.feed(&TEXT[at..end], call as u32, |chunk| match chunk {
+                Chunk::Line(line, from) => taken.push((line.to_vec(), from)),
+                Chunk::TooLong => panic!("no line is too long"),
+            });
+            at = end;
+        }
+        taken
+    }
+
+    proptest! {
+        #[test]
+        fn lines_are_the_same_however_they_are_cut(
+            pieces in prop::collection::vec(1usize..20, 60)
+        ) {
+            let taken = fed(&pieces, false);
+            let texts: Vec<&[u8]> = taken.iter().map(|(line, _)| line.as_slice()).collect();
+            let whole: Vec<&[u8]> = TEXT.strip_suffix(b"\n").unwrap().split(|&b| b == b'\n').collect();
+            prop_assert_eq!(texts, whole);
+            // Each line belongs to the call in which its first byte lies.
+            let mut first_byte = 0;
+            for (line, call) in taken {
+                let before: usize = pieces[..call as usize].iter().sum();
+                let through: usize = pieces[..=call as usize].iter().sum();
+                prop_assert!(before <= first_byte && first_byte < through);
+                first_byte += line.len() + 1;
+            }
+        }
+    }
+
+    #[test]
+    fn a_skip_drops_to_the_first_newline() {
+        assert_eq!(fed(&[5, 200], true)[0].0, b"second");
+    }
+
+    #[test]
+    fn a_line_without_end_is_told_once() {
+        let mut lines = Lines::default();
+        let mut told = 0;
+        for call in 0..20 {
+            lines.feed(&[b'x'; 1000], call, |chunk| {
+                told += (chunk == Chunk::TooLong) as u32
+            });
+        }
+        assert_eq!(told, 1);
+        let mut taken = Vec::new();
+        lines.feed(b"\nnext\n", 20, |chunk| {
+            taken.push(chunk == Chunk::Line(b"next", 20))
+        });
+        assert_eq!(taken, [true]);
+    }
+}

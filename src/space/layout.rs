@@ -1,0 +1,250 @@
+//! One lane at one instant: an array of pages, and the VMAs that follow from it.
+
+use super::page::Page;
+use std::fmt;
+
+/// The most pages a lane can have: one bit each in a mask.
+pub const MAX_PAGES: usize = 64;
+
+/// The pages `start..end` as a mask; `end` at most [`MAX_PAGES`].
+pub const fn span_mask(start: usize, end: usize) -> u64 {
+    debug_assert!(start <= end && end <= MAX_PAGES);
+    if start == end {
+        return 0;
+    }
+    (u64::MAX >> (MAX_PAGES - (end - start))) << start
+}
+
+/// A run of pages that is one VMA: pages `start..end` of the lane, the first of them being `page`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Vma {
+    /// First page.
+    pub start: usize,
+    /// One past the last page.
+    pub end: usize,
+    /// Attributes of the first page; those of the others follow by [`Page::step`].
+    pub page: Page,
+}
+
+/// The pages of one lane at one instant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    pages: [Page; MAX_PAGES],
+    len: u8,
+}
+
+impl Layout {
+    /// A lane of `len` pages, none mapped.
+    ///
+    /// # Panics
+    /// When `len` is 0 or above [`MAX_PAGES`].
+    pub fn empty(len: usize) -> Layout {
+        assert!(
+            (1..=MAX_PAGES).contains(&len),
+            "a lane has 1 to {MAX_PAGES} pages, not {len}"
+        );
+        Layout {
+            pages: [Page::HOLE; MAX_PAGES],
+            len: len as u8,
+        }
+    }
+
+    /// A lane with these pages.
+    ///
+    /// # Panics
+    /// When there are none or more than [`MAX_PAGES`].
+    pub fn from_pages(pages: &[Page]) -> Layout {
+        let mut layout = Layout::empty(pages.len());
+        layout.pages[..pages.len()].copy_from_slice(pages);
+        layout
+    }
+
+    /// The number of pages, mapped or not.
+    #[allow(clippy::len_without_is_empty)] // A lane has at least one page.
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// All pages, lowest address first.
+    pub fn pages(&self) -> &[Page] {
+        &self.pages[..self.len()]
+    }
+
+    /// The pages, to be changed.
+    pub fn pages_mut(&mut self) -> &mut [Page] {
+        let len = self.len();
+        &mut self.pages[..len]
+    }
+
+    /// The pages that are mapped, as a mask.
+    pub fn mapped(&self) -> u64 {
+        let bits = self.pages().iter().enumerate();
+        bits.fold(0, |mask, (i, page)| mask | (page.is_mapped() as u64) << i)
+    }
+
+    /// The mapped pages at which a VMA starts, as a mask.
+    ///
+    /// With [`Layout::mapped`] this is the whole division into VMAs: one that starts at page `s`
+    /// ends where the next bit is set here or where the next page is not mapped.
+    pub fn starts(&self) -> u64 {
+        let mut before = Page::HOLE;
+        let mut mask = 0;
+        for (i, &page) in self.pages().iter().enumerate() {
+            mask |= ((page.is_mapped() && !before.continues(page)) as u64) << i;
+            before = page;
+        }
+        mask
+    }
+
+    /// The VMAs, lowest first: the maximal runs of pages that continue each other.
+    pub fn vmas(&self) -> Vmas<'_> {
+        Vmas {
+            pages: self.pages(),
+            at: 0,
+        }
+    }
+
+    /// The VMA that covers page `at`, if one does.
+    pub fn vma_at(&self, at: usize) -> Option<Vma> {
+        let pages = self.pages();
+        if !pages.get(at)?.is_mapped() {
+            return None;
+        }
+        let mut start = at;
+        while start > 0 && pages[start - 1].continues(pages[start]) {
+            start -= 1;
+        }
+        let mut end = at + 1;
+        while end < pages.len() && pages[end - 1].continues(pages[end]) {
+            end += 1;
+        }
+        Some(Vma {
+            start,
+            end,
+            page: pages[start],
+        })
+    }
+}
+
+/// Iterator over the VMAs of a layout; see [`Layout::vmas`].
+#[derive(Clone)]
+pub struct Vmas<'a> {
+    pages: &'a [Page],
+    at: usize,
+}
+
+impl Iterator for Vmas<'_> {
+    type Item = Vma;
+
+    fn next(&mut self) -> Option<Vma> {
+        let start = self.at
+            + self.pages[self.at..]
+                .iter()
+                .position(|page| page.is_mapped())?;
+        let mut end = start + 1;
+        while end < self.pages.len() && self.pages[end - 1].continues(self.pages[end]) {
+            end += 1;
+        }
+        self.at = end;
+        Some(Vma {
+            start,
+            end,
+            page: self.pages[start],
+        })
+    }
+}
+
+impl fmt::Display for Layout {
+    /// The VMAs as `[0..4 rw-p anon] [6..8 r--s memfd0+2]`, or `empty`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.mapped() == 0 {
+            return f.write_str("empty");
+        }
+        for (i, vma) in self.vmas().enumerate() {
+            let gap = if i == 0 { "" } else { " " };
+            write!(f, "{gap}[{}..{} {}]", vma.start, vma.end, vma.page)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod drawing {
+    //! Layouts drawn with letters, for tests: the picture is the fixture.
+
+    use super::*;
+    use crate::space::Prot;
+
+    /// A page a letter: `.` a hole, `n r w x a` anonymous memory by protection
+    /// (none, read, read-write, read-exec, all), `0`-`9` a shared page of memfd 0 at that offset.
+    pub(crate) fn draw(picture: &str) -> Layout {
+        let pages: Vec<Page> = picture
+            .chars()
+            .map(|c| match c {
+                '.' => Page::HOLE,
+                'n' => Page::anon(Prot::NONE),
+                'r' => Page::anon(Prot::READ),
+                'w' => Page::anon(Prot::READ_WRITE),
+                'x' => Page::anon(Prot::READ_EXEC),
+                'a' => Page::anon(Prot::ALL),
+                '0'..='9' => Page::file(Prot::READ, true, 0, c as u16 - '0' as u16),
+                other => panic!("no page is drawn as {other:?}"),
+            })
+            .collect();
+        Layout::from_pages(&pages)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::drawing::draw;
+    use super::*;
+
+    fn runs(picture: &str) -> Vec<(usize, usize)> {
+        draw(picture).vmas().map(|v| (v.start, v.end)).collect()
+    }
+
+    #[test]
+    fn vmas_are_the_maximal_runs() {
+        assert_eq!(runs("rrr.wwr."), [(0, 3), (4, 6), (6, 7)]);
+        assert_eq!(runs("......"), []);
+        assert_eq!(runs("r"), [(0, 1)]);
+    }
+
+    #[test]
+    fn file_offsets_that_do_not_follow_on_divide() {
+        assert_eq!(runs("012567"), [(0, 3), (3, 6)]);
+        assert_eq!(runs("0011"), [(0, 1), (1, 3), (3, 4)]);
+    }
+
+    #[test]
+    fn masks_and_runs_tell_the_same() {
+        for picture in ["rrr.wwr.", "012567", "r.r.r.r.", "wwwwwwww", "....", "r0r1"] {
+            let layout = draw(picture);
+            let (mapped, starts) = (layout.mapped(), layout.starts());
+            let from_runs = layout.vmas().fold((0, 0), |(m, s), v| {
+                (m | span_mask(v.start, v.end), s | 1 << v.start)
+            });
+            assert_eq!((mapped, starts), from_runs, "{picture}");
+            for (at, page) in layout.pages().iter().enumerate() {
+                let covering = layout.vmas().find(|v| (v.start..v.end).contains(&at));
+                assert_eq!(layout.vma_at(at), covering, "{picture} at {at}");
+                assert_eq!(page.is_mapped(), covering.is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn span_masks_reach_both_ends() {
+        assert_eq!(span_mask(0, 64), u64::MAX);
+        assert_eq!(span_mask(5, 5), 0);
+        assert_eq!(span_mask(63, 64), 1 << 63);
+        assert_eq!(span_mask(2, 4), 0b1100);
+    }
+}

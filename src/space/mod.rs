@@ -1,0 +1,16 @@
+//! The pure model of an address space: pages, layouts, operations.
+//!
+//! Nothing in here makes a system call. A [`Layout`] is what one lane of the arena looks like at
+//! one instant; an [`Op`] is one system call seen as a function from layouts to layouts. The
+//! storm, the oracle, the calibration and the tests all share this one model, so that a kernel
+//! that does something else shows up as a difference and is never guessed at.
+
+mod geometry;
+mod layout;
+mod op;
+mod page;
+
+pub use geometry::Geometry;
+pub use layout::{Layout, MAX_PAGES, Vma, Vmas, span_mask};
+pub use op::{Kind, KindSet, Misfit, Op, Place, Span, apply, fits};
+pub use page::{Advice, Backing, MAX_FILES, MAX_NAMES, MAX_PGOFF, Page, Prot};
