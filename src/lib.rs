@@ -2,6 +2,8 @@
 //!
 //! See the README for what it is and how to use it, and its map of the code for what lies where.
 
+pub mod arena;
 pub mod exit;
 pub mod maps;
+pub mod oracle;
 pub mod space;

@@ -1,0 +1,381 @@
+//! What each lane looked like, version after version, while readers look on.
+//!
+//! One writer at a time (the mutator that holds the lane's lock), any number of readers, no lock
+//! between them. The ring forgets its oldest version when it is full; a reader that needed it is
+//! told so and never sees a mixture.
+
+use super::clock::{OPEN, Tick};
+use super::sync::{AtomicU64, Ordering, fence};
+use crate::space::{Layout, Op, Page};
+
+/// Number of a version in its lane; the layout at the start is version 0.
+pub type Version = u64;
+
+/// The version a reader needed is no longer, or not reliably, in the ring.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Overrun;
+
+/// What is known of a version beside its pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Origin {
+    /// The operation that made it; `None` for the first layout and after a repair.
+    pub op: Option<Op>,
+    /// Which worker did it.
+    pub worker: u16,
+    /// For a move from lane to lane: the version it made in the other lane.
+    pub peer: Option<Version>,
+    /// Whether the layout is known. After an operation that failed it is not.
+    pub known: bool,
+}
+
+const INVOKED: usize = 0;
+const CLOSED: usize = 1;
+const MAPPED: usize = 2;
+const STARTS: usize = 3;
+const OP: usize = 4;
+const PEER: usize = 6;
+const FLAGS: usize = 7;
+const PAGES: usize = 8;
+
+const KNOWN: u64 = 1 << 16;
+const HAS_OP: u64 = 1 << 17;
+const NO_PEER: u64 = u64::MAX;
+
+/// The versions of one lane.
+///
+/// A slot is a fixed number of words: invoked tick, closed tick, mask of mapped pages, mask of
+/// VMA starts, the operation (2), the peer version, worker and flags, then two pages a word.
+///
+/// Invariant: slot `v % capacity` belongs to version `v` for every `v` from `tail` to `head`. The
+/// writer raises `tail` before it overwrites a slot, so a reader that finds `tail <= v` *after*
+/// reading slot `v` has read version `v` and nothing else.
+pub struct History {
+    words: Box<[AtomicU64]>,
+    stride: usize,
+    mask: u64,
+    pages: usize,
+    /// Newest version.
+    head: AtomicU64,
+    /// Oldest version that can still be read.
+    tail: AtomicU64,
+}
+
+impl History {
+    /// Room for `capacity` versions (a power of two, at least 2) of a lane that starts as
+    /// `initial`.
+    pub fn new(capacity: usize, initial: &Layout) -> History {
+        assert!(capacity.is_power_of_two() && capacity >= 2);
+        let pages = initial.len();
+        // Whole cache lines, so that two slots never share one.
+        let stride = (PAGES + pages.div_ceil(2)).next_multiple_of(8);
+        let history = History {
+            words: (0..capacity * stride).map(|_| AtomicU64::new(0)).collect(),
+            stride,
+            mask: capacity as u64 - 1,
+            pages,
+            head: AtomicU64::new(0),
+            tail: AtomicU64::new(0),
+        };
+        let origin = Origin {
+            op: None,
+            worker: 0,
+            peer: None,
+            known: true,
+        };
+        history.write(0, 0, initial, &origin);
+        history
+    }
+
+    /// Bytes that `capacity` versions of `pages` pages take.
+    pub fn bytes(capacity: usize, pages: usize) -> usize {
+        capacity * (PAGES + pages.div_ceil(2)).next_multiple_of(8) * size_of::<u64>()
+    }
+
+    /// How many versions fit.
+    pub fn capacity(&self) -> u64 {
+        self.mask + 1
+    }
+
+    fn slot(&self, version: Version) -> &[AtomicU64] {
+        let at = (version & self.mask) as usize * self.stride;
+        &self.words[at..at + self.stride]
+    }
+
+    fn write(&self, version: Version, invoked: Tick, layout: &Layout, origin: &Origin) {
+        let slot = self.slot(version);
+        // Relaxed: readers come to these words through `head` (acquire), and find out through
+        // `tail` when they were overwritten meanwhile.
+        let put = |at: usize, value: u64| slot[at].store(value, Ordering::Relaxed);
+        put(INVOKED, invoked);
+        put(CLOSED, OPEN);
+        put(MAPPED, layout.mapped());
+        put(STARTS, layout.starts());
+        let op = origin.op.map_or([0; 2], |op| op.pack());
+        put(OP, op[0]);
+        put(OP + 1, op[1]);
+        put(PEER, origin.peer.unwrap_or(NO_PEER));
+        let flag = |set: bool, bit: u64| if set { bit } else { 0 };
+        let flags = flag(origin.known, KNOWN) | flag(origin.op.is_some(), HAS_OP);
+        put(FLAGS, origin.worker as u64 | flags);
+        for (i, pair) in layout.pages().chunks(2).enumerate() {
+            let high = pair.get(1).map_or(0, |page| page.bits());
+            put(PAGES + i, pair[0].bits() as u64 | (high as u64) << 32);
+        }
+    }
+
+    /// Adds the version that comes about by an operation invoked at tick `invoked`, and gives its
+    /// number. To be called before the system call is made, with the lane's lock held.
+    pub fn push(&self, invoked: Tick, layout: &Layout, origin: &Origin) -> Version {
+        // Relaxed: only the writer changes `head`, and writers follow each other under the lock.
+        let version = self.head.load(Ordering::Relaxed) + 1;
+        if let Some(tail) = version.checked_sub(self.mask) {
+            // The slot about to be written holds version `version - capacity`. The fence keeps
+            // the words below from becoming visible before the new tail: a reader that saw any of
+            // them, and then passes its own acquire fence, sees this tail too.
+            self.tail.store(tail, Ordering::Relaxed);
+            fence(Ordering::Release);
+        }
+        self.write(version, invoked, layout, origin);
+        // Release: a reader that finds this head finds the whole slot. The system call comes
+        // after, so whoever sees its effect through the kernel's locks also finds this head.
+        self.head.store(version, Ordering::Release);
+        version
+    }
+
+    /// Closes the version that the operation replaced: no instant after tick `returned` shows it.
+    ///
+    /// A reader that finds it still open although the tick is over allows the old layout a moment
+    /// too long, which can hide a tear and never makes one up.
+    pub fn close(&self, version: Version, returned: Tick) {
+        // Release: a reader that finds it closed also finds a `disown` made before.
+        self.slot(version)[CLOSED].store(returned, Ordering::Release);
+    }
+
+    /// Takes back what was said of the newest version: the operation that was to make it failed.
+    /// To be called before [`History::close`], with the lane's lock held.
+    pub fn disown(&self, version: Version) {
+        // Relaxed: only the lock holder writes; readers that must know come through `settled`.
+        let flags = &self.slot(version)[FLAGS];
+        flags.store(flags.load(Ordering::Relaxed) & !KNOWN, Ordering::Relaxed);
+    }
+
+    /// Whether the operation that replaced the version has returned. Once it has, whether it
+    /// succeeded is final and seen in [`History::known`] of the next version.
+    pub fn settled(&self, version: Version) -> bool {
+        // Acquire: pairs with the release in `close`.
+        self.slot(version)[CLOSED].load(Ordering::Acquire) != OPEN
+    }
+
+    /// The newest version.
+    #[inline]
+    pub fn head(&self) -> Version {
+        // Acquire: pairs with the release in `push`.
+        self.head.load(Ordering::Acquire)
+    }
+
+    /// The oldest version that can be read.
+    pub fn tail(&self) -> Version {
+        self.tail.load(Ordering::Relaxed)
+    }
+
+    /// Whether all that was read of version `version` and later ones was theirs. To be asked
+    /// after reading and before believing.
+    #[inline]
+    pub fn confirm(&self, version: Version) -> Result<(), Overrun> {
+        // The fence pairs with the one in `push`: had a word read before it been written by a
+        // later push, that push's tail would be seen here.
+        fence(Ordering::Acquire);
+        if self.tail.load(Ordering::Relaxed) <= version {
+            Ok(())
+        } else {
+            Err(Overrun)
+        }
+    }
+
+    /// The tick before which the version can't have been seen.
+    #[inline]
+    pub fn invoked(&self, version: Version) -> Tick {
+        self.slot(version)[INVOKED].load(Ordering::Relaxed)
+    }
+
+    /// The tick after which it can't have been seen; [`OPEN`] for the newest.
+    #[inline]
+    pub fn closed(&self, version: Version) -> Tick {
+        self.slot(version)[CLOSED].load(Ordering::Relaxed)
+    }
+
+    /// Mask of mapped pages and mask of VMA starts.
+    #[inline]
+    pub fn masks(&self, version: Version) -> (u64, u64) {
+        let slot = self.slot(version);
+        (
+            slot[MAPPED].load(Ordering::Relaxed),
+            slot[STARTS].load(Ordering::Relaxed),
+        )
+    }
+
+    /// Whether the version's layout is known.
+    #[inline]
+    pub fn known(&self, version: Version) -> bool {
+        self.slot(version)[FLAGS].load(Ordering::Relaxed) & KNOWN != 0
+    }
+
+    /// For a version made by a move from lane to lane: the version made in the other lane.
+    #[inline]
+    pub fn peer(&self, version: Version) -> Option<Version> {
+        let peer = self.slot(version)[PEER].load(Ordering::Relaxed);
+        (peer != NO_PEER).then_some(peer)
+    }
+
+    /// One page of the version.
+    #[inline]
+    pub fn page(&self, version: Version, at: usize) -> Page {
+        let word = self.slot(version)[PAGES + at / 2].load(Ordering::Relaxed);
+        Page::from_bits((word >> (32 * (at % 2))) as u32)
+    }
+
+    /// All pages of the version. To be confirmed like every other reading.
+    pub fn layout(&self, version: Version) -> Layout {
+        let mut layout = Layout::empty(self.pages);
+        for (at, page) in layout.pages_mut().iter_mut().enumerate() {
+            *page = self.page(version, at);
+        }
+        layout
+    }
+
+    /// Who made the version and how.
+    pub fn origin(&self, version: Version) -> Origin {
+        let slot = self.slot(version);
+        let word = |at: usize| slot[at].load(Ordering::Relaxed);
+        let flags = word(FLAGS);
+        Origin {
+            op: (flags & HAS_OP != 0)
+                .then(|| Op::unpack([word(OP), word(OP + 1)]))
+                .flatten(),
+            worker: flags as u16,
+            peer: self.peer(version),
+            known: flags & KNOWN != 0,
+        }
+    }
+
+    /// The first version that can be seen at tick `from` or later: the first one not closed
+    /// before it.
+    ///
+    /// # Errors
+    /// [`Overrun`] when that version, or one before it that might be it, is gone.
+    #[inline]
+    pub fn first_at(&self, from: Tick) -> Result<Version, Overrun> {
+        let head = self.head();
+        // Nearly always nothing happened since `from`, or one operation did.
+        let mut low = head;
+        let mut step = 1;
+        // Invariant: `low` was not closed before `from` (the head never is). Gallop down until a
+        // version is found that was, then search between.
+        let too_early = loop {
+            if low == 0 {
+                return self.confirm(0).map(|()| 0);
+            }
+            let probe = low.saturating_sub(step);
+            if probe < self.tail() {
+                // What lies below the tail is gone; the answer may still lie above it.
+                let tail = self.tail();
+                if tail >= low || self.closed(tail) >= from {
+                    return Err(Overrun);
+                }
+                break tail;
+            }
+            if self.closed(probe) < from {
+                break probe;
+            }
+            low = probe;
+            step *= 2;
+        };
+        let (mut below, mut found) = (too_early, low);
+        while found - below > 1 {
+            let middle = below + (found - below) / 2;
+            if self.closed(middle) < from {
+                below = middle;
+            } else {
+                found = middle;
+            }
+        }
+        // `below` is the evidence that nothing earlier can be meant, so it has to be confirmed.
+        self.confirm(below)?;
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::Prot;
+
+    fn layout(n: u64) -> Layout {
+        let prot = Prot::from_bits((n % 8) as u8);
+        Layout::from_pages(&[
+            Page::anon(prot),
+            Page::HOLE,
+            Page::file(prot, true, 1, n as u16),
+        ])
+    }
+
+    fn filled(capacity: usize, versions: u64) -> History {
+        let history = History::new(capacity, &layout(0));
+        for n in 1..=versions {
+            let origin = Origin {
+                op: None,
+                worker: n as u16,
+                peer: Some(n * 7),
+                known: n % 3 != 0,
+            };
+            assert_eq!(history.push(2 * n, &layout(n), &origin), n);
+            history.close(n - 1, 2 * n + 1);
+        }
+        history
+    }
+
+    #[test]
+    fn a_version_reads_back_as_it_was_pushed() {
+        let history = filled(8, 5);
+        for n in 1..=5 {
+            assert_eq!(history.layout(n), layout(n));
+            assert_eq!(history.masks(n), (layout(n).mapped(), layout(n).starts()));
+            assert_eq!(history.invoked(n), 2 * n);
+            let origin = history.origin(n);
+            assert_eq!(
+                (origin.worker, origin.peer, origin.known),
+                (n as u16, Some(n * 7), n % 3 != 0)
+            );
+        }
+        assert_eq!((history.closed(4), history.closed(5)), (11, OPEN));
+        assert_eq!(history.confirm(0), Ok(()));
+    }
+
+    #[test]
+    fn the_first_version_at_a_tick_is_the_first_not_closed_before_it() {
+        let history = filled(64, 40);
+        for from in 0..100 {
+            let expected = (0..=40).find(|&v| history.closed(v) >= from).unwrap();
+            assert_eq!(history.first_at(from), Ok(expected), "from {from}");
+        }
+    }
+
+    #[test]
+    fn a_version_that_is_gone_is_an_overrun_and_never_a_guess() {
+        let (capacity, versions) = (16, 100);
+        let history = filled(capacity, versions);
+        let tail = history.tail();
+        assert_eq!(tail, versions - capacity as u64 + 1);
+        for from in 0..2 * versions + 3 {
+            let expected = (0..=versions)
+                .find(|&v| v == versions || 2 * v + 3 >= from)
+                .unwrap();
+            match history.first_at(from) {
+                Ok(found) => assert_eq!(found, expected, "from {from}"),
+                Err(Overrun) => assert!(expected <= tail, "from {from}: {expected} is still there"),
+            }
+        }
+        assert_eq!(history.confirm(tail - 1), Err(Overrun));
+        assert_eq!(history.confirm(tail), Ok(()));
+    }
+}

@@ -1,0 +1,210 @@
+//! The lanes' books: who may change a lane, and what is written down before and after.
+
+use super::clock::Clock;
+use super::history::{History, Origin, Version};
+use crate::space::{Geometry, Layout, Op, apply};
+use crossbeam_utils::CachePadded;
+use parking_lot::{Mutex, MutexGuard};
+
+/// The oracle: the clock, and for each lane its history and its present layout.
+pub struct Oracle {
+    geometry: Geometry,
+    clock: Clock,
+    lanes: Box<[CachePadded<Lane>]>,
+}
+
+struct Lane {
+    history: History,
+    current: Mutex<Current>,
+}
+
+/// A lane as its lock holder knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Current {
+    /// The pages now.
+    pub layout: Layout,
+    /// Its version.
+    pub version: Version,
+    /// False after a failed operation, until the lane is seen again at a standstill.
+    pub known: bool,
+}
+
+/// A lane whose lock is held: nobody else changes it.
+pub struct Held<'a> {
+    lane: u16,
+    current: MutexGuard<'a, Current>,
+}
+
+impl Held<'_> {
+    /// The lane's number.
+    pub fn lane(&self) -> u16 {
+        self.lane
+    }
+
+    /// The lane's state.
+    pub fn current(&self) -> &Current {
+        &self.current
+    }
+}
+
+/// An operation between its two ticks. The first lane's new version, and the second's.
+#[must_use = "an operation that is invoked has to return"]
+#[derive(Clone, Copy, Debug)]
+pub struct Invoked {
+    first: (u16, Version),
+    second: Option<(u16, Version)>,
+}
+
+impl Oracle {
+    /// Books for the lanes of `geometry`, which start as `initial` says, with room for
+    /// `capacity` versions (a power of two) in each.
+    ///
+    /// # Panics
+    /// When `initial` has not one layout a lane.
+    pub fn new(geometry: Geometry, initial: &[Layout], capacity: usize) -> Oracle {
+        assert_eq!(initial.len(), geometry.lanes as usize);
+        let lane = |layout: &Layout| {
+            CachePadded::new(Lane {
+                history: History::new(capacity, layout),
+                current: Mutex::new(Current {
+                    layout: *layout,
+                    version: 0,
+                    known: true,
+                }),
+            })
+        };
+        Oracle {
+            geometry,
+            clock: Clock::default(),
+            lanes: initial.iter().map(lane).collect(),
+        }
+    }
+
+    /// Where the lanes lie.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// The clock.
+    #[inline]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// A lane's history.
+    #[inline]
+    pub fn history(&self, lane: u16) -> &History {
+        &self.lanes[lane as usize].history
+    }
+
+    /// Takes a lane's lock if it is free.
+    #[inline]
+    pub fn try_hold(&self, lane: u16) -> Option<Held<'_>> {
+        let current = self.lanes[lane as usize].current.try_lock()?;
+        Some(Held { lane, current })
+    }
+
+    /// Takes a lane's lock, waiting for it. Never with another lane held, or two holders could
+    /// wait for each other.
+    pub fn hold(&self, lane: u16) -> Held<'_> {
+        Held {
+            lane,
+            current: self.lanes[lane as usize].current.lock(),
+        }
+    }
+
+    /// Writes down what `op` is about to do and takes its first tick. The lane of [`Op::at`] is
+    /// `first`; `second` is that of [`Op::other_lane`], if there is one. The operation has to
+    /// [fit](crate::space::fits).
+    #[inline]
+    pub fn invoke(
+        &self,
+        op: &Op,
+        worker: u16,
+        first: &mut Held<'_>,
+        second: Option<&mut Held<'_>>,
+    ) -> Invoked {
+        debug_assert_eq!(op.at().lane, first.lane);
+        debug_assert_eq!(op.other_lane(), second.as_ref().map(|held| held.lane));
+        let origin = |peer| Origin {
+            op: Some(*op),
+            worker,
+            peer,
+            known: true,
+        };
+        let Some(second) = second else {
+            let mut none = Layout::empty(1);
+            apply(op, &mut first.current.layout, &mut none);
+            let invoked = self.clock.take();
+            first.current.version =
+                self.history(first.lane)
+                    .push(invoked, &first.current.layout, &origin(None));
+            return Invoked {
+                first: (first.lane, first.current.version),
+                second: None,
+            };
+        };
+        apply(op, &mut first.current.layout, &mut second.current.layout);
+        let invoked = self.clock.take();
+        let push = |held: &mut Held<'_>, peer: Version| {
+            let history = self.history(held.lane);
+            held.current.version = history.push(invoked, &held.current.layout, &origin(Some(peer)));
+        };
+        // Both numbers are known beforehand: the locks are held.
+        let (a, b) = (first.current.version + 1, second.current.version + 1);
+        push(first, b);
+        push(second, a);
+        Invoked {
+            first: (first.lane, a),
+            second: Some((second.lane, b)),
+        }
+    }
+
+    /// Takes the operation's second tick and closes the layouts before it.
+    #[inline]
+    pub fn returned(&self, op: Invoked) {
+        let returned = self.clock.take();
+        self.history(op.first.0).close(op.first.1 - 1, returned);
+        if let Some((lane, version)) = op.second {
+            self.history(lane).close(version - 1, returned);
+        }
+    }
+
+    /// The operation failed: what its lanes look like is not known from its first tick on, until
+    /// they are [repaired](Oracle::repair).
+    ///
+    /// A failed mmap(MAP_FIXED) may already have unmapped its range (mm/vma.c, `__mmap_region`,
+    /// after `vms_gather_munmap_vmas`), mprotect and madvise stop half-way.
+    pub fn failed(&self, op: Invoked, first: &mut Held<'_>, second: Option<&mut Held<'_>>) {
+        first.current.known = false;
+        self.history(op.first.0).disown(op.first.1);
+        if let (Some(second), Some((lane, version))) = (second, op.second) {
+            second.current.known = false;
+            self.history(lane).disown(version);
+        }
+        self.returned(op);
+    }
+
+    /// Gives a lane a layout that was made and read back at a standstill, as a new version.
+    pub fn repair(&self, held: &mut Held<'_>, layout: &Layout) {
+        let origin = Origin {
+            op: None,
+            worker: 0,
+            peer: None,
+            known: true,
+        };
+        let history = self.history(held.lane);
+        let version = history.push(self.clock.take(), layout, &origin);
+        history.close(version - 1, self.clock.take());
+        *held.current = Current {
+            layout: *layout,
+            version,
+            known: true,
+        };
+    }
+
+    /// Whether the operation that made the version has returned. Version 0 was made by none.
+    pub fn settled(&self, lane: u16, version: Version) -> bool {
+        version == 0 || self.history(lane).settled(version - 1)
+    }
+}

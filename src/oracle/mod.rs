@@ -1,0 +1,22 @@
+//! What may be seen, and the judgement of what was.
+//!
+//! The oracle never reads `/proc`: mutators tell it what they are about to do and have done,
+//! readers hand it what they saw and when. It answers in three values: right, wrong, or undecided
+//! where the history needed is gone.
+
+mod clock;
+mod evidence;
+mod history;
+mod ledger;
+mod snapshot;
+mod sync;
+mod verdict;
+mod walk;
+
+pub use clock::{Clock, OPEN, Tick, Window};
+pub use evidence::{Evidence, Mechanism, VersionRecord, classify};
+pub use history::{History, Origin, Overrun, Version};
+pub use ledger::{Current, Held, Invoked, Oracle};
+pub use snapshot::Snapshot;
+pub use verdict::{Break, Class, Contract, Rule, Sighting, Tolerated, Verdict};
+pub use walk::Walk;

@@ -1,0 +1,181 @@
+//! Whether everything one call delivered was true at one instant.
+//!
+//! Up to 6.16 a read call holds mmap_lock and this is part of the contract; later it is a line of
+//! the scorecard. Unlike the walk's rules it is not decided in one pass: each lane has a set of
+//! instants at which it looked as seen, and the sets must share one.
+
+use super::clock::{Tick, Window};
+use super::history::{History, Overrun};
+use super::ledger::Oracle;
+use super::verdict::Sighting;
+use crate::space::span_mask;
+use arrayvec::ArrayVec;
+
+/// More lines than a call can deliver: a page of the shortest lines, for pages up to 64 KiB.
+const MOST_LINES: usize = 2048;
+/// More pieces than this, or more versions than [`MOST_VERSIONS`], and the call is undecided.
+const MOST_INTERVALS: usize = 64;
+const MOST_VERSIONS: u64 = 4096;
+
+type Intervals = ArrayVec<(Tick, Tick), MOST_INTERVALS>;
+
+/// Collects the lines of one call and says whether they share an instant.
+pub struct Snapshot<'a> {
+    oracle: &'a Oracle,
+    seen: Vec<Sighting>,
+    broken: bool,
+    undecided: bool,
+}
+
+impl<'a> Snapshot<'a> {
+    /// Room for one call.
+    pub fn new(oracle: &'a Oracle) -> Snapshot<'a> {
+        Snapshot {
+            oracle,
+            seen: Vec::with_capacity(MOST_LINES),
+            broken: false,
+            undecided: false,
+        }
+    }
+
+    /// Forgets the lines collected.
+    pub fn begin(&mut self) {
+        self.seen.clear();
+        self.broken = false;
+        self.undecided = false;
+    }
+
+    /// Adds the next line of the call; lines outside the arena are welcome and end holes.
+    #[inline]
+    pub fn line(&mut self, seen: &Sighting) {
+        // Two lines that overlap are never true at once.
+        self.broken |= self.seen.last().is_some_and(|last| seen.start < last.end);
+        if self.seen.len() == self.seen.capacity() {
+            self.undecided = true;
+        } else {
+            self.seen.push(*seen);
+        }
+    }
+
+    /// Whether an instant of the window shows all lines, and nothing in the gaps between them.
+    /// `None`: not to be decided, because the history is gone or too much happened.
+    pub fn finish(&mut self, window: Window) -> Option<bool> {
+        if self.undecided {
+            return None;
+        }
+        if self.broken {
+            return Some(false);
+        }
+        let (Some(first), Some(last)) = (self.seen.first(), self.seen.last()) else {
+            return Some(true);
+        };
+        let geometry = *self.oracle.geometry();
+        let from = first.start.max(geometry.base);
+        let to = last.end.min(geometry.end());
+        if from >= to {
+            return Some(true);
+        }
+        let (low, low_page) = geometry.locate(from);
+        let (high, high_page) = geometry.locate(to - 1);
+        let pages = geometry.pages as usize;
+        let mut shared: Intervals = [(window.from, window.to)].into_iter().collect();
+        for lane in low..=high {
+            let start = if lane == low { low_page.min(pages) } else { 0 };
+            let end = if lane == high {
+                (high_page + 1).min(pages)
+            } else {
+                pages
+            };
+            match self.instants(lane, start, end, window) {
+                Err(Overrun) => return None,
+                Ok(instants) => shared = meet(&shared, &instants)?,
+            }
+            if shared.is_empty() {
+                return Some(false);
+            }
+        }
+        Some(true)
+    }
+
+    /// The instants of the window at which pages `start..end` of the lane looked as seen.
+    fn instants(
+        &self,
+        lane: u16,
+        start: usize,
+        end: usize,
+        window: Window,
+    ) -> Result<Intervals, Overrun> {
+        let history = self.oracle.history(lane);
+        let first = history.first_at(window.from)?;
+        let mut instants = Intervals::new();
+        let mut version = first;
+        loop {
+            if version - first > MOST_VERSIONS || !history.known(version) {
+                return Err(Overrun);
+            }
+            if self.looks(history, version, lane, start, end) {
+                let interval = (
+                    history.invoked(version).max(window.from),
+                    history.closed(version).min(window.to),
+                );
+                match instants.last_mut() {
+                    Some(last) if last.1 >= interval.0 => last.1 = interval.1,
+                    _ => instants.try_push(interval).map_err(|_| Overrun)?,
+                }
+            }
+            let next = version + 1;
+            if next > history.head() || history.invoked(next) >= window.to {
+                break;
+            }
+            version = next;
+        }
+        history.confirm(first)?;
+        Ok(instants)
+    }
+
+    fn looks(&self, history: &History, version: u64, lane: u16, start: usize, end: usize) -> bool {
+        let geometry = self.oracle.geometry();
+        let (base, top) = (
+            geometry.address(lane, 0),
+            geometry.address(lane, geometry.pages as usize),
+        );
+        let (mapped, starts) = history.masks(version);
+        let (mut seen_mapped, mut seen_starts) = (0, 0);
+        for seen in &self.seen {
+            if seen.end <= base || seen.start >= top {
+                continue;
+            }
+            if seen.start < base || seen.end > top {
+                return false;
+            }
+            let at = geometry.locate(seen.start).1;
+            let stop = at + ((seen.end - seen.start) >> geometry.page_shift) as usize;
+            seen_mapped |= span_mask(at, stop);
+            seen_starts |= 1 << at;
+            if history.page(version, at).visible() != seen.page {
+                return false;
+            }
+            // The last VMA must end where the line ends, too, which the masks up to `end` miss.
+            let next = 1u64.checked_shl(stop as u32).unwrap_or(0);
+            if next & mapped & !starts != 0 {
+                return false;
+            }
+        }
+        let range = span_mask(start, end);
+        mapped & range == seen_mapped & range && starts & range == seen_starts & range
+    }
+}
+
+/// The instants in both; `None` when there are too many pieces.
+fn meet(left: &Intervals, right: &Intervals) -> Option<Intervals> {
+    let mut both = Intervals::new();
+    for a in left {
+        for b in right {
+            let (low, high) = (a.0.max(b.0), a.1.min(b.1));
+            if low <= high {
+                both.try_push((low, high)).ok()?;
+            }
+        }
+    }
+    Some(both)
+}

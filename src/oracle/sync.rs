@@ -1,0 +1,7 @@
+//! The atomics of the history, so that a model checker can stand in for them.
+//!
+//! `RUSTFLAGS="--cfg loom"` or `--cfg shuttle` swaps in the checkers' own types; only the history
+//! and the clock are built on these.
+
+#[cfg(not(any(loom, shuttle)))]
+pub(super) use std::sync::atomic::{AtomicU64, Ordering, fence};

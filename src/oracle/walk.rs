@@ -1,0 +1,401 @@
+//! The one-pass walk checker: rules 1 to 5.
+//!
+//! A walk is right when instants t1 <= t2 <= ... exist, one for each line and for each page left
+//! out, such that each was true at its instant. To take the earliest instant that is left is never
+//! worse than a later one, because every later line is only bounded from below by it; so one pass
+//! with the earliest choice decides.
+//!
+//! An operation in flight takes effect at one point between its ticks. So within a lane the
+//! versions seen never go back, and the same holds across the two lanes of one move; between
+//! operations of different lanes only the ticks order.
+
+use super::clock::{Tick, Window};
+use super::history::{History, Version};
+use super::ledger::Oracle;
+use super::verdict::{Break, Class, Rule, Sighting, Tolerated, Verdict};
+use crate::space::{Op, span_mask};
+
+const NO_LANE: u16 = u16::MAX;
+
+/// Checks one walk, or one query, line by line.
+pub struct Walk<'a> {
+    oracle: &'a Oracle,
+    /// End of the line before; `None` where nothing is known of it.
+    pos: Option<u64>,
+    /// The gap reported before the line before, if there was one: its start and end.
+    gap: Option<(u64, u64)>,
+    /// The earliest instant left.
+    earliest: Tick,
+    /// The lane that `version` belongs to.
+    lane: u16,
+    /// Invariant: no version of `lane` before this one explains what comes, because a page or a
+    /// line already judged needed this one, or because those before were closed before
+    /// `earliest`.
+    version: Version,
+    /// For lanes above: the version that a move seen from its other lane demands, valid in `round`.
+    floors: Box<[(u32, Version)]>,
+    round: u32,
+}
+
+impl<'a> Walk<'a> {
+    /// A checker for the lanes of `oracle`; everything it will ever need is allocated here.
+    pub fn new(oracle: &'a Oracle) -> Walk<'a> {
+        Walk {
+            oracle,
+            pos: None,
+            gap: None,
+            earliest: 0,
+            lane: NO_LANE,
+            version: 0,
+            floors: vec![(0, 0); oracle.geometry().lanes as usize].into(),
+            round: 0,
+        }
+    }
+
+    /// Starts a walk: at address `pos`, or `None` where the position before the first line is not
+    /// known (a pread in mid-file). `window` is that of the first call.
+    pub fn begin(&mut self, pos: Option<u64>, window: Window) {
+        self.pos = pos;
+        self.gap = None;
+        self.earliest = window.from;
+        self.lane = NO_LANE;
+        self.round = self.round.wrapping_add(1);
+    }
+
+    /// The end of the last line.
+    pub fn pos(&self) -> Option<u64> {
+        self.pos
+    }
+
+    /// Whether the last line lies at or above the arena's end, so that nothing more can be judged.
+    pub fn past_arena(&self) -> bool {
+        self.pos
+            .is_some_and(|pos| pos >= self.oracle.geometry().end())
+    }
+
+    /// Judges the next line. `window` is that of the call that generated it.
+    #[inline]
+    pub fn line(&mut self, seen: &Sighting, window: Window) -> Verdict {
+        let geometry = self.oracle.geometry();
+        if let Some(pos) = self.pos {
+            if seen.end <= pos {
+                return self.wrong(Rule::Progress, Class::Disorder, Some(seen), window);
+            }
+            if seen.start > pos
+                && let Err(verdict) = self.hole(pos, seen.start, Some(seen), window)
+            {
+                return verdict;
+            }
+        }
+        if seen.start < geometry.end()
+            && seen.end > geometry.base
+            && let Err(verdict) = self.exists(seen, window)
+        {
+            return verdict;
+        }
+        let Some(pos) = self.pos.replace(seen.end) else {
+            return Verdict::Right;
+        };
+        if seen.start >= pos {
+            self.gap = (seen.start > pos).then_some((pos, seen.start));
+            return Verdict::Right;
+        }
+        match self.gap {
+            Some((_, end)) if seen.start < end => Verdict::Tolerated(Tolerated::GapThenVma),
+            _ => Verdict::Tolerated(Tolerated::Twice),
+        }
+    }
+
+    /// Judges the end of the file, `window` being that of the call that delivered nothing.
+    ///
+    /// The process's own stack lies above every arena, so a walk that ends before it has left out
+    /// something that lies above.
+    pub fn end(&mut self, window: Window) -> Verdict {
+        if self.past_arena() {
+            return Verdict::Right;
+        }
+        self.wrong(Rule::WholeLines, Class::Truncated, None, window)
+    }
+
+    /// Judges an answer of PROCMAP_QUERY for `address`: the rules of a walk with one line.
+    ///
+    /// With `or_next` (COVERING_OR_NEXT_VMA) it must be the first VMA that ends above the address;
+    /// the pages between may each have been unmapped at an instant of their own, because the
+    /// lookup reads tree nodes one after the other. Without, `None` (ENOENT) means that at one
+    /// instant nothing covered the address.
+    pub fn query(
+        &mut self,
+        address: u64,
+        or_next: bool,
+        seen: Option<&Sighting>,
+        window: Window,
+    ) -> Verdict {
+        self.begin(Some(address), window);
+        let Some(seen) = seen else {
+            let end = if or_next {
+                self.oracle.geometry().end()
+            } else {
+                address + 1
+            };
+            return match self.hole(address, end, None, window) {
+                Err(verdict) => verdict,
+                // Something lies above the arena: "no VMA at or above" is wrong in itself.
+                Ok(()) if or_next => self.wrong(Rule::WholeLines, Class::Truncated, None, window),
+                Ok(()) => Verdict::Right,
+            };
+        };
+        if !or_next && seen.start > address {
+            return self.wrong(Rule::Existence, Class::Unknown, Some(seen), window);
+        }
+        match self.line(seen, window) {
+            // A VMA that covers the address starts below it as a matter of course.
+            Verdict::Tolerated(_) => Verdict::Right,
+            verdict => verdict,
+        }
+    }
+
+    /// Goes on after a break: nothing before this line is held against what comes.
+    pub fn resume(&mut self, seen: Option<&Sighting>, window: Window) {
+        self.begin(seen.map(|seen| seen.end), window);
+    }
+
+    fn wrong(&self, rule: Rule, class: Class, seen: Option<&Sighting>, window: Window) -> Verdict {
+        let lane = (self.lane != NO_LANE).then_some(self.lane);
+        Verdict::Wrong(Break {
+            rule,
+            class,
+            lane,
+            pos: self.pos,
+            sighting: seen.copied(),
+            missing: None,
+            earliest: self.earliest,
+            version: self.version,
+            window,
+        })
+    }
+
+    /// Rule 2: the pages between two addresses, lane by lane upwards.
+    fn hole(
+        &mut self,
+        from: u64,
+        to: u64,
+        seen: Option<&Sighting>,
+        window: Window,
+    ) -> Result<(), Verdict> {
+        let geometry = *self.oracle.geometry();
+        let (from, to) = (from.max(geometry.base), to.min(geometry.end()));
+        if from >= to {
+            return Ok(());
+        }
+        let pages = geometry.pages as usize;
+        let (first, first_page) = geometry.locate(from);
+        let (last, last_page) = geometry.locate(to - 1);
+        for lane in first..=last {
+            let start = if lane == first {
+                first_page.min(pages)
+            } else {
+                0
+            };
+            let end = if lane == last {
+                (last_page + 1).min(pages)
+            } else {
+                pages
+            };
+            if start < end {
+                self.hole_in(lane, start, end, seen, window)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn hole_in(
+        &mut self,
+        lane: u16,
+        start: usize,
+        end: usize,
+        seen: Option<&Sighting>,
+        window: Window,
+    ) -> Result<(), Verdict> {
+        let history = self.enter(lane, self.earliest)?;
+        let first = self.version;
+        let mut left = span_mask(start, end);
+        loop {
+            if !history.known(self.version) {
+                return Err(Verdict::Undecided);
+            }
+            let mapped = history.masks(self.version).0 & left;
+            if mapped == 0 {
+                break;
+            }
+            // What lies below the first mapped page was unmapped at this instant; from that page
+            // on it has to be a later one.
+            let page = mapped.trailing_zeros() as usize;
+            left &= u64::MAX << page;
+            if !self.advance(history, window) {
+                history.confirm(first)?;
+                let verdict = self.wrong(Rule::NoHole, Class::Hole, seen, window);
+                return Err(match verdict {
+                    Verdict::Wrong(found) => Verdict::Wrong(Break {
+                        missing: Some(self.oracle.geometry().address(lane, page)),
+                        ..found
+                    }),
+                    other => other,
+                });
+            }
+        }
+        history.confirm(first).map_err(Verdict::from)
+    }
+
+    /// Rules 1 and 3: a VMA exactly like this existed, no earlier than what was seen before.
+    #[inline]
+    fn exists(&mut self, seen: &Sighting, window: Window) -> Result<(), Verdict> {
+        let geometry = self.oracle.geometry();
+        let unknown =
+            |walk: &Walk<'_>| walk.wrong(Rule::Existence, Class::Unknown, Some(seen), window);
+        if !geometry.contains(seen.start) {
+            return Err(unknown(self));
+        }
+        let (lane, start) = geometry.locate(seen.start);
+        let bytes = seen.end - seen.start;
+        let end = start + (bytes >> geometry.page_shift) as usize;
+        if end > geometry.pages as usize || (seen.start | bytes) & (geometry.page_size() - 1) != 0 {
+            return Err(unknown(self));
+        }
+        self.earliest = self.earliest.max(window.from);
+        let history = self.enter(lane, self.earliest)?;
+        let first = self.version;
+        loop {
+            // A version behind `earliest` can be the first here when the walk came into this
+            // lane in an earlier call.
+            if history.closed(self.version) >= self.earliest {
+                if !history.known(self.version) {
+                    return Err(Verdict::Undecided);
+                }
+                if shows(history, self.version, start, end, seen) {
+                    break;
+                }
+            }
+            if !self.advance(history, window) {
+                history.confirm(first)?;
+                return Err(self.phantom(history, start, end, seen, window));
+            }
+        }
+        history.confirm(first).map_err(Verdict::from)
+    }
+
+    /// Comes to a lane, at the first version that can be seen at `from` or later.
+    #[inline]
+    fn enter(&mut self, lane: u16, from: Tick) -> Result<&'a History, Verdict> {
+        let history = self.oracle.history(lane);
+        if self.lane != lane {
+            let mut version = history.first_at(from)?;
+            let (round, floor) = self.floors[lane as usize];
+            if round == self.round {
+                version = version.max(floor);
+            }
+            self.lane = lane;
+            self.version = version;
+        }
+        Ok(history)
+    }
+
+    /// Goes on to the next version, if it can have been seen in the window.
+    #[inline]
+    fn advance(&mut self, history: &History, window: Window) -> bool {
+        let next = self.version + 1;
+        if next > history.head() {
+            return false;
+        }
+        let invoked = history.invoked(next);
+        if invoked >= window.to {
+            return false;
+        }
+        self.version = next;
+        self.earliest = self.earliest.max(invoked);
+        if let Some(peer) = history.peer(next) {
+            self.demand(history, peer);
+        }
+        true
+    }
+
+    /// A move from lane to lane was seen here: in the lane above it must have happened, too.
+    #[cold]
+    fn demand(&mut self, history: &History, peer: Version) {
+        if let Some(Op::Remap { from, to, .. }) = history.origin(self.version).op {
+            let other = if from.lane == self.lane {
+                to.lane
+            } else {
+                from.lane
+            };
+            if other > self.lane
+                && let Some(floor) = self.floors.get_mut(other as usize)
+            {
+                let demanded = if floor.0 == self.round {
+                    floor.1.max(peer)
+                } else {
+                    peer
+                };
+                *floor = (self.round, demanded);
+            }
+        }
+    }
+
+    /// No version left shows the line: which kind of wrong is it?
+    #[cold]
+    fn phantom(
+        &self,
+        history: &History,
+        start: usize,
+        end: usize,
+        seen: &Sighting,
+        window: Window,
+    ) -> Verdict {
+        let visible = |version: Version| history.closed(version) >= window.from;
+        let oldest = history.tail();
+        let mut class = Class::Unknown;
+        let mut halves = (false, false);
+        // From the newest version of the window down to the oldest still known.
+        let mut version = self.version;
+        loop {
+            if shows(history, version, start, end, seen) {
+                // In the window, so what was seen before rules it out; or only before the window.
+                class = if visible(version) {
+                    Class::Disorder
+                } else {
+                    Class::Stale
+                };
+                break;
+            }
+            if visible(version) {
+                let layout = history.layout(version);
+                halves.0 |= layout.vmas().any(|vma| vma.start == start);
+                halves.1 |= layout.vmas().any(|vma| vma.end == end);
+            }
+            // The tail moves on while this looks; two slots of distance make the difference
+            // between "stale" and "unknown" a matter of what is remembered, never of the verdict.
+            if version <= oldest + 2 {
+                break;
+            }
+            version -= 1;
+        }
+        if class == Class::Unknown && halves.0 && halves.1 {
+            class = Class::Torn;
+        }
+        let rule = if class == Class::Disorder {
+            Rule::Order
+        } else {
+            Rule::Existence
+        };
+        self.wrong(rule, class, Some(seen), window)
+    }
+}
+
+/// Whether the version has exactly this VMA.
+#[inline]
+fn shows(history: &History, version: Version, start: usize, end: usize, seen: &Sighting) -> bool {
+    let (mapped, starts) = history.masks(version);
+    // The VMA that starts at `start` ends at the next page that starts one or is not mapped.
+    let above = u64::MAX.checked_shl(start as u32 + 1).unwrap_or(0);
+    let stop = ((starts | !mapped) & above).trailing_zeros() as usize;
+    starts & 1 << start != 0 && stop == end && history.page(version, start).visible() == seen.page
+}
