@@ -6,4 +6,5 @@ pub mod arena;
 pub mod exit;
 pub mod maps;
 pub mod oracle;
+pub mod seed;
 pub mod space;
