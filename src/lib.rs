@@ -8,3 +8,4 @@ pub mod maps;
 pub mod oracle;
 pub mod seed;
 pub mod space;
+pub mod storm;
