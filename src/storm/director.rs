@@ -352,7 +352,6 @@ impl Storm {
         let mut rng = Stream::new(self.plan.seed, "director", 0);
         let mut watch = Watch::new(self.plan.threads);
         let (mut shown, mut paused) = (begun, begun);
-        let mut counts = Counts::default();
         run.ended = loop {
             let left = self.plan.duration.saturating_sub(begun.elapsed());
             if left.is_zero() {
@@ -379,8 +378,7 @@ impl Storm {
                 paused = Instant::now();
             }
             if shown.elapsed() >= SHOW_EVERY {
-                counts = Counts::default();
-                self.tallies.iter().for_each(|tally| counts.add(tally));
+                let counts = self.counts();
                 let violations = self.findings.counts();
                 show(&Live {
                     elapsed: begun.elapsed(),

@@ -26,6 +26,10 @@ pub struct TapeCall {
     pub got: u32,
     /// The clock around the call.
     pub window: Window,
+    /// Whether a line that begins with the call's first byte may have been made in the call
+    /// before: fs/seq_file.c, `seq_read_iter`, when what was left over from an earlier call uses
+    /// up a call exactly, still makes the next record, and keeps it for the next call.
+    pub kept: bool,
 }
 
 /// The bytes of the walk under way and the calls that delivered them, kept for the evidence.
@@ -76,10 +80,9 @@ impl Tape {
         self.first + self.calls.len() as u32
     }
 
-    /// The window of a call, if it is still on the tape.
-    fn window(&self, call: u32) -> Option<Window> {
-        let at = call.checked_sub(self.first)?;
-        self.calls.get(at as usize).map(|call| call.window)
+    /// A call, if it is still on the tape.
+    fn call(&self, call: u32) -> Option<&TapeCall> {
+        self.calls.get(call.checked_sub(self.first)? as usize)
     }
 }
 
@@ -233,12 +236,12 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         self.lines.start(offset != 0);
         let mut at = offset;
         let mut begun = false;
-        let mut leftover = false;
+        let mut kept = false;
         let mut arena_text = None;
         Tally::add(&self.judge.tally.walks, 1);
         loop {
             let asked = size(&mut self.rng).min(Tape::LONGEST);
-            let Some((call, got)) = self.call(at, asked) else {
+            let Some((call, got)) = self.call(at, asked, kept) else {
                 return;
             };
             let window = self.tape.calls[(call - self.tape.first) as usize].window;
@@ -250,7 +253,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                 self.judge.end(window, self.lines.at_line_end(), &self.tape);
                 return;
             }
-            self.feed(call, got, leftover);
+            self.feed(call, got);
             if self
                 .judge
                 .walk
@@ -267,16 +270,13 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                 }
                 return;
             }
-            // The next call's first line may have been made in this one: fs/seq_file.c,
-            // `seq_read_iter`, when what was left over from the call before uses up a call
-            // exactly, still makes the next record, and keeps it for the next call.
-            leftover = got == asked && self.lines.at_line_end();
+            kept = got == asked && self.lines.at_line_end();
         }
     }
 
     /// One pread onto the tape, between two looks at the clock. Gives the call's number and what
     /// was delivered; `None` when it failed.
-    fn call(&mut self, offset: u64, asked: usize) -> Option<(u32, usize)> {
+    fn call(&mut self, offset: u64, asked: usize, kept: bool) -> Option<(u32, usize)> {
         let judge = &mut self.judge;
         let room = self.tape.room(asked);
         let clock = judge.oracle.clock();
@@ -296,25 +296,20 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             asked: asked as u32,
             got: got as u32,
             window,
+            kept,
         });
         Some((number, got))
     }
 
-    /// Hands the last call's bytes to the checker. With `leftover` the line at the front may have
-    /// been made in the call before.
-    fn feed(&mut self, call: u32, got: usize, leftover: bool) {
+    /// Hands the last call's bytes to the checker.
+    fn feed(&mut self, call: u32, got: usize) {
         let Reader {
             lines, tape, judge, ..
         } = self;
         let bytes = &tape.bytes[tape.used - got..tape.used];
-        let mut doubtful = leftover;
         lines.feed(bytes, call, |chunk| match chunk {
             Chunk::TooLong => judge.malformed(tape, call),
-            Chunk::Line(text, from) => {
-                let widened = doubtful && from == call;
-                doubtful = false;
-                judge.text(text, from, widened, tape);
-            }
+            Chunk::Line(text, from) => judge.text(text, from, tape),
         });
     }
 
@@ -340,7 +335,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         self.tape.rewind();
         self.lines.start(offset != 0);
         std::mem::swap(shared, &mut self.source);
-        let called = self.call(offset, 2 * self.page);
+        let called = self.call(offset, 2 * self.page, false);
         if let Some(shared) = self.shared.as_mut() {
             std::mem::swap(shared, &mut self.source);
         }
@@ -350,7 +345,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         {
             let window = self.tape.calls[0].window;
             self.judge.begin((offset == 0).then_some(0), window);
-            self.feed(call, got, false);
+            self.feed(call, got);
             self.judge.finish_call();
         }
     }
@@ -384,7 +379,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         self.tape.rewind();
         judge.since = window.from;
         let verdict = judge.walk.query(address, or_next, seen.as_ref(), window);
-        judge.settle_window(window);
+        judge.count_window(window);
         judge.deliver(verdict, seen.as_ref(), window, &self.tape);
         judge.close_window();
     }
@@ -406,31 +401,30 @@ impl Judge<'_> {
         self.broke = false;
     }
 
-    fn text(&mut self, text: &[u8], call: u32, widened: bool, tape: &Tape) {
-        let Some(window) = tape.window(call) else {
+    fn text(&mut self, text: &[u8], call: u32, tape: &Tape) {
+        let Some(made) = tape.call(call) else {
             // The call fell off the tape: a line that began in it can't be placed in time.
             self.undecided = true;
             return;
         };
+        let mut window = made.window;
+        let mut widened = false;
         if self
             .collecting
             .is_none_or(|(collecting, _)| collecting != call)
         {
             self.finish_call();
             self.collecting = Some((call, window));
-            self.settle_window(window);
-        }
-        let window = match call.checked_sub(1).and_then(|before| tape.window(before)) {
-            Some(before) if widened => Window {
-                from: before.from,
-                to: window.to,
-            },
-            _ if widened => {
-                self.undecided = true;
-                return;
+            self.count_window(window);
+            if made.kept {
+                let Some(before) = call.checked_sub(1).and_then(|before| tape.call(before)) else {
+                    self.undecided = true;
+                    return;
+                };
+                window.from = before.window.from;
+                widened = true;
             }
-            _ => window,
-        };
+        }
         Tally::add(&self.tally.lines, 1);
         let Ok(line) = parse(text) else {
             return self.malformed(tape, call);
@@ -459,7 +453,7 @@ impl Judge<'_> {
     }
 
     fn malformed(&mut self, tape: &Tape, call: u32) {
-        let Some(window) = tape.window(call) else {
+        let Some(window) = tape.call(call).map(|call| call.window) else {
             return;
         };
         let verdict = self
@@ -482,7 +476,7 @@ impl Judge<'_> {
     }
 
     /// Counts a window that is about to be judged.
-    fn settle_window(&mut self, window: Window) {
+    fn count_window(&mut self, window: Window) {
         Tally::add(&self.tally.windows, 1);
         if window.to != window.from {
             Tally::add(&self.tally.busy, 1);
