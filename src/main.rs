@@ -3,21 +3,12 @@ use mapstorm::{arena::*, maps::*, oracle::*, space::*, storm::*};
 use std::sync::Arc;
 use std::time::Duration;
 fn main() {
-    let args: Vec<usize> = std::env::args()
-        .skip(1)
-        .map(|a| a.parse().unwrap())
-        .collect();
-    let arena = Arena::reserve(
-        args.get(3).copied().unwrap_or(8),
-        args.get(4).copied().unwrap_or(16),
-    )
-    .unwrap();
-    let cal = calibrate(
-        &arena,
-        &mut MapsFile::own().unwrap(),
-        Repertoire::full(KindSet::all(), 2),
-    )
-    .unwrap();
+    let args: Vec<usize> = std::env::args().skip(1).map(|a| a.parse().unwrap()).collect();
+    let arena =
+        Arena::reserve(args.get(3).copied().unwrap_or(8), args.get(4).copied().unwrap_or(16))
+            .unwrap();
+    let cal = calibrate(&arena, &mut MapsFile::own().unwrap(), Repertoire::full(KindSet::all(), 2))
+        .unwrap();
     for d in &cal.dropped {
         println!("dropped {} {}", d.what, d.why);
     }

@@ -41,12 +41,7 @@ impl Mm for Arena {
                 let new_bytes = (new_len as usize) << self.geometry().page_shift;
                 // SAFETY: as for munmap; without MREMAP_MAYMOVE the mapping stays in its lane.
                 unsafe {
-                    mm::mremap(
-                        self.start(at),
-                        self.bytes(at),
-                        new_bytes,
-                        MremapFlags::empty(),
-                    )
+                    mm::mremap(self.start(at), self.bytes(at), new_bytes, MremapFlags::empty())
                 }
                 .map(drop)
             }

@@ -39,9 +39,8 @@ pub struct Identities {
 
 /// The name that [`Page::name`] number `name` stands for; 0 has none.
 pub fn anon_name(name: u8) -> Option<&'static CStr> {
-    const NAMES: [&CStr; MAX_NAMES as usize] = [
-        c"storm-1", c"storm-2", c"storm-3", c"storm-4", c"storm-5", c"storm-6", c"storm-7",
-    ];
+    const NAMES: [&CStr; MAX_NAMES as usize] =
+        [c"storm-1", c"storm-2", c"storm-3", c"storm-4", c"storm-5", c"storm-6", c"storm-7"];
     NAMES.get((name as usize).checked_sub(1)?).copied()
 }
 
@@ -50,11 +49,7 @@ impl Identities {
     /// about is [`Page::FOREIGN`].
     #[inline]
     pub fn sight(&self, line: &Line<'_>) -> Sighting {
-        Sighting {
-            start: line.start,
-            end: line.end,
-            page: self.page(line),
-        }
+        Sighting { start: line.start, end: line.end, page: self.page(line) }
     }
 
     #[inline]
@@ -99,10 +94,7 @@ mod tests {
             inode: 77,
             name: b"/memfd:a (deleted)".to_vec(),
         };
-        let identities = Identities {
-            page_shift: 12,
-            files: vec![file],
-        };
+        let identities = Identities { page_shift: 12, files: vec![file] };
         let page = |text: &str| identities.sight(&parse(text.as_bytes()).unwrap()).page;
         let anon = Page::anon(Prot::READ_WRITE);
         let memfd = |pgoff| Page::file(Prot::READ, true, 0, pgoff);
@@ -119,11 +111,7 @@ mod tests {
             ("r--s 00003000 00:01 78   /memfd:a (deleted)", Page::FOREIGN),
             ("r--s 00003000 00:01 77   /memfd:b (deleted)", Page::FOREIGN),
         ] {
-            assert_eq!(
-                page(&format!("7f83503f0000-7f8350412000 {tail}")),
-                expected,
-                "{tail}"
-            );
+            assert_eq!(page(&format!("7f83503f0000-7f8350412000 {tail}")), expected, "{tail}");
         }
     }
 }

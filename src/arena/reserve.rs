@@ -74,18 +74,11 @@ impl Arena {
             let whole = 2 * room + guard + bytes;
             // PROT_NONE would be enough, but memmap2 knows none; untouched and not reserved in
             // swap, it costs address space only.
-            match MmapOptions::new()
-                .len(whole as usize)
-                .no_reserve_swap()
-                .map_anon()
-            {
+            match MmapOptions::new().len(whole as usize).no_reserve_swap().map_anon() {
                 Ok(map) => break map,
                 Err(_) if room > Arena::LEAST_ROOM => room /= 2,
                 Err(source) => {
-                    return Err(ReserveError::Space {
-                        bytes: whole,
-                        source,
-                    });
+                    return Err(ReserveError::Space { bytes: whole, source });
                 }
             }
         };
@@ -107,11 +100,7 @@ impl Arena {
             page_shift: geometry.page_shift,
             files: vec![first_identity, second_identity],
         };
-        let arena = Arena {
-            geometry,
-            files: [first, second],
-            identities,
-        };
+        let arena = Arena { geometry, files: [first, second], identities };
         if arena.attracts_strangers()? {
             return Err(ReserveError::Strangers);
         }
@@ -127,10 +116,7 @@ impl Arena {
                 .len(bytes)
                 .no_reserve_swap()
                 .map_anon()
-                .map_err(|source| ReserveError::Space {
-                    bytes: bytes as u64,
-                    source,
-                })?;
+                .map_err(|source| ReserveError::Space { bytes: bytes as u64, source })?;
             let start = map.as_ptr() as u64;
             attracted |= start < self.geometry.end() && start + bytes as u64 > self.geometry.base;
         }

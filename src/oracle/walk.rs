@@ -13,7 +13,7 @@ use super::clock::{Tick, Window};
 use super::history::{History, Overrun, Version};
 use super::ledger::Oracle;
 use super::verdict::{Break, Class, Rule, Sighting, Tolerated, Verdict};
-use crate::space::{Op, span_mask};
+use crate::space::{Kind, KindSet, Op, span_mask};
 
 const NO_LANE: u16 = u16::MAX;
 
@@ -30,6 +30,19 @@ struct Progress {
     version: Version,
 }
 
+/// What a checker lets pass, to see whether a known mechanism explains a violation.
+///
+/// Never used for a verdict: a walk that was found wrong is gone through a second time, and the
+/// mechanism whose forgiveness makes it right is the one it is named after.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Forgive {
+    /// Pages that an operation of one of these kinds, in flight, puts a new VMA on count as
+    /// unmapped for a moment.
+    pub replaced: KindSet,
+    /// Pages behind the last line that merged with it count as passed over.
+    pub merged: bool,
+}
+
 /// Checks one walk, or one query, line by line.
 pub struct Walk<'a> {
     oracle: &'a Oracle,
@@ -43,6 +56,9 @@ pub struct Walk<'a> {
     /// For lanes above: the version that a move seen from its other lane demands, valid in `round`.
     floors: Box<[(u32, Version)]>,
     round: u32,
+    forgive: Forgive,
+    /// Kinds of the operations that something was forgiven for.
+    forgave: KindSet,
 }
 
 impl<'a> Walk<'a> {
@@ -53,14 +69,23 @@ impl<'a> Walk<'a> {
             pos: None,
             gap: None,
             reported: false,
-            now: Progress {
-                earliest: 0,
-                lane: NO_LANE,
-                version: 0,
-            },
+            now: Progress { earliest: 0, lane: NO_LANE, version: 0 },
             floors: vec![(0, 0); oracle.geometry().lanes as usize].into(),
             round: 0,
+            forgive: Forgive::default(),
+            forgave: KindSet::EMPTY,
         }
+    }
+
+    /// The same, but lets `forgive` pass.
+    pub fn forgiving(oracle: &'a Oracle, forgive: Forgive) -> Walk<'a> {
+        Walk { forgive, ..Walk::new(oracle) }
+    }
+
+    /// Kinds of the operations that something was forgiven for since the last
+    /// [`begin`](Walk::begin).
+    pub fn forgave(&self) -> KindSet {
+        self.forgave
     }
 
     /// Starts a walk: at address `pos`, or `None` where the position before the first line is not
@@ -69,11 +94,8 @@ impl<'a> Walk<'a> {
         self.pos = pos;
         self.gap = None;
         self.reported = false;
-        self.now = Progress {
-            earliest: window.from,
-            lane: NO_LANE,
-            version: 0,
-        };
+        self.forgave = KindSet::EMPTY;
+        self.now = Progress { earliest: window.from, lane: NO_LANE, version: 0 };
         self.round = self.round.wrapping_add(1);
     }
 
@@ -84,8 +106,7 @@ impl<'a> Walk<'a> {
 
     /// Whether the last line lies at or above the arena's end, so that nothing more can be judged.
     pub fn past_arena(&self) -> bool {
-        self.pos
-            .is_some_and(|pos| pos >= self.oracle.geometry().end())
+        self.pos.is_some_and(|pos| pos >= self.oracle.geometry().end())
     }
 
     /// Judges the next line. `window` is that of the call that generated it.
@@ -156,11 +177,7 @@ impl<'a> Walk<'a> {
     ) -> Verdict {
         self.begin(Some(address), window);
         let Some(seen) = seen else {
-            let end = if or_next {
-                self.oracle.geometry().end()
-            } else {
-                address + 1
-            };
+            let end = if or_next { self.oracle.geometry().end() } else { address + 1 };
             return match self.hole(address, end, None, window) {
                 Err(verdict) => verdict,
                 // Something lies above the arena: "no VMA at or above" is wrong in itself.
@@ -178,9 +195,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Goes on after a break: nothing before this line is held against what comes.
-    pub fn resume(&mut self, seen: Option<&Sighting>, window: Window) {
-        self.begin(seen.map(|seen| seen.end), window);
+    /// Goes on after a break at address `pos`, or at an unknown one: nothing before is held against
+    /// what comes.
+    pub fn resume(&mut self, pos: Option<u64>, window: Window) {
+        let forgave = self.forgave;
+        self.begin(pos, window);
+        self.forgave = forgave;
     }
 
     /// A break at this point of the walk, for rules that are judged elsewhere.
@@ -225,16 +245,8 @@ impl<'a> Walk<'a> {
         let (first, first_page) = geometry.locate(from);
         let (last, last_page) = geometry.locate(to - 1);
         for lane in first..=last {
-            let start = if lane == first {
-                first_page.min(pages)
-            } else {
-                0
-            };
-            let end = if lane == last {
-                (last_page + 1).min(pages)
-            } else {
-                pages
-            };
+            let start = if lane == first { first_page.min(pages) } else { 0 };
+            let end = if lane == last { (last_page + 1).min(pages) } else { pages };
             if start < end
                 && let Err(verdict) = self.hole_in(lane, start, end, window)
             {
@@ -261,22 +273,14 @@ impl<'a> Walk<'a> {
         if before.lane == lane {
             self.now = before;
         } else if let Ok(version) = self.oracle.history(lane).first_at(before.earliest) {
-            self.now = Progress {
-                lane,
-                version,
-                ..before
-            };
+            self.now = Progress { lane, version, ..before };
         }
         let verdict = self.wrong(Rule::NoHole, Class::Hole, seen, window);
         let Verdict::Wrong(found) = verdict else {
             return verdict;
         };
         let missing = Some(self.oracle.geometry().address(lane, page));
-        Verdict::Wrong(Break {
-            missing,
-            gap_end: Some(gap_end),
-            ..found
-        })
+        Verdict::Wrong(Break { missing, gap_end: Some(gap_end), ..found })
     }
 
     /// The line was true, but only before the hole in front of it was: then it is the hole that
@@ -305,15 +309,7 @@ impl<'a> Walk<'a> {
             return Verdict::Wrong(found);
         }
         self.now = before;
-        match self.hole(
-            pos,
-            seen.start,
-            Some(seen),
-            Window {
-                to: until,
-                ..window
-            },
-        ) {
+        match self.hole(pos, seen.start, Some(seen), Window { to: until, ..window }) {
             Err(Verdict::Wrong(hole)) => Verdict::Wrong(Break { window, ..hole }),
             _ => Verdict::Wrong(found),
         }
@@ -323,10 +319,7 @@ impl<'a> Walk<'a> {
     fn pages_of(&self, seen: &Sighting) -> (usize, usize) {
         let geometry = self.oracle.geometry();
         let start = geometry.locate(seen.start).1;
-        (
-            start,
-            start + ((seen.end - seen.start) >> geometry.page_shift) as usize,
-        )
+        (start, start + ((seen.end - seen.start) >> geometry.page_shift) as usize)
     }
 
     fn hole_in(
@@ -343,7 +336,10 @@ impl<'a> Walk<'a> {
             if !history.known(self.now.version) {
                 return Err(Missing::Unknown);
             }
-            let mapped = history.masks(self.now.version).0 & left;
+            let mut mapped = history.masks(self.now.version).0 & left;
+            if mapped != 0 && self.forgive != Forgive::default() {
+                mapped &= !self.forgiven(history, lane, start, window);
+            }
             if mapped == 0 {
                 break;
             }
@@ -357,6 +353,48 @@ impl<'a> Walk<'a> {
             }
         }
         Ok(history.confirm(first)?)
+    }
+
+    /// The pages that are forgiven at the present version, in a hole that begins at page `start`.
+    #[cold]
+    fn forgiven(&mut self, history: &History, lane: u16, start: usize, window: Window) -> u64 {
+        let version = self.now.version;
+        let in_flight = |next: Version| {
+            next > 0
+                && next <= history.head()
+                && history.invoked(next) < window.to
+                && history.closed(next - 1) >= self.now.earliest
+        };
+        let mut pages = 0;
+        let mut forgave = KindSet::EMPTY;
+        for next in [version, version + 1].into_iter().filter(|&next| in_flight(next)) {
+            let span = match history.origin(next).op {
+                Some(Op::Remap { to, .. }) if to.lane == lane => Some((Kind::Remap, to.span)),
+                Some(Op::Map { at, .. }) => Some((Kind::Map, at.span)),
+                _ => None,
+            };
+            if let Some((kind, span)) = span.filter(|(kind, _)| self.forgive.replaced.has(*kind)) {
+                pages |= span.mask();
+                forgave = forgave.with(kind);
+            }
+        }
+        let geometry = self.oracle.geometry();
+        let behind_line = self.reported
+            && start > 0
+            && self.pos.is_some_and(|pos| geometry.address(lane, start) == pos);
+        if self.forgive.merged && behind_line {
+            let merged = (version..=history.head())
+                .take_while(|&later| later == version || history.invoked(later) < window.to)
+                .filter_map(|later| Some((later, history.layout(later).vma_at(start)?)))
+                .find(|(_, vma)| vma.start < start);
+            if let Some((later, vma)) = merged {
+                pages |= span_mask(start, vma.end);
+                let op = history.origin(later).op;
+                forgave = op.map_or(forgave, |op| forgave.with(op.kind()));
+            }
+        }
+        self.forgave = self.forgave.union(forgave);
+        pages
     }
 
     /// Rules 1 and 3: a VMA exactly like this existed, no earlier than what was seen before.
@@ -437,19 +475,11 @@ impl<'a> Walk<'a> {
     #[cold]
     fn demand(&mut self, history: &History, peer: Version) {
         if let Some(Op::Remap { from, to, .. }) = history.origin(self.now.version).op {
-            let other = if from.lane == self.now.lane {
-                to.lane
-            } else {
-                from.lane
-            };
+            let other = if from.lane == self.now.lane { to.lane } else { from.lane };
             if other > self.now.lane
                 && let Some(floor) = self.floors.get_mut(other as usize)
             {
-                let demanded = if floor.0 == self.round {
-                    floor.1.max(peer)
-                } else {
-                    peer
-                };
+                let demanded = if floor.0 == self.round { floor.1.max(peer) } else { peer };
                 *floor = (self.round, demanded);
             }
         }
@@ -475,11 +505,7 @@ impl<'a> Walk<'a> {
         loop {
             if shows(history, version, start, end, seen) {
                 // In the window, so what was seen before rules it out; or only before the window.
-                class = if visible(version) {
-                    Class::Disorder
-                } else {
-                    Class::Stale
-                };
+                class = if visible(version) { Class::Disorder } else { Class::Stale };
                 break;
             }
             if visible(version) {
@@ -499,11 +525,7 @@ impl<'a> Walk<'a> {
         }
         // Told from where the line began.
         self.now = before;
-        let rule = if class == Class::Disorder {
-            Rule::Order
-        } else {
-            Rule::Existence
-        };
+        let rule = if class == Class::Disorder { Rule::Order } else { Rule::Existence };
         self.wrong(rule, class, Some(seen), window)
     }
 }

@@ -60,23 +60,13 @@ pub fn calibrate(
     for trial in trials(arena, &wanted) {
         if let Err(why) = bench.run(source, &trial) {
             if trial.what == "mmap and munmap" {
-                return Err(Dropped {
-                    what: trial.what,
-                    why,
-                });
+                return Err(Dropped { what: trial.what, why });
             }
             (trial.drop)(&mut may);
-            dropped.push(Dropped {
-                what: trial.what,
-                why,
-            });
+            dropped.push(Dropped { what: trial.what, why });
         }
     }
-    Ok(Calibration {
-        may,
-        dropped,
-        tried: bench.tried,
-    })
+    Ok(Calibration { may, dropped, tried: bench.tried })
 }
 
 struct Bench<'a> {
@@ -91,13 +81,8 @@ impl Bench<'_> {
         let pages = self.arena.geometry().pages as usize;
         let result = self.play(source, trial, pages);
         for lane in 0..self.arena.geometry().lanes.min(2) {
-            let at = Place {
-                lane,
-                span: Span::new(0, pages),
-            };
-            self.arena
-                .carry_out(&Op::Unmap { at })
-                .map_err(|errno| format!("munmap: {errno}"))?;
+            let at = Place { lane, span: Span::new(0, pages) };
+            self.arena.carry_out(&Op::Unmap { at }).map_err(|errno| format!("munmap: {errno}"))?;
         }
         result
     }
@@ -116,21 +101,13 @@ impl Bench<'_> {
                 // A short lane has no room for this step of the trial.
                 continue;
             }
-            self.arena
-                .carry_out(op)
-                .map_err(|errno| refusal(op, errno))?;
+            self.arena.carry_out(op).map_err(|errno| refusal(op, errno))?;
             apply(op, &mut first, &mut second);
             (model[at], model[other]) = (first, second);
             self.tried += 1;
             let geometry = self.arena.geometry();
-            read_lanes(
-                source,
-                self.arena.identities(),
-                geometry,
-                &mut self.lines,
-                &mut self.lanes,
-            )
-            .map_err(|errno| format!("cannot read /proc/self/maps: {errno}"))?;
+            read_lanes(source, self.arena.identities(), geometry, &mut self.lines, &mut self.lanes)
+                .map_err(|errno| format!("cannot read /proc/self/maps: {errno}"))?;
             for (lane, expected) in model.iter().enumerate().take(self.lanes.len()) {
                 if let Some(difference) = self.lanes[lane].difference(lane as u16, expected) {
                     return Err(format!("after {op}: {difference}"));
@@ -152,19 +129,10 @@ fn trials(arena: &Arena, wanted: &Repertoire) -> Vec<Trial> {
     let whole = Span::new(0, pages);
     let at = |start: usize, end: usize| Place {
         lane: 0,
-        span: Span::new(
-            start.min(pages - 1),
-            end.clamp(start.min(pages - 1) + 1, pages),
-        ),
+        span: Span::new(start.min(pages - 1), end.clamp(start.min(pages - 1) + 1, pages)),
     };
-    let there = |start: usize, end: usize| Place {
-        lane: last,
-        ..at(start, end)
-    };
-    let all = Place {
-        lane: 0,
-        span: whole,
-    };
+    let there = |start: usize, end: usize| Place { lane: last, ..at(start, end) };
+    let all = Place { lane: 0, span: whole };
     let rw = Page::anon(Prot::READ_WRITE);
     let read = Page::anon(Prot::READ);
     let map = |at: Place, page: Page| Op::Map { at, page };
@@ -189,11 +157,7 @@ fn trials(arena: &Arena, wanted: &Repertoire) -> Vec<Trial> {
         ],
     }];
     let mut add = |what: &str, drop: fn(&mut Repertoire), ops: Vec<Op>| {
-        trials.push(Trial {
-            what: what.into(),
-            drop,
-            ops,
-        });
+        trials.push(Trial { what: what.into(), drop, ops });
     };
     if wanted.exec {
         add("executable mappings", |may| may.exec = false, {
@@ -211,34 +175,16 @@ fn trials(arena: &Arena, wanted: &Repertoire) -> Vec<Trial> {
             map(mid, page(Prot::READ_WRITE, mid)),
             Op::Unmap { at: inside },
             map(inside, page(Prot::READ_WRITE, inside)),
-            Op::Protect {
-                at: mid,
-                prot: Prot::NONE,
-            },
-            Op::Protect {
-                at: all,
-                prot: Prot::WRITE,
-            },
+            Op::Protect { at: mid, prot: Prot::NONE },
+            Op::Protect { at: all, prot: Prot::WRITE },
         ];
         if shared && wanted.shared_files {
-            add(
-                "shared mappings of a memfd",
-                |may| may.shared_files = false,
-                ops,
-            );
+            add("shared mappings of a memfd", |may| may.shared_files = false, ops);
         } else if !shared && wanted.private_files {
-            add(
-                "private mappings of a memfd",
-                |may| may.private_files = false,
-                ops,
-            );
+            add("private mappings of a memfd", |may| may.private_files = false, ops);
         }
     }
-    let backings = [
-        rw,
-        Page::file(Prot::READ, false, 0, 64),
-        Page::file(Prot::READ, true, 0, 64),
-    ];
+    let backings = [rw, Page::file(Prot::READ, false, 0, 64), Page::file(Prot::READ, true, 0, 64)];
     let usable = |page: &&Page| wanted.maps(**page);
     if wanted.has(Kind::Protect) {
         let mut ops = Vec::new();
@@ -246,47 +192,24 @@ fn trials(arena: &Arena, wanted: &Repertoire) -> Vec<Trial> {
             ops.push(map(all, page));
             for &prot in wanted.prots().iter().filter(|prot| !prot.executes()) {
                 ops.push(Op::Protect { at: mid, prot });
-                ops.push(Op::Protect {
-                    at: inside,
-                    prot: Prot::READ_WRITE,
-                });
+                ops.push(Op::Protect { at: inside, prot: Prot::READ_WRITE });
                 ops.push(Op::Protect { at: all, prot });
             }
         }
-        add(
-            "protect",
-            |may| may.kinds = may.kinds.without(Kind::Protect),
-            ops,
-        );
+        add("protect", |may| may.kinds = may.kinds.without(Kind::Protect), ops);
     }
     if wanted.has(Kind::Resize) {
         let mut ops = Vec::new();
         for &page in backings.iter().filter(usable) {
+            ops.extend([map(low, page), map(at(2 * third, pages), page.step(2 * third as u16))]);
             ops.extend([
-                map(low, page),
-                map(at(2 * third, pages), page.step(2 * third as u16)),
-            ]);
-            ops.extend([
-                Op::Resize {
-                    at: low,
-                    new_len: 1,
-                },
-                Op::Resize {
-                    at: at(0, 1),
-                    new_len: third as u8,
-                },
-                Op::Resize {
-                    at: low,
-                    new_len: 2 * third as u8,
-                },
+                Op::Resize { at: low, new_len: 1 },
+                Op::Resize { at: at(0, 1), new_len: third as u8 },
+                Op::Resize { at: low, new_len: 2 * third as u8 },
                 Op::Unmap { at: all },
             ]);
         }
-        add(
-            "resize",
-            |may| may.kinds = may.kinds.without(Kind::Resize),
-            ops,
-        );
+        add("resize", |may| may.kinds = may.kinds.without(Kind::Resize), ops);
     }
     if wanted.has(Kind::Remap) {
         let mut moves = Vec::new();
@@ -299,21 +222,12 @@ fn trials(arena: &Arena, wanted: &Repertoire) -> Vec<Trial> {
                     for (keep, ops) in [(false, &mut moves), (true, &mut keeps)] {
                         ops.extend(prepare);
                         ops.extend([map(from, page), Op::Remap { from, to, keep }]);
-                        ops.extend([
-                            Op::Unmap { at: all },
-                            Op::Unmap {
-                                at: there(0, pages),
-                            },
-                        ]);
+                        ops.extend([Op::Unmap { at: all }, Op::Unmap { at: there(0, pages) }]);
                     }
                 }
             }
         }
-        add(
-            "remap",
-            |may| may.kinds = may.kinds.without(Kind::Remap),
-            moves,
-        );
+        add("remap", |may| may.kinds = may.kinds.without(Kind::Remap), moves);
         if wanted.keep {
             add("remap with MREMAP_DONTUNMAP", |may| may.keep = false, keeps);
         }
@@ -332,11 +246,8 @@ fn trials(arena: &Arena, wanted: &Repertoire) -> Vec<Trial> {
         });
     }
     if wanted.has(Kind::Advise) {
-        let drops: [fn(&mut Repertoire); 3] = [
-            |may| may.advice[0] = false,
-            |may| may.advice[1] = false,
-            |may| may.advice[2] = false,
-        ];
+        let drops: [fn(&mut Repertoire); 3] =
+            [|may| may.advice[0] = false, |may| may.advice[1] = false, |may| may.advice[2] = false];
         for (advice, drop) in Advice::ALL.into_iter().zip(drops) {
             let advise = |at, on| Op::Advise { at, advice, on };
             let mut ops = Vec::new();
@@ -354,10 +265,6 @@ impl Calibration {
     /// The kinds that can be drawn: those left, of which something is left.
     pub fn kinds(&self) -> KindSet {
         let kinds = self.may.kinds;
-        if self.may.advice.contains(&true) {
-            kinds
-        } else {
-            kinds.without(Kind::Advise)
-        }
+        if self.may.advice.contains(&true) { kinds } else { kinds.without(Kind::Advise) }
     }
 }

@@ -158,19 +158,14 @@ impl Storm {
         let geometry = *arena.geometry();
         let pages = geometry.pages as usize;
         let mut rng = Stream::new(plan.seed, "layout", 0);
-        let layouts: Vec<Layout> = (0..geometry.lanes)
-            .map(|lane| draw_layout(&mut rng, &may, lane, pages))
-            .collect();
+        let layouts: Vec<Layout> =
+            (0..geometry.lanes).map(|lane| draw_layout(&mut rng, &may, lane, pages)).collect();
         for (lane, layout) in layouts.iter().enumerate() {
             lay_out(&arena, lane as u16, layout)
                 .map_err(|(op, source)| StormError::Prepare { op, source })?;
         }
         let slots = (HISTORY_BYTES / geometry.lanes as usize / History::bytes(1, pages)).max(64);
-        let capacity = if slots.is_power_of_two() {
-            slots
-        } else {
-            slots.next_power_of_two() / 2
-        };
+        let capacity = if slots.is_power_of_two() { slots } else { slots.next_power_of_two() / 2 };
         Ok(Storm {
             oracle: Oracle::new(geometry, &layouts, capacity),
             findings: Findings::new(plan.allow.clone(), plan.fail_fast, EXAMPLE_VERSIONS),
@@ -286,11 +281,7 @@ impl Storm {
                 Some((own, shared)) => storm.read(index, own, shared, begun),
                 None => storm.mutate(index),
             })
-            .map_err(|source| StormError::Spawn {
-                index,
-                threads: self.plan.threads,
-                source,
-            })
+            .map_err(|source| StormError::Spawn { index, threads: self.plan.threads, source })
     }
 
     fn mutate(&self, index: usize) {
@@ -358,8 +349,7 @@ impl Storm {
                 break Ended::Time;
             }
             let shape = Shape::draw(&mut rng, &self.plan, self.arena.geometry().lanes);
-            self.stage
-                .play(shape.spell, |worker| shape.plays(worker, &self.plan));
+            self.stage.play(shape.spell, |worker| shape.plays(worker, &self.plan));
             run.spells += 1;
             std::thread::sleep(left.min(SPELL));
             if let Some(number) = signal() {
@@ -380,11 +370,7 @@ impl Storm {
             if shown.elapsed() >= SHOW_EVERY {
                 let counts = self.counts();
                 let violations = self.findings.counts();
-                show(&Live {
-                    elapsed: begun.elapsed(),
-                    counts: &counts,
-                    violations,
-                });
+                show(&Live { elapsed: begun.elapsed(), counts: &counts, violations });
                 shown = Instant::now();
             }
         };
@@ -402,9 +388,7 @@ impl Storm {
         let called = Instant::now();
         while !self.stage.at_rest() {
             if called.elapsed() > self.plan.stall {
-                let worker = (0..self.plan.threads)
-                    .find(|&w| !self.stage.rests(w))
-                    .unwrap_or(0);
+                let worker = (0..self.plan.threads).find(|&w| !self.stage.rests(w)).unwrap_or(0);
                 return Some(self.stalled(run, worker, begun));
             }
             std::thread::sleep(Duration::from_micros(20));
@@ -417,9 +401,7 @@ impl Storm {
             }
         }
         if let Err(errno) = pause.read(&self.arena) {
-            run.lost = Some(format!(
-                "cannot read /proc/self/maps at a standstill: {errno}"
-            ));
+            run.lost = Some(format!("cannot read /proc/self/maps at a standstill: {errno}"));
             return Some(Ended::Lost);
         }
         run.standstills += 1;
@@ -438,8 +420,7 @@ impl Storm {
             }
             run.mismatches += 1;
             if run.differences.len() < MOST_DIFFERENCES {
-                run.differences
-                    .extend(seen.difference(lane, &current.layout));
+                run.differences.extend(seen.difference(lane, &current.layout));
             }
             self.alarm(Class::Mismatch, begun);
             self.repair(run, pause, lane);
@@ -470,33 +451,19 @@ impl Storm {
 
     /// A violation that no reader found.
     fn alarm(&self, class: Class, begun: Instant) {
-        let signature = Signature {
-            class,
-            mechanism: None,
-            in_flight: KindSet::EMPTY,
-            mode: None,
-        };
-        self.findings
-            .record(signature, begun.elapsed().as_nanos() as u64, |_| {});
+        let signature = Signature { class, mechanism: None, in_flight: KindSet::EMPTY, mode: None };
+        self.findings.record(signature, begun.elapsed().as_nanos() as u64, |_| {});
     }
 }
 
 /// Maps one lane as `layout` says, whatever it was before.
 fn lay_out(arena: &Arena, lane: u16, layout: &Layout) -> Result<(), (Op, Errno)> {
-    let at = |start: usize, end: usize| crate::space::Place {
-        lane,
-        span: Span::new(start, end),
-    };
+    let at = |start: usize, end: usize| crate::space::Place { lane, span: Span::new(start, end) };
     let carry_out = |op: Op| arena.carry_out(&op).map_err(|errno| (op, errno));
-    carry_out(Op::Unmap {
-        at: at(0, layout.len()),
-    })?;
-    layout.vmas().try_for_each(|vma| {
-        carry_out(Op::Map {
-            at: at(vma.start, vma.end),
-            page: vma.page,
-        })
-    })
+    carry_out(Op::Unmap { at: at(0, layout.len()) })?;
+    layout
+        .vmas()
+        .try_for_each(|vma| carry_out(Op::Map { at: at(vma.start, vma.end), page: vma.page }))
 }
 
 impl Run {
@@ -526,12 +493,7 @@ struct Pause {
 
 impl Pause {
     fn read(&mut self, arena: &Arena) -> Result<(), Errno> {
-        let Pause {
-            source,
-            lines,
-            lanes,
-            ..
-        } = self;
+        let Pause { source, lines, lanes, .. } = self;
         read_lanes(source, arena.identities(), arena.geometry(), lines, lanes)
     }
 }
@@ -543,9 +505,7 @@ struct Watch {
 
 impl Watch {
     fn new(workers: usize) -> Watch {
-        Watch {
-            last: vec![(0, Instant::now()); workers],
-        }
+        Watch { last: vec![(0, Instant::now()); workers] }
     }
 
     fn stuck(&mut self, stage: &Stage, patience: Duration) -> Option<usize> {
@@ -556,9 +516,7 @@ impl Watch {
                 *last = (beats, now);
             }
         }
-        self.last
-            .iter()
-            .position(|(_, since)| now - *since > patience)
+        self.last.iter().position(|(_, since)| now - *since > patience)
     }
 }
 
@@ -611,12 +569,9 @@ impl Shape {
             |rank: usize, first: usize, count: usize, of: usize| (rank + of - first) % of < count;
         match worker.checked_sub(plan.readers) {
             None => within(worker, self.first_reader, self.readers, plan.readers),
-            Some(rank) => within(
-                rank,
-                self.first_mutator,
-                self.mutators,
-                plan.threads - plan.readers,
-            ),
+            Some(rank) => {
+                within(rank, self.first_mutator, self.mutators, plan.threads - plan.readers)
+            }
         }
     }
 }

@@ -28,13 +28,7 @@ pub enum Mode {
 
 impl Mode {
     /// All modes.
-    pub const ALL: [Mode; 5] = [
-        Mode::Walk,
-        Mode::Pread,
-        Mode::Short,
-        Mode::Shared,
-        Mode::Query,
-    ];
+    pub const ALL: [Mode; 5] = [Mode::Walk, Mode::Pread, Mode::Short, Mode::Shared, Mode::Query];
 
     /// The word `--read` takes.
     pub const fn word(self) -> &'static str {
@@ -58,16 +52,10 @@ impl FromStr for Mode {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Mode, String> {
-        Mode::ALL
-            .into_iter()
-            .find(|mode| mode.word() == word)
-            .ok_or_else(|| {
-                let known: Vec<&str> = Mode::ALL.iter().map(|mode| mode.word()).collect();
-                format!(
-                    "unknown way to read {word:?}; known are {}",
-                    known.join(", ")
-                )
-            })
+        Mode::ALL.into_iter().find(|mode| mode.word() == word).ok_or_else(|| {
+            let known: Vec<&str> = Mode::ALL.iter().map(|mode| mode.word()).collect();
+            format!("unknown way to read {word:?}; known are {}", known.join(", "))
+        })
     }
 }
 
@@ -91,12 +79,7 @@ impl fmt::Display for Signature {
     /// `hole/replaced-in-flight/remap/query`: class, mechanism or `-`, kinds joined by `+` or
     /// `-`, way of reading or `-`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}/{}/",
-            self.class,
-            self.mechanism.map_or("-", Mechanism::word)
-        )?;
+        write!(f, "{}/{}/", self.class, self.mechanism.map_or("-", Mechanism::word))?;
         for (i, kind) in self.in_flight.iter().enumerate() {
             write!(f, "{}{kind}", if i == 0 { "" } else { "+" })?;
         }
@@ -210,10 +193,7 @@ impl Findings {
     /// Counts a violation; `fill` is called with the example's room when its signature is new.
     pub fn record(&self, signature: Signature, at_ns: u64, fill: impl FnOnce(&mut Example)) {
         let mut table = self.table.lock();
-        let known = table
-            .found
-            .iter_mut()
-            .find(|found| found.signature == signature);
+        let known = table.found.iter_mut().find(|found| found.signature == signature);
         let allowed = if let Some(found) = known {
             found.count += 1;
             found.allowed
@@ -249,10 +229,7 @@ impl Findings {
 
     /// All violations, and those that no `--allow` names.
     pub fn counts(&self) -> (u64, u64) {
-        (
-            self.total.load(Ordering::Relaxed),
-            self.alarming.load(Ordering::Relaxed),
-        )
+        (self.total.load(Ordering::Relaxed), self.alarming.load(Ordering::Relaxed))
     }
 
     /// Calls `f` with the violations by signature, in the order of their first, and the number of
@@ -283,10 +260,7 @@ mod tests {
 
     #[test]
     fn signatures_read_as_paths() {
-        assert_eq!(
-            signature(Mode::Query).to_string(),
-            "hole/replaced-in-flight/map+remap/query"
-        );
+        assert_eq!(signature(Mode::Query).to_string(), "hole/replaced-in-flight/map+remap/query");
         let bare = Signature {
             mechanism: None,
             in_flight: KindSet::EMPTY,
@@ -307,11 +281,7 @@ mod tests {
             ("ho", false),
             ("torn", false),
         ] {
-            assert_eq!(
-                findings(&[allow]).allows(&signature(Mode::Query)),
-                allowed,
-                "{allow}"
-            );
+            assert_eq!(findings(&[allow]).allows(&signature(Mode::Query)), allowed, "{allow}");
         }
     }
 
@@ -326,10 +296,8 @@ mod tests {
         assert!(findings.wants_stop());
         assert_eq!(findings.counts(), (3, 1));
         findings.with(|found, beyond| {
-            let seen: Vec<_> = found
-                .iter()
-                .map(|f| (f.count, f.first_ns, f.example.reader))
-                .collect();
+            let seen: Vec<_> =
+                found.iter().map(|f| (f.count, f.first_ns, f.example.reader)).collect();
             assert_eq!((seen, beyond), (vec![(2, 5, 5), (1, 7, 7)], 0));
         });
     }

@@ -39,15 +39,7 @@ impl<'a> Mutator<'a> {
         rng: Stream,
         worker: u16,
     ) -> Mutator<'a> {
-        Mutator {
-            oracle,
-            tally,
-            may,
-            rng,
-            worker,
-            program: None,
-            left: 0,
-        }
+        Mutator { oracle, tally, may, rng, worker, program: None, left: 0 }
     }
 
     /// Begins a spell: the plan of the last one is dropped.
@@ -104,15 +96,8 @@ impl<'a> Mutator<'a> {
         }
         let there = second.as_ref().map_or(&none, |held| &held.current().layout);
         fits(&op, &first.current().layout, there).ok()?;
-        let invoked = self
-            .oracle
-            .invoke(&op, self.worker, &mut first, second.as_mut());
-        Some(UnderWay {
-            op,
-            first,
-            second,
-            invoked,
-        })
+        let invoked = self.oracle.invoke(&op, self.worker, &mut first, second.as_mut());
+        Some(UnderWay { op, first, second, invoked })
     }
 
     /// Writes down that the operation has returned.
@@ -123,8 +108,7 @@ impl<'a> Mutator<'a> {
             Tally::add(&self.tally.operations[under_way.op.kind() as usize], 1);
         } else {
             let second = under_way.second.as_mut();
-            self.oracle
-                .failed(under_way.invoked, &mut under_way.first, second);
+            self.oracle.failed(under_way.invoked, &mut under_way.first, second);
             Tally::add(&self.tally.failed, 1);
             self.left = 0;
         }
@@ -134,11 +118,7 @@ impl<'a> Mutator<'a> {
         let pick =
             |rng: &mut Stream| spell.first_lane + rng.below(spell.lanes.max(1) as usize) as u16;
         let lane = pick(&mut self.rng);
-        let other = if self.rng.one_in(2) {
-            lane
-        } else {
-            pick(&mut self.rng)
-        };
+        let other = if self.rng.one_in(2) { lane } else { pick(&mut self.rng) };
         if self.rng.below(8) < spell.hammer as usize {
             let layout = self.oracle.try_hold(lane)?.current().layout;
             let hammer = Program::hammer(&mut self.rng, &self.may, lane, &layout, other);

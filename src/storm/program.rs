@@ -51,11 +51,7 @@ impl Program {
         };
         let repeat = ops.len();
         ops.try_extend_from_slice(&cycle).ok()?;
-        Some(Program::Hammer {
-            ops,
-            repeat,
-            next: 0,
-        })
+        Some(Program::Hammer { ops, repeat, next: 0 })
     }
 
     /// The next operation to try. `layout` and `second` are the lanes of the program as they are
@@ -128,26 +124,15 @@ impl Spot {
             (Span::new(vma.start, vma.end), vma.page, None)
         };
         let inner = within(rng, base);
-        Some(Spot {
-            lane,
-            base,
-            inner,
-            page,
-            prepare,
-            pages,
-        })
+        Some(Spot { lane, base, inner, page, prepare, pages })
     }
 
     fn at(&self, span: Span) -> Place {
-        Place {
-            lane: self.lane,
-            span,
-        }
+        Place { lane: self.lane, span }
     }
 
     fn inner_page(&self) -> Page {
-        self.page
-            .step((self.inner.start() - self.base.start()) as u16)
+        self.page.step((self.inner.start() - self.base.start()) as u16)
     }
 
     fn prepared(&self) -> ArrayVec<Op, 8> {
@@ -158,46 +143,23 @@ impl Spot {
     fn split_and_merge(&self, rng: &mut Stream, may: &Repertoire) -> Option<Loop> {
         let at = self.at(self.inner);
         let mut kinds: ArrayVec<Kind, 3> = ArrayVec::new();
-        kinds.extend(
-            [Kind::Protect, Kind::Name, Kind::Advise]
-                .into_iter()
-                .filter(|&k| may.has(k)),
-        );
+        kinds.extend([Kind::Protect, Kind::Name, Kind::Advise].into_iter().filter(|&k| may.has(k)));
         if kinds.is_empty() {
             return None;
         }
         let cycle: [Op; 2] = match *rng.pick(&kinds) {
             Kind::Protect => {
                 let prot = *rng.pick(may.prots());
-                [
-                    Op::Protect { at, prot },
-                    Op::Protect {
-                        at,
-                        prot: self.page.prot(),
-                    },
-                ]
+                [Op::Protect { at, prot }, Op::Protect { at, prot: self.page.prot() }]
             }
             Kind::Name => {
                 let name = rng.between(1, crate::space::MAX_NAMES as usize) as u8;
-                [
-                    Op::Name { at, name },
-                    Op::Name {
-                        at,
-                        name: self.page.name(),
-                    },
-                ]
+                [Op::Name { at, name }, Op::Name { at, name: self.page.name() }]
             }
             _ => {
                 let advice = may.advices().nth(rng.below(may.advices().count().max(1)))?;
                 let on = !self.page.has_advice(advice);
-                [
-                    Op::Advise { at, advice, on },
-                    Op::Advise {
-                        at,
-                        advice,
-                        on: !on,
-                    },
-                ]
+                [Op::Advise { at, advice, on }, Op::Advise { at, advice, on: !on }]
             }
         };
         Some((self.prepared(), cycle.into_iter().collect()))
@@ -210,10 +172,7 @@ impl Spot {
         }
         let len = self.inner.len as usize;
         let start = rng.below(self.pages - len + 1);
-        let from = Place {
-            lane: other,
-            span: Span::new(start, start + len),
-        };
+        let from = Place { lane: other, span: Span::new(start, start + len) };
         let to = self.at(self.inner);
         if from.lane == to.lane && from.span.overlaps(to.span) {
             return None;
@@ -224,11 +183,7 @@ impl Spot {
         let mut cycle = ArrayVec::new();
         if may.has(Kind::Map) {
             let source = Op::Map { at: from, page };
-            if keep {
-                prepare.push(source)
-            } else {
-                cycle.push(source)
-            }
+            if keep { prepare.push(source) } else { cycle.push(source) }
         }
         cycle.push(Op::Remap { from, to, keep });
         Some((prepare, cycle))
@@ -247,28 +202,16 @@ impl Spot {
             prepare.push(Op::Unmap { at: self.at(room) });
             end = room.end();
         } else if self.prepare.is_none() {
-            end += layout.pages()[end..]
-                .iter()
-                .take_while(|page| !page.is_mapped())
-                .count();
+            end += layout.pages()[end..].iter().take_while(|page| !page.is_mapped()).count();
         }
         let most = (end - self.base.start()) as u8;
         if most < 2 {
             return None;
         }
         let new_len = rng.between(1, most as usize) as u8;
-        let resized = Span {
-            start: self.base.start,
-            len: new_len,
-        };
-        let there = Op::Resize {
-            at: self.at(self.base),
-            new_len,
-        };
-        let back = Op::Resize {
-            at: self.at(resized),
-            new_len: self.base.len,
-        };
+        let resized = Span { start: self.base.start, len: new_len };
+        let there = Op::Resize { at: self.at(self.base), new_len };
+        let back = Op::Resize { at: self.at(resized), new_len: self.base.len };
         (new_len != self.base.len).then(|| (prepare, [there, back].into_iter().collect()))
     }
 
@@ -292,19 +235,10 @@ impl Spot {
             return None;
         }
         let at = self.at(self.inner);
-        let there = Op::Map {
-            at,
-            page: draw_page(rng, may, self.lane, self.inner.start()),
-        };
+        let there = Op::Map { at, page: draw_page(rng, may, self.lane, self.inner.start()) };
         let back = match rng.one_in(2) {
-            true => Op::Map {
-                at,
-                page: plain(self.inner_page()),
-            },
-            false => Op::Map {
-                at: self.at(self.base),
-                page: plain(self.page),
-            },
+            true => Op::Map { at, page: plain(self.inner_page()) },
+            false => Op::Map { at: self.at(self.base), page: plain(self.page) },
         };
         Some((self.prepared(), [there, back].into_iter().collect()))
     }
@@ -317,23 +251,12 @@ impl Spot {
         let len = self.inner.len as usize;
         let start = rng.below(self.pages - len + 1);
         let from = self.at(self.inner);
-        let to = Place {
-            lane: other,
-            span: Span::new(start, start + len),
-        };
+        let to = Place { lane: other, span: Span::new(start, start + len) };
         if from.lane == to.lane && from.span.overlaps(to.span) {
             return None;
         }
-        let away = Op::Remap {
-            from,
-            to,
-            keep: false,
-        };
-        let back = Op::Remap {
-            from: to,
-            to: from,
-            keep: false,
-        };
+        let away = Op::Remap { from, to, keep: false };
+        let back = Op::Remap { from: to, to: from, keep: false };
         Some((self.prepared(), [away, back].into_iter().collect()))
     }
 }
@@ -356,81 +279,34 @@ fn scatter(
         let vmas = layout.vmas().count();
         let vma = layout.vmas().nth(rng.below(vmas.max(1)))?;
         let whole = Span::new(vma.start, vma.end);
-        Some(if rng.one_in(2) {
-            whole
-        } else {
-            within(rng, whole)
-        })
+        Some(if rng.one_in(2) { whole } else { within(rng, whole) })
     };
     Some(match kind {
-        Kind::Map => Op::Map {
-            at,
-            page: draw_page(rng, may, lane, span.start()),
-        },
-        Kind::Unmap => Op::Unmap {
-            at: Place {
-                lane,
-                span: draw_span(rng, pages, pages / 2 + 1),
-            },
-        },
+        Kind::Map => Op::Map { at, page: draw_page(rng, may, lane, span.start()) },
+        Kind::Unmap => Op::Unmap { at: Place { lane, span: draw_span(rng, pages, pages / 2 + 1) } },
         Kind::Protect => {
             let span = if rng.one_in(2) { span } else { aimed(rng)? };
-            Op::Protect {
-                at: Place { lane, span },
-                prot: *rng.pick(may.prots()),
-            }
+            Op::Protect { at: Place { lane, span }, prot: *rng.pick(may.prots()) }
         }
         Kind::Resize => {
-            let at = Place {
-                lane,
-                span: aimed(rng)?,
-            };
-            Op::Resize {
-                at,
-                new_len: rng.between(1, pages - at.span.start()) as u8,
-            }
+            let at = Place { lane, span: aimed(rng)? };
+            Op::Resize { at, new_len: rng.between(1, pages - at.span.start()) as u8 }
         }
         Kind::Remap => {
-            let from = Place {
-                lane,
-                span: aimed(rng)?,
-            };
+            let from = Place { lane, span: aimed(rng)? };
             let start = rng.below(pages - from.span.len as usize + 1);
-            let to = Span {
-                start: start as u8,
-                len: from.span.len,
-            };
-            let to = Place {
-                lane: other,
-                span: to,
-            };
-            Op::Remap {
-                from,
-                to,
-                keep: may.keep && rng.one_in(3),
-            }
+            let to = Span { start: start as u8, len: from.span.len };
+            let to = Place { lane: other, span: to };
+            Op::Remap { from, to, keep: may.keep && rng.one_in(3) }
         }
         Kind::Name => {
-            let at = Place {
-                lane,
-                span: aimed(rng)?,
-            };
-            Op::Name {
-                at,
-                name: rng.below(crate::space::MAX_NAMES as usize + 1) as u8,
-            }
+            let at = Place { lane, span: aimed(rng)? };
+            Op::Name { at, name: rng.below(crate::space::MAX_NAMES as usize + 1) as u8 }
         }
         Kind::Advise => {
-            let at = Place {
-                lane,
-                span: aimed(rng)?,
-            };
+            let at = Place { lane, span: aimed(rng)? };
             let advice = may.advices().nth(rng.below(may.advices().count().max(1)))?;
-            Op::Advise {
-                at,
-                advice,
-                on: rng.one_in(2),
-            }
+            Op::Advise { at, advice, on: rng.one_in(2) }
         }
     })
 }
@@ -443,10 +319,7 @@ fn draw_span(rng: &mut Stream, pages: usize, longest: usize) -> Span {
 
 fn within(rng: &mut Stream, outer: Span) -> Span {
     let inner = draw_span(rng, outer.len as usize, outer.len as usize);
-    Span {
-        start: outer.start + inner.start,
-        len: inner.len,
-    }
+    Span { start: outer.start + inner.start, len: inner.len }
 }
 
 /// A page as a new mapping has it: no advice, no name.
@@ -467,17 +340,8 @@ fn draw_page(rng: &mut Stream, may: &Repertoire, lane: u16, at: usize) -> Page {
         1 if may.shared_files => true,
         _ => return Page::anon(prot),
     };
-    let pgoff = if rng.one_in(4) {
-        rng.below(1 << 15)
-    } else {
-        lane as usize % 256 * 64 + at
-    };
-    Page::file(
-        prot,
-        shared,
-        rng.below(may.files.max(1) as usize) as u8,
-        pgoff as u16,
-    )
+    let pgoff = if rng.one_in(4) { rng.below(1 << 15) } else { lane as usize % 256 * 64 + at };
+    Page::file(prot, shared, rng.below(may.files.max(1) as usize) as u8, pgoff as u16)
 }
 
 /// A lane to begin with: VMAs and holes of every kind the repertoire has.
@@ -506,10 +370,7 @@ mod tests {
     fn run(kinds: KindSet, seed: u64) -> [usize; 7] {
         let may = Repertoire::full(kinds, 2);
         let mut rng = Stream::new(seed, "program", 0);
-        let mut lanes = [
-            draw_layout(&mut rng, &may, 0, 16),
-            draw_layout(&mut rng, &may, 1, 16),
-        ];
+        let mut lanes = [draw_layout(&mut rng, &may, 0, 16), draw_layout(&mut rng, &may, 1, 16)];
         let mut done = [0; 7];
         for _ in 0..400 {
             let (lane, other) = (rng.below(2) as u16, rng.below(2) as u16);

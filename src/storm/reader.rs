@@ -7,13 +7,17 @@ use super::tally::Tally;
 use crate::arena::Identities;
 use crate::maps::{Answer, Chunk, Lines, MapsRead, QueryFlags, parse};
 use crate::oracle::{
-    Break, Class, Contract, Evidence, Oracle, Rule, Sighting, Snapshot, Tick, Tolerated, Verdict,
-    Walk, Window, classify,
+    Break, Class, Contract, Evidence, Mechanism, Oracle, Rule, Sighting, Snapshot, Tick, Tolerated,
+    Verdict, Walk, Window, in_flight,
 };
 use crate::seed::Stream;
+use crate::space::KindSet;
 use rustix::io::Errno;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
+
+/// Lines of a walk that are remembered; in a longer one mechanisms are no longer told.
+const LONGEST_PATH: usize = 2048;
 
 /// One call of the walk under way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,9 +100,16 @@ struct Judge<'a> {
     walk: Walk<'a>,
     snapshot: Snapshot<'a>,
     evidence: Evidence,
+    /// Checkers that forgive, one a mechanism.
+    forgiving: [(Mechanism, Walk<'a>); Mechanism::TRIED.len()],
+    /// Where the walk began, and what was seen on it so far; no more once it is full.
+    start: (Option<u64>, Window),
+    path: Vec<(Sighting, Window)>,
     mode: Mode,
     reader: usize,
     begun: Instant,
+    /// The address of the last query, and whether it asked for the next VMA, too.
+    asked: (u64, bool),
     /// First tick of the walk.
     since: Tick,
     /// The call whose lines the snapshot collects.
@@ -175,9 +186,14 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                 walk: Walk::new(oracle),
                 snapshot: Snapshot::new(oracle),
                 evidence: Evidence::with_room(place.versions),
+                forgiving: Mechanism::TRIED
+                    .map(|(mechanism, forgive)| (mechanism, Walk::forgiving(oracle, forgive))),
+                start: (None, Window { from: 0, to: 0 }),
+                path: Vec::with_capacity(LONGEST_PATH),
                 mode: Mode::Walk,
                 reader: place.reader,
                 begun: place.begun,
+                asked: (0, false),
                 since: 0,
                 collecting: None,
                 undecided: false,
@@ -196,16 +212,8 @@ impl<'a, M: MapsRead> Reader<'a, M> {
     /// sixteen goes on to the end of the file.
     pub fn turn(&mut self, mode: Mode) {
         self.judge.mode = mode;
-        let behind = self
-            .judge
-            .oracle
-            .geometry()
-            .address(self.lanes.0 + self.lanes.1, 0);
-        let until = if self.rng.one_in(16) {
-            u64::MAX
-        } else {
-            behind
-        };
+        let behind = self.judge.oracle.geometry().address(self.lanes.0 + self.lanes.1, 0);
+        let until = if self.rng.one_in(16) { u64::MAX } else { behind };
         let page = self.page;
         match mode {
             Mode::Walk => self.walk(0, until, |_| page),
@@ -218,11 +226,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                 let (low, high) = self.text;
                 let offset = low + self.rng.below((high - low).max(1) as usize) as u64;
                 // Half of them at a page boundary of the file, as a reader of whole pages would.
-                let mask = if self.rng.one_in(2) {
-                    !(page as u64 - 1)
-                } else {
-                    u64::MAX
-                };
+                let mask = if self.rng.one_in(2) { !(page as u64 - 1) } else { u64::MAX };
                 self.walk(offset & mask, until, |_| page);
             }
             Mode::Shared => self.shared_turn(),
@@ -254,12 +258,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                 return;
             }
             self.feed(call, got);
-            if self
-                .judge
-                .walk
-                .pos()
-                .is_some_and(|pos| pos > self.judge.oracle.geometry().base)
-            {
+            if self.judge.walk.pos().is_some_and(|pos| pos > self.judge.oracle.geometry().base) {
                 arena_text.get_or_insert(at);
             }
             at += got as u64;
@@ -282,10 +281,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         let clock = judge.oracle.clock();
         let from = clock.now();
         let result = self.source.pread(room, offset);
-        let window = Window {
-            from,
-            to: clock.now(),
-        };
+        let window = Window { from, to: clock.now() };
         Tally::add(&judge.tally.calls[judge.mode as usize], 1);
         let got = judge.outcome(result)?;
         Tally::add(&judge.tally.bytes, got as u64);
@@ -303,9 +299,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
 
     /// Hands the last call's bytes to the checker.
     fn feed(&mut self, call: u32, got: usize) {
-        let Reader {
-            lines, tape, judge, ..
-        } = self;
+        let Reader { lines, tape, judge, .. } = self;
         let bytes = &tape.bytes[tape.used - got..tape.used];
         lines.feed(bytes, call, |chunk| match chunk {
             Chunk::TooLong => judge.malformed(tape, call),
@@ -327,11 +321,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             _ => low + self.rng.below((high - low).max(1) as usize) as u64,
         };
         // Sometimes go on where another reader's call is likely to have ended.
-        let offset = if self.rng.one_in(4) {
-            offset & !(self.page as u64 - 1)
-        } else {
-            offset
-        };
+        let offset = if self.rng.one_in(4) { offset & !(self.page as u64 - 1) } else { offset };
         self.tape.rewind();
         self.lines.start(offset != 0);
         std::mem::swap(shared, &mut self.source);
@@ -357,19 +347,12 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         let inside = self.rng.below(geometry.page_size() as usize) as u64;
         let address = geometry.address(lane, page) + inside;
         let or_next = self.rng.one_in(2);
-        let flags = if or_next {
-            QueryFlags::CoveringOrNext
-        } else {
-            QueryFlags::Covering
-        };
+        let flags = if or_next { QueryFlags::CoveringOrNext } else { QueryFlags::Covering };
         let judge = &mut self.judge;
         let clock = judge.oracle.clock();
         let from = clock.now();
         let result = self.source.query(address, flags, &mut self.answer);
-        let window = Window {
-            from,
-            to: clock.now(),
-        };
+        let window = Window { from, to: clock.now() };
         Tally::add(&judge.tally.calls[Mode::Query as usize], 1);
         let Some(answer) = judge.outcome(result) else {
             return;
@@ -378,6 +361,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         let seen = answer.map(|line| judge.identities.sight(&line));
         self.tape.rewind();
         judge.since = window.from;
+        judge.asked = (address, or_next);
         let verdict = judge.walk.query(address, or_next, seen.as_ref(), window);
         judge.count_window(window);
         judge.deliver(verdict, seen.as_ref(), window, &self.tape);
@@ -395,6 +379,8 @@ impl Judge<'_> {
 
     fn begin(&mut self, pos: Option<u64>, window: Window) {
         self.walk.begin(pos, window);
+        self.start = (pos, window);
+        self.path.clear();
         self.since = window.from;
         self.collecting = None;
         self.undecided = false;
@@ -409,10 +395,7 @@ impl Judge<'_> {
         };
         let mut window = made.window;
         let mut widened = false;
-        if self
-            .collecting
-            .is_none_or(|(collecting, _)| collecting != call)
-        {
+        if self.collecting.is_none_or(|(collecting, _)| collecting != call) {
             self.finish_call();
             self.collecting = Some((call, window));
             self.count_window(window);
@@ -434,14 +417,13 @@ impl Judge<'_> {
         let seen = if inside {
             self.identities.sight(&line)
         } else {
-            Sighting {
-                start: line.start,
-                end: line.end,
-                page: crate::space::Page::FOREIGN,
-            }
+            Sighting { start: line.start, end: line.end, page: crate::space::Page::FOREIGN }
         };
         let before = self.walk.pos();
         let verdict = self.walk.line(&seen, window);
+        if self.path.len() < LONGEST_PATH {
+            self.path.push((seen, window));
+        }
         // A line made in the call before is no part of this call's snapshot.
         if !widened {
             self.snapshot.line(&seen);
@@ -456,17 +438,13 @@ impl Judge<'_> {
         let Some(window) = tape.call(call).map(|call| call.window) else {
             return;
         };
-        let verdict = self
-            .walk
-            .wrong(Rule::WholeLines, Class::Malformed, None, window);
+        let verdict = self.walk.wrong(Rule::WholeLines, Class::Malformed, None, window);
         self.deliver(verdict, None, window, tape);
     }
 
     fn end(&mut self, window: Window, whole: bool, tape: &Tape) {
         if !whole && self.walk.pos().is_some() {
-            let verdict = self
-                .walk
-                .wrong(Rule::WholeLines, Class::Malformed, None, window);
+            let verdict = self.walk.wrong(Rule::WholeLines, Class::Malformed, None, window);
             self.deliver(verdict, None, window, tape);
         } else if self.walk.pos().is_some() {
             let verdict = self.walk.end(window);
@@ -515,8 +493,7 @@ impl Judge<'_> {
 
     fn wrong_instant(&mut self, window: Window) {
         let Verdict::Wrong(found) =
-            self.walk
-                .wrong(Rule::OneInstant, Class::Disorder, None, window)
+            self.walk.wrong(Rule::OneInstant, Class::Disorder, None, window)
         else {
             return;
         };
@@ -533,7 +510,7 @@ impl Judge<'_> {
             Verdict::Tolerated(kind) => self.tolerated(kind, seen, window, tape),
             Verdict::Undecided => {
                 self.undecided = true;
-                self.walk.resume(seen, window);
+                self.walk.resume(seen.map(|seen| seen.end), window);
             }
             Verdict::Wrong(found) => {
                 self.broke = true;
@@ -545,7 +522,7 @@ impl Judge<'_> {
                 }
                 // What a line that never was says of its end is worth nothing.
                 let trusted = seen.filter(|_| found.rule != Rule::Existence);
-                self.walk.resume(trusted, window);
+                self.walk.resume(trusted.map(|seen| seen.end), window);
                 self.since = window.from;
             }
         }
@@ -556,8 +533,7 @@ impl Judge<'_> {
         Tally::add(&self.tally.broken[Rule::NeverBack as usize], 1);
         if self.contract >= Contract::Documented
             && let Verdict::Wrong(found) =
-                self.walk
-                    .wrong(Rule::NeverBack, Class::Disorder, seen, window)
+                self.walk.wrong(Rule::NeverBack, Class::Disorder, seen, window)
         {
             self.record(found, Some(tape));
         }
@@ -567,15 +543,10 @@ impl Judge<'_> {
     /// leaves a layout that nobody predicted, and a violation that rests on it is none.
     fn certain(&mut self, found: &Break) -> bool {
         let lanes = self.lanes_of(found);
-        self.evidence
-            .fill(self.oracle, *found, self.since, lanes.clone());
+        self.evidence.fill(self.oracle, *found, self.since, lanes.clone());
         let Some(over) = self.settle else { return true };
         let deadline = Instant::now() + Duration::from_secs(10);
-        let records = self
-            .evidence
-            .versions
-            .iter()
-            .filter(|record| lanes.contains(&record.lane));
+        let records = self.evidence.versions.iter().filter(|record| lanes.contains(&record.lane));
         for record in records {
             while !self.oracle.settled(record.lane, record.version) {
                 let gone = over.load(std::sync::atomic::Ordering::Relaxed);
@@ -596,20 +567,43 @@ impl Judge<'_> {
     /// The lanes that bear on a break: from the end of the line before to the line itself.
     fn lanes_of(&self, found: &Break) -> std::ops::RangeInclusive<u16> {
         let geometry = self.oracle.geometry();
-        let clamp = |address: u64| {
-            geometry
-                .locate(address.clamp(geometry.base, geometry.end() - 1))
-                .0
-        };
-        let low = found
-            .pos
-            .or(found.sighting.map(|seen| seen.start))
-            .map_or(0, clamp);
-        let high = found
-            .missing
-            .or(found.sighting.map(|seen| seen.start))
-            .map_or(low, clamp);
+        let clamp =
+            |address: u64| geometry.locate(address.clamp(geometry.base, geometry.end() - 1)).0;
+        let low = found.pos.or(found.sighting.map(|seen| seen.start)).map_or(0, clamp);
+        let high = found.missing.or(found.sighting.map(|seen| seen.start)).map_or(low, clamp);
         low.min(high)..=high.max(low)
+    }
+
+    /// The mechanism that explains a break, and the kinds of operation it blames: with it
+    /// forgiven, the line or the answer would be right.
+    fn explain(&mut self, found: &Break) -> Option<(Mechanism, KindSet)> {
+        let told = matches!(found.rule, Rule::NoHole | Rule::Existence | Rule::Order);
+        if !told || self.path.len() == LONGEST_PATH {
+            return None;
+        }
+        for (mechanism, walk) in &mut self.forgiving {
+            let verdict = match self.mode {
+                Mode::Query => {
+                    let (address, or_next) = self.asked;
+                    walk.query(address, or_next, found.sighting.as_ref(), found.window)
+                }
+                _ => {
+                    walk.begin(self.start.0, self.start.1);
+                    let mut last = Verdict::Right;
+                    for (seen, window) in &self.path {
+                        if matches!(last, Verdict::Wrong(_) | Verdict::Undecided) {
+                            walk.resume(walk.pos(), *window);
+                        }
+                        last = walk.line(seen, *window);
+                    }
+                    last
+                }
+            };
+            if matches!(verdict, Verdict::Right | Verdict::Tolerated(_)) {
+                return Some((*mechanism, walk.forgave()));
+            }
+        }
+        None
     }
 
     fn record(&mut self, found: Break, tape: Option<&Tape>) {
@@ -617,13 +611,12 @@ impl Judge<'_> {
             let lanes = self.lanes_of(&found);
             self.evidence.fill(self.oracle, found, self.since, lanes);
         }
-        let (mechanism, in_flight) = classify(&self.evidence, self.oracle.geometry());
-        let signature = Signature {
-            class: found.class,
-            mechanism,
-            in_flight,
-            mode: Some(self.mode),
+        let (mechanism, in_flight) = match self.explain(&found) {
+            Some((mechanism, kinds)) => (Some(mechanism), kinds),
+            None => (None, in_flight(&self.evidence, self.oracle.geometry())),
         };
+        let signature =
+            Signature { class: found.class, mechanism, in_flight, mode: Some(self.mode) };
         let at = self.begun.elapsed().as_nanos() as u64;
         let (evidence, reader) = (&mut self.evidence, self.reader);
         self.findings.record(signature, at, |example| {

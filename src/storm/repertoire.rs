@@ -43,10 +43,7 @@ impl Repertoire {
     /// The protections that can be drawn.
     pub fn prots(&self) -> &'static [Prot] {
         let drawn = &Prot::DRAWN;
-        let without = drawn
-            .iter()
-            .position(|prot| prot.executes())
-            .unwrap_or(drawn.len());
+        let without = drawn.iter().position(|prot| prot.executes()).unwrap_or(drawn.len());
         if self.exec { drawn } else { &drawn[..without] }
     }
 

@@ -25,11 +25,7 @@ impl Spell {
     }
 
     fn unpack(word: u64) -> Spell {
-        Spell {
-            first_lane: word as u16,
-            lanes: (word >> 16) as u16,
-            hammer: (word >> 32) as u8,
-        }
+        Spell { first_lane: word as u16, lanes: (word >> 16) as u16, hammer: (word >> 32) as u8 }
     }
 }
 
@@ -62,9 +58,7 @@ impl Stage {
             spell: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             resting: AtomicU32::new(0),
-            seats: (0..workers)
-                .map(|_| CachePadded::new(Seat::default()))
-                .collect(),
+            seats: (0..workers).map(|_| CachePadded::new(Seat::default())).collect(),
         }
     }
 
@@ -109,10 +103,7 @@ impl Stage {
                 // a director that still found everybody resting has raised it before, which is
                 // seen here, and the worker attends again without having done anything.
                 if self.generation.load(Ordering::SeqCst) == generation {
-                    return Some((
-                        generation,
-                        Spell::unpack(self.spell.load(Ordering::Relaxed)),
-                    ));
+                    return Some((generation, Spell::unpack(self.spell.load(Ordering::Relaxed))));
                 }
                 rested = false;
                 continue;
@@ -147,10 +138,7 @@ impl Stage {
     /// The worker's sign of life, and whether it is meant to play.
     pub fn pulse(&self, worker: usize) -> (u64, bool) {
         let seat = &self.seats[worker];
-        (
-            seat.beats.load(Ordering::Relaxed),
-            seat.plays.load(Ordering::Relaxed),
-        )
+        (seat.beats.load(Ordering::Relaxed), seat.plays.load(Ordering::Relaxed))
     }
 
     /// Whether the worker rests.
@@ -165,11 +153,7 @@ impl Stage {
             seat.plays.store(plays(worker), Ordering::Relaxed);
         }
         self.raise();
-        for seat in self
-            .seats
-            .iter()
-            .filter(|seat| seat.plays.load(Ordering::Relaxed))
-        {
+        for seat in self.seats.iter().filter(|seat| seat.plays.load(Ordering::Relaxed)) {
             if let Some((thread, _)) = seat.thread.get() {
                 thread.unpark();
             }

@@ -25,11 +25,7 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "lane {} should be {}, maps shows",
-            self.lane, self.expected
-        )?;
+        write!(f, "lane {} should be {}, maps shows", self.lane, self.expected)?;
         for vma in &self.seen {
             write!(f, " [{}..{} {}]", vma.start, vma.end, vma.page)?;
         }
@@ -55,10 +51,7 @@ pub struct SeenLane {
 impl SeenLane {
     /// Whether this is the layout, as far as maps tells.
     pub fn is(&self, layout: &Layout) -> bool {
-        let expected = layout.vmas().map(|vma| Vma {
-            page: vma.page.visible(),
-            ..vma
-        });
+        let expected = layout.vmas().map(|vma| Vma { page: vma.page.visible(), ..vma });
         !self.stranger && expected.eq(self.vmas.iter().copied())
     }
 
