@@ -98,6 +98,10 @@ pub struct Live<'a> {
     pub counts: &'a Counts,
     /// Violations found, and those not allowed.
     pub violations: (u64, u64),
+    /// Violations by class.
+    pub by_class: [(Class, u64); Class::ALL.len()],
+    /// Memory resident now.
+    pub rss_bytes: u64,
 }
 
 /// A storm that is over.
@@ -369,8 +373,13 @@ impl Storm {
             }
             if shown.elapsed() >= SHOW_EVERY {
                 let counts = self.counts();
-                let violations = self.findings.counts();
-                show(&Live { elapsed: begun.elapsed(), counts: &counts, violations });
+                show(&Live {
+                    elapsed: begun.elapsed(),
+                    counts: &counts,
+                    violations: self.findings.counts(),
+                    by_class: self.findings.by_class(),
+                    rss_bytes: resident(),
+                });
                 shown = Instant::now();
             }
         };
@@ -454,6 +463,19 @@ impl Storm {
         let signature = Signature { class, mechanism: None, in_flight: KindSet::EMPTY, mode: None };
         self.findings.record(signature, begun.elapsed().as_nanos() as u64, |_| {});
     }
+}
+
+/// Memory resident now, in bytes; read without allocating. 0 where it can't be read.
+fn resident() -> u64 {
+    let mut text = [0; 128];
+    let mut read = || -> Option<u64> {
+        use rustix::fs::{Mode, OFlags};
+        let fd = rustix::fs::open("/proc/self/statm", OFlags::RDONLY, Mode::empty()).ok()?;
+        let len = rustix::io::read(&fd, &mut text).ok()?;
+        let pages = str::from_utf8(&text[..len]).ok()?.split(' ').nth(1)?;
+        Some(pages.parse::<u64>().ok()? * rustix::param::page_size() as u64)
+    };
+    read().unwrap_or(0)
 }
 
 /// Maps one lane as `layout` says, whatever it was before.

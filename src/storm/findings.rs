@@ -136,6 +136,7 @@ pub struct Findings {
     allow: Vec<String>,
     total: AtomicU64,
     alarming: AtomicU64,
+    by_class: [AtomicU64; Class::ALL.len()],
     fail_fast: bool,
     stop: AtomicBool,
 }
@@ -174,6 +175,7 @@ impl Findings {
             allow,
             total: AtomicU64::new(0),
             alarming: AtomicU64::new(0),
+            by_class: Default::default(),
             fail_fast,
             stop: AtomicBool::new(false),
         }
@@ -214,6 +216,7 @@ impl Findings {
         // Relaxed: counters for the live line and the exit code, read after the threads are
         // joined where it matters.
         self.total.fetch_add(1, Ordering::Relaxed);
+        self.by_class[signature.class as usize].fetch_add(1, Ordering::Relaxed);
         if !allowed {
             self.alarming.fetch_add(1, Ordering::Relaxed);
             if self.fail_fast {
@@ -230,6 +233,11 @@ impl Findings {
     /// All violations, and those that no `--allow` names.
     pub fn counts(&self) -> (u64, u64) {
         (self.total.load(Ordering::Relaxed), self.alarming.load(Ordering::Relaxed))
+    }
+
+    /// All violations by class.
+    pub fn by_class(&self) -> [(Class, u64); Class::ALL.len()] {
+        Class::ALL.map(|class| (class, self.by_class[class as usize].load(Ordering::Relaxed)))
     }
 
     /// Calls `f` with the violations by signature, in the order of their first, and the number of
