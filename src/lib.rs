@@ -9,6 +9,7 @@ pub mod maps;
 pub mod oracle;
 pub mod probe;
 pub mod report;
+pub mod scenario;
 pub mod seed;
 pub mod space;
 pub mod storm;

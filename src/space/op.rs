@@ -2,11 +2,12 @@
 
 use super::layout::Layout;
 use super::page::{Advice, MAX_PGOFF, Page, Prot};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
 /// Some neighbouring pages of a lane: `start..start + len`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Span {
     /// First page.
     pub start: u8,
@@ -60,11 +61,12 @@ impl fmt::Debug for Span {
 }
 
 /// A span of a certain lane.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Place {
     /// The lane's number, lowest address first.
     pub lane: u16,
     /// The pages in it.
+    #[serde(flatten)]
     pub span: Span,
 }
 
@@ -206,7 +208,8 @@ impl fmt::Debug for KindSet {
 }
 
 /// One system call that changes the arena.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "lowercase")]
 pub enum Op {
     /// `mmap(MAP_FIXED | MAP_NORESERVE)` of the place; `page` is its first page.
     Map {

@@ -69,7 +69,8 @@ pub enum Backing {
 }
 
 /// An madvise flag that splits VMAs without showing in a maps line (it shows in smaps, `VmFlags`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Advice {
     /// `MADV_DONTDUMP`, undone by `MADV_DODUMP`.
     DontDump,

@@ -223,6 +223,7 @@ impl Storm {
             lines: Lines::default(),
             lanes: vec![SeenLane::default(); self.arena.geometry().lanes as usize],
             rng: Stream::new(self.plan.seed, "repair", 0),
+            watch: Watch::new(self.plan.threads),
         };
         let begun = Instant::now();
         let mut threads = Vec::with_capacity(self.plan.threads);
@@ -345,7 +346,6 @@ impl Storm {
     ) {
         let begun = Instant::now();
         let mut rng = Stream::new(self.plan.seed, "director", 0);
-        let mut watch = Watch::new(self.plan.threads);
         let (mut shown, mut paused) = (begun, begun);
         run.ended = loop {
             let left = self.plan.duration.saturating_sub(begun.elapsed());
@@ -362,7 +362,7 @@ impl Storm {
             if self.findings.wants_stop() {
                 break Ended::FailFast;
             }
-            if let Some(worker) = watch.stuck(&self.stage, self.plan.stall) {
+            if let Some(worker) = pause.watch.stuck(&self.stage, self.plan.stall) {
                 break self.stalled(run, worker, begun);
             }
             if paused.elapsed() >= self.plan.pause_every {
@@ -505,8 +505,9 @@ impl Run {
     }
 }
 
-/// What a standstill is read with.
+/// What the director works with; made before the start.
 struct Pause {
+    watch: Watch,
     source: MapsFile,
     lines: Lines,
     lanes: Vec<SeenLane>,

@@ -41,12 +41,12 @@ impl Program {
         other: u16,
     ) -> Option<Program> {
         let spot = Spot::draw(rng, may, lane, layout)?;
-        let (mut ops, cycle) = match rng.below(8) {
-            0 | 1 => spot.split_and_merge(rng, may)?,
-            2 | 3 => spot.replace(rng, may, other)?,
-            4 => spot.grow_and_shrink(rng, may, layout)?,
-            5 => spot.empty_and_fill(rng, may)?,
-            6 => spot.map_over(rng, may)?,
+        let (mut ops, cycle) = match rng.below(10) {
+            0..4 => spot.split_and_merge(rng, may)?,
+            4 | 5 => spot.map_over(rng, may)?,
+            6 => spot.replace(rng, may, other)?,
+            7 => spot.grow_and_shrink(rng, may, layout)?,
+            8 => spot.empty_and_fill(rng, may)?,
             _ => spot.move_away_and_back(rng, may, other)?,
         };
         let repeat = ops.len();
