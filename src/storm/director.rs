@@ -9,6 +9,7 @@ use super::repertoire::Repertoire;
 use super::stage::{Spell, Stage};
 use super::standstill::{Difference, SeenLane, read_lanes};
 use super::tally::{Counts, Tally};
+use super::tripwire::Tripwire;
 use crate::arena::{Arena, Mm};
 use crate::maps::{Lines, MapsFile};
 use crate::oracle::{Class, Contract, History, Oracle};
@@ -320,6 +321,7 @@ impl Storm {
             reader: index,
             begun,
             versions: EXAMPLE_VERSIONS,
+            tripwire: Tripwire::new(),
             settle: Some(&self.over),
         };
         let turns = Stream::new(self.plan.seed, "turns", index);

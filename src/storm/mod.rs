@@ -14,6 +14,7 @@ mod repertoire;
 mod stage;
 mod standstill;
 mod tally;
+mod tripwire;
 
 pub use calibrate::{Calibration, Dropped, calibrate};
 pub use director::{Ended, Live, Plan, Run, Storm, StormError};
@@ -26,3 +27,4 @@ pub use repertoire::Repertoire;
 pub use stage::{Cue, Spell, Stage};
 pub use standstill::{Difference, read_lanes};
 pub use tally::{Counts, Tally};
+pub use tripwire::Tripwire;
