@@ -33,7 +33,7 @@ pub fn letter(result: usize) -> String {
 }
 
 fn head(comparison: &Comparison) -> String {
-    let mut grid = Grid::default();
+    let (mut grid, mut commands) = (Grid::default(), String::new());
     for (result, named) in comparison.results.iter().enumerate() {
         let (machine, outcome) = (&named.outcome.machine, &named.outcome);
         grid.row([
@@ -43,12 +43,12 @@ fn head(comparison: &Comparison) -> String {
             format!("{} CPUs", machine.cpus_online),
             machine.platform(),
             format!("clock {}", machine.clock_source),
-            outcome.command.clone(),
         ]);
+        commands += &format!("{}  {}\n", letter(result), outcome.command);
     }
     let confidence = comparison.resampling.confidence;
     format!(
-        "{}ratios are to the first result that has the line, or to the result's own control, with {confidence} % intervals from {} resamplings\n",
+        "{}{commands}ratios are to the first result that has the line, or to the result's own control, with {confidence} % intervals from {} resamplings\n",
         grid.text(),
         comparison.resampling.draws
     )

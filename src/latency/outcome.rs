@@ -126,8 +126,11 @@ impl Outcome {
     /// Adds the samples and hangs of `other`, whose columns must be the same.
     ///
     /// # Errors
-    /// Which difference of setup, kernel or columns forbids it.
+    /// Which difference of setup, kernel or columns forbids it, or that they are one run.
     pub fn merge(&mut self, other: Outcome) -> Result<(), String> {
+        if (self.seed, self.started_unix_s) == (other.seed, other.started_unix_s) {
+            return Err("they are the same run".to_owned());
+        }
         let labels = |outcome: &Outcome| -> Vec<String> {
             let columns = outcome.columns.iter();
             columns.map(|column| column.label.clone()).collect()
@@ -356,7 +359,9 @@ mod tests {
     #[test]
     fn merging_is_measuring_longer() {
         let mut outcome = synthetic::outcome(&[1000], &[2000]);
-        outcome.merge(synthetic::outcome(&[1100], &[3000])).unwrap();
+        let mut later = synthetic::outcome(&[1100], &[3000]);
+        later.started_unix_s += 60;
+        outcome.merge(later).unwrap();
         let whole = synthetic::outcome(&[1000, 1100], &[2000, 3000]);
         assert_eq!(outcome.columns[1].pooled(), whole.columns[1].pooled());
         assert_eq!(outcome.setup.nsamples, 2);
@@ -367,9 +372,11 @@ mod tests {
     fn what_does_not_belong_together_is_not_merged() {
         let refused = |change: fn(&mut Outcome)| {
             let mut other = some();
+            other.seed += 1;
             change(&mut other);
             some().merge(other).unwrap_err()
         };
+        assert!(refused(|o| o.seed -= 1).contains("the same run"));
         assert!(refused(|o| o.setup.scanners = 9).contains("different arguments"));
         assert!(refused(|o| o.machine.cpus_online = 1).contains("different machines"));
         assert!(refused(|o| drop(o.columns.pop())).contains("different columns"));

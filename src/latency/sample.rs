@@ -368,7 +368,7 @@ mod tests {
             duration: Duration::from_millis(100),
             region_bytes: 4 << 20,
             placement: &place(&allowed, None, None, 2).unwrap(),
-            hang: Duration::from_millis(if planted.is_some() { 300 } else { 60_000 }),
+            hang: Duration::from_millis(if planted.is_some() { 3000 } else { 60_000 }),
             seed: 5,
             planted,
         };
@@ -410,7 +410,7 @@ mod tests {
             panic!("{:?}", taken.hangs)
         };
         assert_eq!((hang.thread.as_str(), hang.completed_calls), ("mapper", 99));
-        assert!(hang.inside_call && hang.tid > 0 && hang.waited_ms >= 300.0);
+        assert!(hang.inside_call && hang.tid > 0 && hang.waited_ms >= 3000.0);
         assert_eq!(hang.evidence.len(), 3);
     }
 
