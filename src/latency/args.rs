@@ -40,7 +40,7 @@ pub struct LatencyArgs {
 
     /// Scanner threads
     ///
-    /// The seed of this measurement has two. With 0 the mapper is alone in every column.
+    /// Two, as in proc-mmap_sem-test. With 0 the mapper is alone in every column.
     #[arg(long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=1024))]
     pub scanners: u32,
 
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seeds_command_line_works() {
+    fn the_command_line_of_the_original_works() {
         let args = parse("--nsamples 100 --rawdata --busyduration 2 --duration 1").unwrap();
         assert_eq!((args.nsamples, args.busyduration), (100, 2));
         assert_eq!(args.duration, Duration::from_secs(1));

@@ -1,8 +1,8 @@
 //! A comparison for people.
 
-use super::compare::{Cell, Comparison, Line, median_of_maxima};
+use super::compare::{Cell, Comparison, Line};
 use super::contrast::{CallRatios, Contrast, Ratio};
-use super::figures::{Averages, Latencies, QUANTILES, Rates};
+use super::figures::{Averages, Latencies, QUANTILES, Rates, median_of_maxima};
 use super::grid::{Grid, us};
 use super::outcome::Column;
 use std::fmt::Write;

@@ -46,7 +46,10 @@ pub struct Meter {
     began: Instant,
     shown: Option<Instant>,
     samples: u32,
-    expected: Duration,
+    /// What a sample takes: at first as asked for, then as the samples before took.
+    each: Duration,
+    /// The sample under way, from 1, and when it began.
+    current: (u32, Instant),
 }
 
 /// How often progress is shown on a terminal, and in a log.
@@ -56,12 +59,14 @@ const IN_LOGS: Duration = Duration::from_secs(10);
 impl Meter {
     /// For `samples` samples that take about `each`.
     pub fn new(progress: Progress, samples: u32, each: Duration) -> Meter {
+        let began = Instant::now();
         Meter {
             progress,
-            began: Instant::now(),
+            began,
             shown: None,
             samples,
-            expected: each * samples,
+            each,
+            current: (1, began),
         }
     }
 
@@ -73,18 +78,34 @@ impl Meter {
             Progress::Terminal => (ON_TERMINAL, "\r\x1b[K", ""),
         };
         let now = Instant::now();
+        self.note(number, now);
         let last = self.shown.unwrap_or(self.began);
         if now - last < every {
             return;
         }
         self.shown = Some(now);
-        let left = self.expected.saturating_sub(now - self.began).as_secs();
+        let left = self.left(now).as_secs();
         let samples = self.samples;
         // Whoever closed stderr does not want to know.
         let _ = write!(
             std::io::stderr(),
             "{open}sample {number} of {samples} ({label}), about {left} s left{close}"
         );
+    }
+
+    /// Takes note of the sample under way.
+    fn note(&mut self, number: u32, now: Instant) {
+        if number != self.current.0 {
+            self.current = (number, now);
+            self.each = (now - self.began) / (number - 1).max(1);
+        }
+    }
+
+    /// The time left at `now`, if the samples to come take as long as those before.
+    fn left(&self, now: Instant) -> Duration {
+        let (number, began) = self.current;
+        let to_come = self.each * (self.samples + 1).saturating_sub(number);
+        to_come.saturating_sub(now - began)
     }
 
     /// Leaves the line that progress was shown on.
@@ -98,6 +119,22 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_left_follows_what_samples_really_take() {
+        let seconds = Duration::from_secs_f64;
+        let mut meter = Meter::new(Progress::Quiet, 10, seconds(1.0));
+        let began = meter.began;
+        let at = |after: f64| began + seconds(after);
+        let (early, second, later) = (at(0.5), at(2.0), at(3.0));
+        assert_eq!(meter.left(early), seconds(9.5));
+        // The first took two seconds; nine more will take eighteen.
+        meter.note(2, second);
+        assert_eq!(meter.left(second), seconds(18.0));
+        assert_eq!(meter.left(later), seconds(17.0));
+        meter.note(10, at(20.0));
+        assert_eq!(meter.left(at(60.0)), Duration::ZERO);
+    }
 
     struct Closed(ErrorKind);
 

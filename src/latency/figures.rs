@@ -45,6 +45,12 @@ pub fn max_ns(sample: &Sample) -> u64 {
     sample.tally.mmap.max_ns.max(sample.tally.munmap.max_ns)
 }
 
+/// The median of the samples' maxima, in ns.
+pub fn median_of_maxima(column: &Column) -> Option<f64> {
+    let mut maxima: Vec<f64> = column.samples.iter().map(|s| max_ns(s) as f64).collect();
+    median(&mut maxima)
+}
+
 /// The samples' averages at a glance, in ns.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Averages {

@@ -1,18 +1,21 @@
 //! What readers of `/proc/self/maps` cost the threads that map and unmap: `mapstorm latency` and
 //! `mapstorm compare`.
 //!
-//! Measuring (`region`, `mapper`, `scan`, `sample`, `run`) ends in an [`Outcome`], which is all
-//! that judging (`figures`, `resample`, `contrast`, `warnings`) and printing (`table`) know.
+//! Measuring (`region`, `mapper`, `scan`, `crew`, `sample`, `run`) ends in an [`Outcome`], which is all
+//! that judging (`figures`, `resample`, `contrast`, `compare`, `unfair`, `warnings`) and printing (`table`, `rawdata`, `page`) know.
 
 mod args;
 mod clock;
 mod codec;
 mod compare;
+mod compare_json;
 mod compare_table;
 mod console;
 mod contrast;
+mod crew;
 mod failure;
 mod figures;
+mod file;
 mod grid;
 mod hang;
 mod limits;
@@ -25,6 +28,8 @@ mod placement;
 mod plan;
 mod planted;
 mod plot;
+mod probe;
+mod rawdata;
 mod region;
 mod resample;
 mod run;
@@ -42,10 +47,11 @@ mod warnings;
 pub use args::{CompareArgs, Format, LatencyArgs, Planted};
 pub use console::{Console, Progress};
 pub use failure::{Failure, exit_of};
+pub use file::load;
 pub use hang::{Evidence, Hang};
 pub use machine::Machine;
 pub use mapper::Tally;
-pub use outcome::{Column, Ended, Outcome, SCHEMA_VERSION, Setup, load};
+pub use outcome::{Column, Ended, Outcome, SCHEMA_VERSION, Setup};
 pub use overhead::Overhead;
 pub use placement::{Loss, Placement};
 pub use plan::{Reader, Role};
@@ -74,7 +80,7 @@ pub fn run(
     let outcome = measure(args, stop, console.progress)?;
     let text = match (args.format, args.rawdata) {
         (Format::Json, _) => outcome.to_json()?,
-        (Format::Table, true) => table::rawdata(&outcome),
+        (Format::Table, true) => rawdata::rawdata(&outcome),
         (Format::Table, false) => table::table(&outcome),
     };
     console.deliver(&text)?;
@@ -85,7 +91,7 @@ pub fn run(
 /// `mapstorm compare`: reads results, prints them side by side, and writes the page asked for.
 ///
 /// # Errors
-/// As [`run`]: a [`Failure`] for a file that is no result.
+/// As [`run()`]: a [`Failure`] for a file that is no result.
 pub fn compare(args: &CompareArgs, console: &mut Console<'_>) -> anyhow::Result<Exit> {
     let comparison = compare::compare(args)?;
     if let Some(path) = &args.html {
@@ -93,7 +99,7 @@ pub fn compare(args: &CompareArgs, console: &mut Console<'_>) -> anyhow::Result<
             .with_context(|| format!("--html {}: cannot write", path.display()))?;
     }
     let text = match args.format {
-        Format::Json => compare::to_json(&comparison)?,
+        Format::Json => compare_json::to_json(&comparison)?,
         Format::Table => compare_table::table(&comparison),
     };
     console.deliver(&text)?;

@@ -2,20 +2,20 @@
 
 use super::args::LatencyArgs;
 use super::console::{Meter, Progress};
-use super::failure::Failure;
+use super::crew::SCANNER_NICE;
+use super::file::Saved;
 use super::hang;
 use super::limits::Limits;
 use super::machine::Machine;
-use super::outcome::{Column, Ended, KIND, Outcome, SCHEMA_VERSION, Saved, Setup};
+use super::outcome::{Column, Ended, KIND, Outcome, SCHEMA_VERSION, Setup};
 use super::overhead;
 use super::placement::{Placement, place};
-use super::plan::{Condition, Reader, conditions, order};
+use super::plan::{Condition, Reader, Role, conditions, order};
+use super::probe::probe;
 use super::region::PAUSE;
-use super::sample::{self, SCANNER_NICE, Spec, Taken};
-use super::scan;
+use super::sample::{self, Spec, Taken};
 use super::threads;
 use anyhow::Context;
-use rustix::io::Errno;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Measures what `args` ask for. Ends early, with what is there, when `stop` is not 0.
 ///
 /// # Errors
-/// A [`Failure`] for what cannot be asked for here; anything else is of the surroundings.
+/// A [`super::Failure`] for what cannot be asked for here; anything else is of the surroundings.
 pub fn measure(
     args: &LatencyArgs,
     stop: &AtomicUsize,
@@ -41,7 +41,7 @@ pub fn measure(
     let flag = if args.gb.is_some() { "--gb" } else { "--mb" };
     Limits::here().check(flag, args.region_bytes())?;
     let conditions = conditions(Reader::File(args.procfile.clone()), &args.against);
-    probe(&conditions, args.procfile.as_str())?;
+    probe(&conditions, &args.procfile)?;
     let saved = args.save.as_deref().map(Saved::open).transpose()?;
     let away = Away::from_mapper(&allowed, &placement)?;
     let mut outcome = begin(args, &allowed, placement, &conditions);
@@ -63,36 +63,6 @@ pub fn measure(
     outcome.ended = ended?;
     run.close(&mut outcome)?;
     Ok(outcome)
-}
-
-/// Opens and reads once what the scanners will read.
-fn probe(conditions: &[Condition], procfile: &str) -> Result<(), Failure> {
-    for Condition { reader, .. } in conditions {
-        let tried = scan::scan_of(reader)
-            .and_then(|scan| scan.map_or(Ok(()), |mut scan| scan.step().map(drop)));
-        let Err(errno) = tried else { continue };
-        let main = matches!(reader, Reader::File(name) if name == procfile);
-        let flag = if main { "--procfile" } else { "--against" };
-        let place = format!("{flag} {reader}");
-        return Err(match errno {
-            Errno::NOTTY => Failure::untestable(
-                place,
-                "this kernel has no PROCMAP_QUERY, which came with Linux 6.11",
-                "leave it out",
-            ),
-            Errno::NOENT => Failure::untestable(
-                place,
-                format!("this kernel has no /proc/self/{reader}"),
-                "choose another, such as maps or smaps (numa_maps needs CONFIG_NUMA)",
-            ),
-            other => Failure::usage(
-                place,
-                format!("cannot read /proc/self/{reader}: {other}"),
-                "choose a file with text of every VMA, such as maps, smaps or numa_maps",
-            ),
-        });
-    }
-    Ok(())
 }
 
 /// Measures the overhead where the mapper will run and fills in what is known beforehand.
@@ -252,10 +222,7 @@ impl Run<'_> {
             hang: self.args.hang_seconds,
             // Every column of a round draws the same pages.
             seed: outcome.seed.wrapping_add(u64::from(round)),
-            planted: self
-                .args
-                .inject
-                .filter(|_| *role == super::plan::Role::Main),
+            planted: self.args.inject.filter(|_| *role == Role::Main),
         };
         let meter = &mut self.meter;
         sample::take(&spec, self.stop, &mut || meter.show(place + 1, label))

@@ -2,26 +2,18 @@
 
 use super::args::Planted;
 use super::clock::now_ns;
+use super::crew::{Handle, Mapped, Shared, join, spawn_busy, spawn_mapper, spawn_scanner};
 use super::hang::{Hang, Watch};
-use super::mapper::{Calls, Tally, drive};
+use super::mapper::Tally;
 use super::placement::Placement;
 use super::plan::Reader;
-use super::planted::{HangingCalls, HangingScan};
-use super::region::Region;
-use super::scan::{self, Scan, Scanned};
+use super::scan::Scanned;
 use super::slot::Slot;
-use super::threads;
-use anyhow::{Context, anyhow};
-use rand::SeedableRng;
-use rand::rngs::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
-use std::thread::{Builder, JoinHandle, Thread};
+use std::thread::JoinHandle;
 use std::time::Duration;
-
-/// The niceness of scanners.
-pub const SCANNER_NICE: i32 = 15;
 
 /// How often the watching thread looks up during a sample, and while threads end.
 const POLL: Duration = Duration::from_millis(50);
@@ -79,23 +71,6 @@ pub struct Taken {
     pub hangs: Vec<Hang>,
 }
 
-/// What the threads of a sample share.
-struct Shared {
-    start: Barrier,
-    halt: AtomicBool,
-    /// The mapper's slot, then the scanners'.
-    slots: Box<[Slot]>,
-}
-
-/// What the mapper hands back.
-struct Mapped {
-    tally: Tally,
-    elapsed_ns: u64,
-    region: Region,
-}
-
-type Handle<T> = JoinHandle<anyhow::Result<T>>;
-
 struct Team {
     shared: Arc<Shared>,
     mapper: Handle<Mapped>,
@@ -127,7 +102,7 @@ pub fn take(spec: &Spec<'_>, stop: &AtomicUsize, tick: &mut dyn FnMut()) -> anyh
         }
     }
     team.halt();
-    while !team.is_finished() && !team.hung(&mut watch) {
+    while !team.is_finished() && !team.is_lost(&mut watch) {
         std::thread::sleep(POLL_END);
     }
     team.end(spec, &watch)
@@ -180,6 +155,12 @@ impl Team {
         watch.look(self.shared.slots.iter().map(Slot::beats), now_ns())
     }
 
+    /// Whether there is nothing left to wait for: somebody stands still, and the mapper, whose
+    /// sample is worth waiting for, has ended or stands still itself.
+    fn is_lost(&self, watch: &mut Watch) -> bool {
+        self.hung(watch) && (self.mapper.is_finished() || watch.still(now_ns()).contains(&0))
+    }
+
     /// Joins what has ended and describes what has not.
     fn end(self, spec: &Spec<'_>, watch: &Watch) -> anyhow::Result<Taken> {
         let mut hangs = Vec::new();
@@ -228,135 +209,10 @@ fn finish(mapped: Mapped, scanners: Vec<Scanned>, duration: Duration) -> Sample 
     }
 }
 
-fn join<T>(handle: Handle<T>) -> anyhow::Result<T> {
-    handle
-        .join()
-        .unwrap_or_else(|_| Err(anyhow!("a thread of the measurement panicked")))
-}
-
-fn spawn<T: Send + 'static>(
-    name: String,
-    work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
-) -> anyhow::Result<Handle<T>> {
-    Builder::new()
-        .name(name.clone())
-        .stack_size(256 << 10)
-        .spawn(work)
-        .with_context(|| format!("cannot start thread `{name}`; are there limits on threads?"))
-}
-
-/// Runs `prepare`, waits for everybody else, then tells whether to go on. Whoever fails to
-/// prepare still comes to the barrier, lest the others wait for ever, and halts them all.
-fn gather<T>(shared: &Shared, prepare: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
-    let prepared = prepare();
-    if prepared.is_err() {
-        // Relaxed: the barrier that follows orders it before every load that matters.
-        shared.halt.store(true, Ordering::Relaxed);
-    }
-    shared.start.wait();
-    prepared
-}
-
-fn settle(cpu: usize, nice: i32) -> anyhow::Result<()> {
-    threads::pin(&[cpu]).with_context(|| format!("cannot move a thread to CPU {cpu}"))?;
-    threads::renice(nice).with_context(|| format!("cannot set a thread's niceness to {nice}"))
-}
-
-fn spawn_mapper(spec: &Spec<'_>, shared: &Arc<Shared>) -> anyhow::Result<Handle<Mapped>> {
-    let shared = Arc::clone(shared);
-    let watcher: Thread = std::thread::current();
-    let (cpu, seed, bytes) = (spec.placement.mapper_cpu, spec.seed, spec.region_bytes);
-    let duration = spec.duration.as_nanos() as u64;
-    let hang = spec.planted == Some(Planted::HangMapper);
-    spawn("mapper".to_owned(), move || {
-        let prepared = gather(&shared, || {
-            shared.slots[0].claim();
-            settle(cpu, 0)?;
-            let region = Region::populated(bytes).with_context(|| {
-                format!(
-                    "cannot map and populate {} MiB; try a smaller --mb",
-                    bytes >> 20
-                )
-            })?;
-            Ok((region, Tally::default()))
-        });
-        let mapped = prepared.map(|(mut region, mut tally)| {
-            let pages = region.pages();
-            let elapsed_ns = if hang {
-                let mut calls = HangingCalls::new(&mut region);
-                run(&mut calls, pages, &shared, seed, duration, &mut tally)
-            } else {
-                run(&mut region, pages, &shared, seed, duration, &mut tally)
-            };
-            Mapped {
-                tally,
-                elapsed_ns,
-                region,
-            }
-        });
-        watcher.unpark();
-        mapped
-    })
-}
-
-/// The timed part; returns how long it took, in ns.
-fn run<C: Calls>(
-    calls: &mut C,
-    pages: u64,
-    shared: &Shared,
-    seed: u64,
-    duration: u64,
-    tally: &mut Tally,
-) -> u64 {
-    let mut draws = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let began = now_ns();
-    let end = began + duration;
-    // Relaxed: see `scan::over_and_over`.
-    let go_on = |now| now < end && !shared.halt.load(Ordering::Relaxed);
-    drive(calls, pages, &mut draws, &shared.slots[0], tally, go_on) - began
-}
-
-fn spawn_scanner(
-    spec: &Spec<'_>,
-    index: usize,
-    shared: &Arc<Shared>,
-) -> anyhow::Result<Handle<Scanned>> {
-    let shared = Arc::clone(shared);
-    let reader = spec.reader.clone();
-    let cpu = spec.placement.of_scanner(index);
-    let hang = index == 0 && spec.planted == Some(Planted::HangScanner);
-    spawn(format!("scanner-{index}"), move || {
-        let slot = &shared.slots[1 + index];
-        let context = || format!("scanner {index}: cannot read {reader}");
-        let mut scan = gather(&shared, || {
-            slot.claim();
-            settle(cpu, SCANNER_NICE)?;
-            let scan = scan::scan_of(&reader).with_context(context)?;
-            let scan = scan.expect("a sample with scanners has something to scan");
-            let mut scan: Box<dyn Scan> = match hang {
-                true => Box::new(HangingScan::new(scan)),
-                false => scan,
-            };
-            // The first scan proves that it can be done, and touches the buffers.
-            scan::once(&mut *scan, slot).with_context(context)?;
-            Ok(scan)
-        })?;
-        scan::over_and_over(&mut *scan, slot, &shared.halt).with_context(context)
-    })
-}
-
-fn spawn_busy(spin: Duration, cpu: usize, shared: &Arc<Shared>) -> anyhow::Result<Handle<()>> {
-    let shared = Arc::clone(shared);
-    spawn(format!("busy-{cpu}"), move || {
-        gather(&shared, || settle(cpu, 0))?;
-        scan::busy(spin, &shared.halt);
-        Ok(())
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::placement::place;
+    use super::super::threads;
     use super::*;
 
     fn taken(reader: &Reader, planted: Option<Planted>, stop: usize) -> Taken {
@@ -365,7 +221,8 @@ mod tests {
             reader,
             scanners: 2,
             busy: Duration::from_millis(1),
-            duration: Duration::from_millis(100),
+            // A hang is to be found before the sample ends by itself.
+            duration: Duration::from_millis(if planted.is_some() { 60_000 } else { 100 }),
             region_bytes: 4 << 20,
             placement: &place(&allowed, None, None, 2).unwrap(),
             hang: Duration::from_millis(if planted.is_some() { 3000 } else { 60_000 }),
@@ -417,7 +274,8 @@ mod tests {
     #[test]
     fn a_planted_hang_of_a_scanner_keeps_the_mappers_sample() {
         let taken = taken(&Reader::File("maps".into()), Some(Planted::HangScanner), 0);
-        assert!(taken.sample.is_some());
+        let sample = taken.sample.unwrap();
+        assert!(!sample.complete && sample.tally.mmap.calls > 0);
         assert_eq!(taken.hangs.len(), 1);
         assert_eq!(taken.hangs[0].thread, "scanner 0");
         assert!(taken.hangs[0].inside_call);

@@ -1,7 +1,7 @@
-//! A result for people, and as the seed of this measurement prints it.
+//! A result for people.
 
 use super::contrast::{CallRatios, Contrast, Ratio, contrast};
-use super::figures::{Averages, Latencies, QUANTILES, Rates, average_ns, max_ns, median};
+use super::figures::{Averages, Latencies, QUANTILES, Rates, median_of_maxima};
 use super::grid::{Grid, us};
 use super::hang;
 use super::outcome::{Column, Ended, Outcome};
@@ -40,7 +40,7 @@ fn contrasts(outcome: &Outcome) -> Vec<Option<Contrast>> {
 }
 
 /// Where, how, and what measuring costs.
-pub fn head(outcome: &Outcome) -> String {
+fn head(outcome: &Outcome) -> String {
     let (machine, setup) = (&outcome.machine, &outcome.setup);
     let placement = &setup.placement;
     let busy = match setup.busy_ms {
@@ -166,8 +166,7 @@ fn averages(outcome: &Outcome, contrasts: &[Option<Contrast>]) -> String {
         let ratio = average.and_then(|average| average.ratio);
         cells.push(ratio.map_or(String::new(), |ratio| format!("x{ratio:.2}")));
         cells.push(average.as_ref().map_or(String::new(), interval));
-        let mut maxima: Vec<f64> = column.samples.iter().map(|s| max_ns(s) as f64).collect();
-        cells.push(median(&mut maxima).map_or("-".to_owned(), us));
+        cells.push(median_of_maxima(column).map_or("-".to_owned(), us));
         cells.push(column.samples.len().to_string());
         cells.push(column.hangs.len().to_string());
         grid.row(cells);
@@ -204,7 +203,8 @@ fn rates(outcome: &Outcome) -> String {
     if some { grid.text() } else { String::new() }
 }
 
-fn hangs(outcome: &Outcome) -> String {
+/// The hangs, with their evidence.
+pub fn hangs(outcome: &Outcome) -> String {
     let mut text = String::new();
     for column in &outcome.columns {
         for hang in &column.hangs {
@@ -215,7 +215,8 @@ fn hangs(outcome: &Outcome) -> String {
     text
 }
 
-fn warnings(outcome: &Outcome) -> String {
+/// The warnings, one a line.
+pub fn warnings(outcome: &Outcome) -> String {
     let mut text = String::new();
     for warning in &outcome.warnings {
         // Writing to a string cannot fail.
@@ -239,61 +240,10 @@ pub fn foot(outcome: &Outcome) -> String {
     )
 }
 
-/// Per sample of the main column: the median of the averages, this sample's average, its maximum,
-/// in ms, sorted by the maximum; then the control's lines behind `# control `.
-pub fn rawdata(outcome: &Outcome) -> String {
-    let mut text = format!("# {}\n", outcome.command);
-    for (role, prefix) in [(Role::Main, ""), (Role::Control, "# control ")] {
-        for line in outcome.column(role).map(raw_lines).unwrap_or_default() {
-            text += prefix;
-            text += &line;
-        }
-    }
-    let told = hangs(outcome) + &warnings(outcome);
-    for line in told.lines() {
-        text += &format!("# {line}\n");
-    }
-    text + &foot(outcome)
-}
-
-fn raw_lines(column: &Column) -> Vec<String> {
-    let samples = column.samples.iter();
-    let mut rows: Vec<(u64, f64)> = samples
-        .filter_map(|sample| Some((max_ns(sample), average_ns(sample)?)))
-        .collect();
-    rows.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
-    let median = Averages::of(column).map_or(0.0, |averages| averages.median);
-    rows.iter()
-        .map(|&(max, average)| {
-            format!(
-                "{:.3} {:.3} {:.3}\n",
-                median / 1e6,
-                average / 1e6,
-                max as f64 / 1e6
-            )
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::synthetic;
     use super::*;
-
-    #[test]
-    fn raw_data_look_like_the_seeds() {
-        let outcome = synthetic::outcome(&[4_000, 4_000], &[9_000, 7_000, 1_000_000]);
-        assert_eq!(
-            rawdata(&outcome),
-            "# mapstorm latency --duration 1\n\
-             0.009 0.007 0.008\n\
-             0.009 0.009 0.010\n\
-             0.009 1.000 1.001\n\
-             # control 0.004 0.004 0.005\n\
-             # control 0.004 0.004 0.005\n\
-             # complete, 5.0 s, seed 42: mapstorm latency --duration 1\n"
-        );
-    }
 
     #[test]
     fn the_table_shows_both_calls_apart_with_their_counts() {
@@ -353,6 +303,5 @@ mod tests {
     fn a_column_without_samples_is_dashes() {
         let outcome = synthetic::outcome(&[], &[]);
         assert!(table(&outcome).contains("-"));
-        assert!(rawdata(&outcome).lines().count() == 2);
     }
 }
