@@ -125,12 +125,21 @@ impl Scan for QueryScan {
     }
 }
 
-/// One scan from end to end; an idle one has no end and takes one step.
+/// Steps of a first scan: enough for any maps file to be read whole, and few enough that a file
+/// without end keeps nobody waiting.
+const FIRST: usize = 1024;
+
+/// A first scan, to its end or for [`FIRST`] steps; an idle one takes one step.
 ///
 /// # Errors
 /// What a step gave.
 pub fn once(scan: &mut dyn Scan, slot: &Slot) -> Result<(), Errno> {
-    while let Step::More(_) = watched(scan, slot)? {}
+    for _ in 0..FIRST {
+        match watched(scan, slot)? {
+            Step::More(_) => {}
+            Step::End | Step::Idle => break,
+        }
+    }
     Ok(())
 }
 
@@ -229,6 +238,25 @@ mod tests {
         // 49 steps, 9 of them interrupted: 40 count, every fourth ends a scan.
         assert_eq!((scanned.calls, scanned.scans, scanned.bytes), (40, 10, 300));
         assert_eq!((slot.completed(), slot.beats()), (49, 98));
+    }
+
+    #[test]
+    fn a_first_scan_ends_with_the_file_or_when_it_has_no_end() {
+        let halt = AtomicBool::new(false);
+        let completed = |per_scan| {
+            let slot = Slot::default();
+            let mut scan = Scripted {
+                steps: 0,
+                per_scan,
+                halt_after: 0,
+                halt: &halt,
+            };
+            once(&mut scan, &slot).unwrap();
+            slot.completed()
+        };
+        // Every fifth step is interrupted and tried again.
+        assert_eq!(completed(4), 4);
+        assert_eq!(completed(u32::MAX), 1024 + 1024 / 4 - 1);
     }
 
     #[test]
