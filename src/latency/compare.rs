@@ -6,8 +6,8 @@ use super::failure::Failure;
 use super::file::load;
 use super::outcome::{Column, Outcome};
 use super::plan::Role;
-use super::resample::{FEW_SAMPLES, Resampling};
-use super::unfair;
+use super::resample::Resampling;
+use super::{unfair, warnings};
 use std::path::{Path, PathBuf};
 
 /// A result and what it is called.
@@ -107,7 +107,7 @@ pub fn held_together(results: Vec<Named>, resampling: Resampling) -> Comparison 
         .collect();
     Comparison {
         lines,
-        warnings: warnings(&results),
+        warnings: doubts(&results),
         results,
         resampling,
     }
@@ -157,7 +157,7 @@ fn line(results: &[Named], role: Role, label: String, how: Resampling) -> Line {
     Line { label, role, cells }
 }
 
-fn warnings(results: &[Named]) -> Vec<String> {
+fn doubts(results: &[Named]) -> Vec<String> {
     let mut all = Vec::new();
     if let [first, others @ ..] = results {
         let main = |named: &Named| named.outcome.column(Role::Main).map(|c| c.reader.clone());
@@ -176,13 +176,8 @@ fn warnings(results: &[Named]) -> Vec<String> {
         }
     }
     for Named { name, outcome } in results {
-        all.extend(outcome.warnings.iter().map(|w| format!("{name}: {w}")));
-        let few = |column: &Column| column.samples.len() < FEW_SAMPLES;
-        if outcome.columns.iter().any(few) {
-            all.push(format!(
-                "{name}: fewer than {FEW_SAMPLES} samples: intervals say little"
-            ));
-        }
+        // Anew, and not as saved: merged files have more samples than each had.
+        all.extend(warnings::of(outcome).iter().map(|w| format!("{name}: {w}")));
     }
     all
 }
@@ -247,9 +242,10 @@ mod tests {
         results[2].outcome.columns[1].reader = "smaps".to_owned();
         results[2].outcome.columns[1].samples.truncate(2);
         let all = held_together(results, Resampling::default()).warnings;
-        assert_eq!(all.len(), 3, "{all:?}");
+        assert_eq!(all.len(), 4, "{all:?}");
         assert!(all[0].starts_with("unfair: number of CPUs"));
         assert!(all[1].contains("scanners read maps in a, smaps in c"));
         assert!(all[2].starts_with("c: fewer than"));
+        assert!(all[3].starts_with("c: maps has 2 of 6"));
     }
 }

@@ -5,6 +5,7 @@
 //! that judging (`figures`, `resample`, `contrast`, `compare`, `unfair`, `warnings`) and printing (`table`, `rawdata`, `page`) know.
 
 mod args;
+mod axis;
 mod clock;
 mod codec;
 mod compare;

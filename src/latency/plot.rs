@@ -1,5 +1,6 @@
 //! Plots as SVG: percentile curves and each sample's maximum.
 
+use super::axis::{Axis, percent, round_down, round_up};
 use super::grid::us;
 use super::series::Series;
 use std::fmt::Write;
@@ -17,7 +18,7 @@ pub struct Trace {
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 340.0;
 const LEFT: f64 = 64.0;
-const RIGHT: f64 = 12.0;
+const RIGHT: f64 = 26.0;
 const TOP: f64 = 30.0;
 const BOTTOM: f64 = 44.0;
 
@@ -42,31 +43,6 @@ pub fn percentiles(series: &Series) -> Vec<(f64, f64)> {
     points
 }
 
-/// A logarithmic or a linear axis over a range of values.
-struct Axis {
-    low: f64,
-    high: f64,
-    log: bool,
-    from: f64,
-    to: f64,
-}
-
-impl Axis {
-    fn scaled(&self, value: f64) -> f64 {
-        if self.log {
-            value.max(self.low).log10()
-        } else {
-            value
-        }
-    }
-
-    fn place(&self, value: f64) -> f64 {
-        let (low, high) = (self.scaled(self.low), self.scaled(self.high));
-        let share = (self.scaled(value) - low) / (high - low);
-        self.from + share * (self.to - self.from)
-    }
-}
-
 fn y_axis(traces: &[Trace]) -> Axis {
     let all = || {
         traces
@@ -88,26 +64,6 @@ fn y_axis(traces: &[Trace]) -> Axis {
         from: HEIGHT - BOTTOM,
         to: TOP,
     }
-}
-
-/// The next of 1, 2, 5, 10, ... at or below.
-fn round_down(value: f64) -> f64 {
-    let decade = 10f64.powf(value.log10().floor());
-    let steps = [5.0, 2.0, 1.0].into_iter();
-    steps
-        .map(|step| step * decade)
-        .find(|&at| at <= value)
-        .unwrap_or(decade)
-}
-
-/// The next of 1, 2, 5, 10, ... at or above.
-fn round_up(value: f64) -> f64 {
-    let decade = 10f64.powf(value.log10().floor());
-    let steps = [1.0, 2.0, 5.0, 10.0].into_iter();
-    steps
-        .map(|step| step * decade)
-        .find(|&at| at >= value)
-        .unwrap_or(decade * 10.0)
 }
 
 /// Percentile curves. `title` must be free of markup.
@@ -250,17 +206,6 @@ fn grid_x(svg: &mut String, at: f64, label: &str) {
     );
 }
 
-/// 1 / (1 - q) as a percentage: 100 is 99 %.
-fn percent(odds: f64) -> String {
-    let nines = odds.log10().round() as usize;
-    match nines {
-        0 => "0 %".to_owned(),
-        1 => "90 %".to_owned(),
-        2 => "99 %".to_owned(),
-        more => format!("99.{} %", "9".repeat(more - 2)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,16 +223,6 @@ mod tests {
         assert!((at(2.0) / 50_000.0 - 1.0).abs() < 0.02);
         assert!((at(100.0) / 99_000.0 - 1.0).abs() < 0.02);
         assert!(points.len() < 2000);
-    }
-
-    #[test]
-    fn axes_round_to_one_two_five() {
-        for (value, down, up) in [(1.0, 1.0, 1.0), (3.0, 2.0, 5.0), (70.0, 50.0, 100.0)] {
-            assert_eq!((round_down(value), round_up(value)), (down, up));
-        }
-        assert_eq!(percent(1.0), "0 %");
-        assert_eq!(percent(1000.0), "99.9 %");
-        assert_eq!(percent(1e5), "99.999 %");
     }
 
     #[test]
