@@ -85,7 +85,7 @@ pub struct StormArgs {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4095))]
     pub readers: Option<u16>,
     /// How long, in seconds; fractions are allowed
-    #[arg(long, default_value = "10", value_parser = seconds)]
+    #[arg(long, default_value = "10", value_parser = seconds, allow_negative_numbers = true)]
     pub seconds: f64,
     /// Seed of the random choices, decimal or 0x hexadecimal [default: drawn]
     #[arg(long, value_parser = seed)]
@@ -118,10 +118,10 @@ pub struct StormArgs {
     #[arg(long)]
     pub fail_fast: bool,
     /// Seconds between two standstills, at which the kernel's layout is compared with the oracle's
-    #[arg(long, default_value = "1", value_parser = seconds, value_name = "SECONDS")]
+    #[arg(long, default_value = "1", value_parser = seconds, value_name = "SECONDS", allow_negative_numbers = true)]
     pub pause_every: f64,
     /// Seconds after which a call that has not come back is a stall
-    #[arg(long, default_value = "10", value_parser = seconds, value_name = "SECONDS")]
+    #[arg(long, default_value = "10", value_parser = seconds, value_name = "SECONDS", allow_negative_numbers = true)]
     pub stall: f64,
     /// The form of the result on stdout; progress always goes to stderr
     #[arg(long, value_enum, default_value_t = Format::Text)]
