@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use mapstorm::latency::{CompareArgs, LatencyArgs};
 use mapstorm::oracle::Contract;
 use mapstorm::space::{Kind, MAX_PAGES};
 use mapstorm::storm::Mode;
@@ -34,14 +35,15 @@ pub struct Cli {
 pub enum Command {
     /// Shows what this kernel and machine offer
     Probe(ProbeArgs),
+    /// Measures what readers of maps cost the threads that map and unmap
+    Latency(LatencyArgs),
+    /// Sets results of `latency` side by side
+    Compare(CompareArgs),
 }
 
 /// How to print; for every subcommand.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct PrintArgs {
-    /// The form of the result on stdout; progress always goes to stderr
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
     /// When to use colours; NO_COLOR and CLICOLOR_FORCE are honoured
     #[arg(long, global = true, value_enum, default_value_t = Colour::Auto)]
     pub color: Colour,
@@ -121,11 +123,18 @@ pub struct StormArgs {
     /// Seconds after which a call that has not come back is a stall
     #[arg(long, default_value = "10", value_parser = seconds, value_name = "SECONDS")]
     pub stall: f64,
+    /// The form of the result on stdout; progress always goes to stderr
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
 }
 
 /// Options of `mapstorm probe`.
 #[derive(Args, Clone, Debug)]
-pub struct ProbeArgs {}
+pub struct ProbeArgs {
+    /// The form of the result on stdout; progress always goes to stderr
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
 
 const LONGEST_SECONDS: f64 = 366.0 * 24.0 * 3600.0;
 

@@ -11,6 +11,7 @@ use super::shape::Shape;
 use super::stage::Stage;
 use super::standstill::{Difference, SeenLane, read_lanes};
 use super::tally::{Counts, Tally};
+use super::tripwire::Tripwire;
 use crate::arena::{Arena, Mm};
 use crate::maps::{Lines, MapsFile};
 use crate::oracle::{Class, Contract, History, Oracle};
@@ -377,6 +378,7 @@ impl Storm {
             reader: index,
             begun,
             versions: EXAMPLE_VERSIONS,
+            tripwire: Tripwire::new(),
             settle: Some(&self.over),
         };
         let turns = Stream::new(self.plan.seed, "turns", index);

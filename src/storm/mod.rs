@@ -16,6 +16,7 @@ mod shape;
 mod stage;
 mod standstill;
 mod tally;
+mod tripwire;
 mod views;
 
 pub use calibrate::{Calibration, Dropped, calibrate};
@@ -31,4 +32,5 @@ pub use script::{Reading, Script};
 pub use stage::{Cue, Spell, Stage};
 pub use standstill::{Difference, SeenLane, read_lanes};
 pub use tally::{Counts, Tally};
+pub use tripwire::Tripwire;
 pub use views::{View, Views};
