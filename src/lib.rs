@@ -6,4 +6,6 @@ pub mod arena;
 pub mod exit;
 pub mod maps;
 pub mod oracle;
+pub mod seed;
+pub mod sim;
 pub mod space;

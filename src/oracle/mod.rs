@@ -6,6 +6,7 @@
 
 mod clock;
 mod evidence;
+mod fault;
 mod history;
 mod ledger;
 mod snapshot;
@@ -15,6 +16,7 @@ mod walk;
 
 pub use clock::{Clock, OPEN, Tick, Window};
 pub use evidence::{Evidence, Mechanism, VersionRecord, classify};
+pub(crate) use fault::PushFault;
 pub use history::{History, Origin, Overrun, Version};
 pub use ledger::{Current, Held, Invoked, Oracle};
 pub use snapshot::Snapshot;

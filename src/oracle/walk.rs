@@ -159,7 +159,14 @@ impl<'a> Walk<'a> {
         self.begin(seen.map(|seen| seen.end), window);
     }
 
-    fn wrong(&self, rule: Rule, class: Class, seen: Option<&Sighting>, window: Window) -> Verdict {
+    /// A break at this point of the walk, for rules that are judged elsewhere.
+    pub fn wrong(
+        &self,
+        rule: Rule,
+        class: Class,
+        seen: Option<&Sighting>,
+        window: Window,
+    ) -> Verdict {
         let lane = (self.lane != NO_LANE).then_some(self.lane);
         Verdict::Wrong(Break {
             rule,
