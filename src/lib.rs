@@ -9,3 +9,4 @@ pub mod oracle;
 pub mod seed;
 pub mod sim;
 pub mod space;
+pub mod verify;

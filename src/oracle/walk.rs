@@ -358,7 +358,12 @@ impl<'a> Walk<'a> {
         window: Window,
     ) -> Verdict {
         let visible = |version: Version| history.closed(version) >= window.from;
-        let oldest = history.tail();
+        // The tail moves on while this looks; two slots of distance make the difference between
+        // "stale" and "unknown" a matter of what is remembered, never of the verdict.
+        let oldest = match history.tail() {
+            0 => 0,
+            tail => tail + 2,
+        };
         let mut class = Class::Unknown;
         let mut halves = (false, false);
         // From the newest version of the window down to the oldest still known.
@@ -378,9 +383,7 @@ impl<'a> Walk<'a> {
                 halves.0 |= layout.vmas().any(|vma| vma.start == start);
                 halves.1 |= layout.vmas().any(|vma| vma.end == end);
             }
-            // The tail moves on while this looks; two slots of distance make the difference
-            // between "stale" and "unknown" a matter of what is remembered, never of the verdict.
-            if version <= oldest + 2 {
+            if version <= oldest {
                 break;
             }
             version -= 1;

@@ -22,6 +22,11 @@ impl<'a> SimFile<'a> {
         }
     }
 
+    /// Lets the workers go on.
+    pub(super) fn wait(&mut self) {
+        self.world.wait();
+    }
+
     /// The process.
     pub fn world(&self) -> &World<'a> {
         &self.world

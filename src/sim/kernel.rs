@@ -69,7 +69,7 @@ pub(super) enum Progress {
 }
 
 /// Page numbers of the VMAs outside the arena, relative to its first and last page.
-const BELOW: [(u64, u64); 2] = [(4000, 3900), (3900, 3890)];
+const BELOW: (u64, u64) = (4000, 3900);
 const ABOVE: (u64, u64) = (5000, 5033);
 
 impl Kernel {
@@ -94,13 +94,8 @@ impl Kernel {
         };
         let first = geometry.base >> geometry.page_shift;
         let last = geometry.end() >> geometry.page_shift;
-        for (low, high) in BELOW {
-            kernel.plant(
-                first - low,
-                first - high,
-                Page::FOREIGN.with_prot(Prot::READ),
-            );
-        }
+        let program = Page::FOREIGN.with_prot(Prot::READ);
+        kernel.plant(first - BELOW.0, first - BELOW.1, program);
         kernel.plant(
             last + ABOVE.0,
             last + ABOVE.1,

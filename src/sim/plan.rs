@@ -112,6 +112,34 @@ impl Kernel {
         self.tasks.extend(tasks.into_iter().rev());
     }
 
+    /// Sets up what is left of an operation that fails half-way.
+    ///
+    /// A failed mmap(MAP_FIXED) may already have unmapped its range, and so may an mremap onto
+    /// it; mprotect and madvise stop after the first VMA. The others fail before they begin.
+    pub(super) fn begin_failing(&mut self, op: &Op) {
+        match *op {
+            Op::Map { at, .. } | Op::Remap { to: at, .. } => {
+                let (from, to) = self.range(at);
+                self.tasks
+                    .extend(remove(from, to).collect::<Vec<_>>().into_iter().rev());
+            }
+            Op::Protect { at, prot } => {
+                let (from, to) = self.range(at);
+                let end = self
+                    .tree
+                    .covering(from)
+                    .map_or(to, |entry| entry.end.min(to));
+                let change = Change::Prot(prot);
+                self.tasks.push(Task::Alter {
+                    from,
+                    to: end,
+                    change,
+                });
+            }
+            _ => {}
+        }
+    }
+
     fn replace(&self, from: u64, to: u64, page: Page, gap: bool) -> impl Iterator<Item = Task> {
         let cut = [
             Task::Cut {

@@ -75,6 +75,8 @@ pub trait Listen {
     fn instant(&mut self, call: u32, window: Window, shared: Option<bool>) {
         let _ = (call, window, shared);
     }
+    /// The walk or query is over.
+    fn over(&mut self) {}
     /// A query and its answer.
     fn query(
         &mut self,
@@ -104,6 +106,8 @@ pub struct Watch<'a, L = Deaf> {
     walk: Walk<'a>,
     snapshot: Snapshot<'a>,
     one_instant: bool,
+    /// The call whose lines the snapshot collects.
+    collecting: Option<u32>,
     /// Whether the first line of a call may have been generated in the call before; a reader
     /// that does not know is one that raises false alarms.
     widen: bool,
@@ -131,6 +135,7 @@ impl<'a, L: Listen> Watch<'a, L> {
             buffer: vec![0; 1 << 16],
             windows: Vec::with_capacity(1024),
             rng: Stream::new(seed, "reader", 0),
+            collecting: None,
             walk: Walk::new(oracle),
             snapshot: Snapshot::new(oracle),
             one_instant: model.one_instant(),
@@ -176,6 +181,11 @@ impl<'a, L: Listen> Watch<'a, L> {
         self.found
     }
 
+    /// Goes on as if nothing had been found.
+    pub fn forgive(&mut self) {
+        self.found = None;
+    }
+
     /// One walk, or a few queries.
     pub fn turn(&mut self) {
         match self.rng.below(8) {
@@ -216,7 +226,19 @@ impl<'a, L: Listen> Watch<'a, L> {
         self.tally.walks += 1;
         self.windows.clear();
         self.doubtful = None;
-        self.lines.get_or_insert_default().start(reading.offset != 0);
+        self.snapshot.begin();
+        self.collecting = None;
+        self.lines
+            .get_or_insert_default()
+            .start(reading.offset != 0);
+        self.calls(reading);
+        if self.found.is_none() {
+            self.finish_call();
+        }
+        self.listener.over();
+    }
+
+    fn calls(&mut self, reading: Reading) {
         let mut offset = reading.offset;
         let mut full = false;
         for number in 0..reading.calls {
@@ -264,10 +286,10 @@ impl<'a, L: Listen> Watch<'a, L> {
 
     fn judge(&mut self, got: usize, call: u32) {
         // Both are put back below; what is done with each line needs the rest of `self`.
-        let Some(mut lines) = self.lines.take() else { return };
+        let Some(mut lines) = self.lines.take() else {
+            return;
+        };
         let bytes = std::mem::take(&mut self.buffer);
-        self.snapshot.begin();
-        let mut collected = false;
         lines.feed(&bytes[..got], call, |chunk| {
             if self.found.is_some() {
                 return;
@@ -276,19 +298,22 @@ impl<'a, L: Listen> Watch<'a, L> {
                 Chunk::TooLong => self.malformed(call),
                 Chunk::Line(text, from) => {
                     let doubtful = self.doubtful.take_if(|call| *call == from).is_some();
-                    collected |= from == call && !doubtful;
-                    self.line(text, from, call, doubtful);
+                    self.line(text, from, doubtful);
                 }
             }
         });
         self.lines = Some(lines);
         self.buffer = bytes;
-        if collected && self.found.is_none() {
-            self.share_instant(call);
-        }
     }
 
-    fn line(&mut self, text: &[u8], from: u32, call: u32, doubtful: bool) {
+    fn line(&mut self, text: &[u8], from: u32, doubtful: bool) {
+        if self.collecting != Some(from) {
+            self.finish_call();
+            self.collecting = Some(from);
+        }
+        if self.found.is_some() {
+            return;
+        }
         let mut window = self.windows[from as usize];
         if doubtful {
             window.from = self.windows[from as usize - 1].from;
@@ -299,9 +324,10 @@ impl<'a, L: Listen> Watch<'a, L> {
         let seen = sight(&line, self.oracle.geometry().page_shift);
         self.tally.lines += 1;
         let verdict = self.walk.line(&seen, window);
-        if from == call && !doubtful {
+        if !doubtful {
             self.snapshot.line(&seen);
         }
+        let verdict = self.certain(verdict);
         self.listener
             .line(Some(&seen), window, (!doubtful).then_some(from), &verdict);
         if self.note(verdict) {
@@ -327,17 +353,25 @@ impl<'a, L: Listen> Watch<'a, L> {
         }
     }
 
-    fn share_instant(&mut self, call: u32) {
+    /// All lines of the call under way were judged one by one; now together.
+    fn finish_call(&mut self) {
+        let Some(call) = self.collecting.take() else {
+            return;
+        };
         let window = self.windows[call as usize];
-        let shared = self.snapshot.finish(window);
+        let mut shared = self.snapshot.finish(window);
+        self.snapshot.begin();
+        let torn = self
+            .walk
+            .wrong(Rule::OneInstant, Class::Disorder, None, window);
+        if shared == Some(false) && self.certain(torn) == Verdict::Undecided {
+            shared = None;
+        }
         self.listener.instant(call, window, shared);
         if shared == Some(false) {
             self.tally.not_one_instant += 1;
             if self.one_instant {
-                let verdict = self
-                    .walk
-                    .wrong(Rule::OneInstant, Class::Disorder, None, window);
-                self.note(verdict);
+                self.note(torn);
             }
         }
     }
@@ -364,9 +398,42 @@ impl<'a, L: Listen> Watch<'a, L> {
         let seen = line.map(|line| sight(&line, geometry.page_shift));
         self.tally.queries += 1;
         let verdict = self.walk.query(address, or_next, seen.as_ref(), window);
+        self.windows.clear();
+        let verdict = self.certain(verdict);
         self.listener
             .query(address, or_next, seen.as_ref(), window, &verdict);
         self.note(verdict);
+        self.listener.over();
+    }
+
+    /// A violation waits until the operations under way have returned: had one failed, nothing
+    /// would be known of its lane.
+    fn certain(&mut self, verdict: Verdict) -> Verdict {
+        let found = match verdict {
+            Verdict::Wrong(found) if !matches!(found.rule, Rule::Progress | Rule::WholeLines) => {
+                found
+            }
+            _ => return verdict,
+        };
+        let since = self.windows.first().map_or(found.window.from, |w| w.from);
+        for lane in 0..self.oracle.geometry().lanes {
+            let history = self.oracle.history(lane);
+            let Ok(first) = history.first_at(since) else {
+                continue;
+            };
+            for version in first..=history.head() {
+                if version > first && history.invoked(version) >= found.window.to {
+                    break;
+                }
+                while !self.oracle.settled(lane, version) {
+                    self.file.wait();
+                }
+                if !history.known(version) || history.confirm(version).is_err() {
+                    return Verdict::Undecided;
+                }
+            }
+        }
+        verdict
     }
 
     /// Counts a verdict; true when it was undecided.

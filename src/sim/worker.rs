@@ -18,8 +18,10 @@ enum Phase<'a> {
     Working(Op, Lanes<'a>, Option<Invoked>),
     /// After it.
     Leaving(Op, Lanes<'a>, Option<Invoked>),
-    /// A step later still, for faults of the history.
+    /// A step later still: before the oracle hears that it is over.
     Closing(Lanes<'a>, Invoked),
+    /// It failed; the lanes are not known, and are looked at next.
+    Failed(Lanes<'a>),
 }
 
 struct Lanes<'a> {
@@ -32,16 +34,21 @@ pub(super) struct Worker<'a> {
     oracle: &'a Oracle,
     number: u16,
     bug: Option<Bug>,
+    /// One operation in this many fails; 0 for none.
+    failures: usize,
+    failing: bool,
     program: Program,
     phase: Phase<'a>,
 }
 
 impl<'a> Worker<'a> {
-    pub fn new(oracle: &'a Oracle, number: u16, bug: Option<Bug>) -> Worker<'a> {
+    pub fn new(oracle: &'a Oracle, number: u16, bug: Option<Bug>, failures: usize) -> Worker<'a> {
         Worker {
             oracle,
             number,
             bug,
+            failures,
+            failing: false,
             program: Program::new(),
             phase: Phase::Idle,
         }
@@ -54,7 +61,12 @@ impl<'a> Worker<'a> {
             Phase::Idle => (self.prepare(rng), true),
             Phase::Held(op, lanes) => (self.invoke(op, lanes), true),
             Phase::Invoked(op, lanes, invoked) if kernel.try_write(self.number) => {
-                kernel.begin(&op);
+                self.failing = self.failures > 0 && rng.one_in(self.failures);
+                if self.failing {
+                    kernel.begin_failing(&op);
+                } else {
+                    kernel.begin(&op);
+                }
                 (Phase::Working(op, lanes, invoked), true)
             }
             waiting @ Phase::Invoked(..) => (waiting, false),
@@ -66,6 +78,22 @@ impl<'a> Worker<'a> {
                 ),
             },
             Phase::Leaving(op, lanes, invoked) => (self.leave(op, lanes, invoked), true),
+            Phase::Closing(mut lanes, invoked) if self.failing => {
+                self.failing = false;
+                self.oracle
+                    .failed(invoked, &mut lanes.first, lanes.second.as_mut());
+                (Phase::Failed(lanes), true)
+            }
+            Phase::Failed(mut lanes) => {
+                for held in [Some(&mut lanes.first), lanes.second.as_mut()]
+                    .into_iter()
+                    .flatten()
+                {
+                    let layout = kernel.layout(held.lane());
+                    self.oracle.repair(held, &layout);
+                }
+                (Phase::Idle, true)
+            }
             Phase::Closing(lanes, invoked) => {
                 self.oracle.returned(invoked);
                 drop(lanes);

@@ -20,6 +20,8 @@ pub struct Shape {
     pub buffer: usize,
     /// Versions that the history holds in each lane.
     pub history: usize,
+    /// One operation in this many fails half-way; 0 for none.
+    pub failures: usize,
 }
 
 impl Shape {
@@ -31,8 +33,9 @@ impl Shape {
         Shape {
             geometry: Geometry::new(0x7d00_0000_0000, 4096, lanes, pages),
             workers: rng.between(1, 4),
-            buffer: [200, 250, 300, 400, 500][rng.below(5)],
+            buffer: [230, 270, 320, 400, 500][rng.below(5)],
             history: 4096,
+            failures: 0,
         }
     }
 
@@ -88,7 +91,7 @@ impl<'a> World<'a> {
             kernel: Kernel::new(shape.geometry, &initial, model, bug),
             shape,
             workers: (0..shape.workers)
-                .map(|number| Worker::new(oracle, number as u16, bug))
+                .map(|number| Worker::new(oracle, number as u16, bug, shape.failures))
                 .collect(),
             turn: 0,
             rng: Stream::new(seed, "scheduler", 0),
