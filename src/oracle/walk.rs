@@ -87,11 +87,14 @@ impl<'a> Walk<'a> {
                 return verdict;
             }
         }
-        if seen.start < geometry.end()
-            && seen.end > geometry.base
-            && let Err(verdict) = self.exists(seen, window)
-        {
-            return verdict;
+        if seen.start < geometry.end() && seen.end > geometry.base {
+            if let Err(verdict) = self.exists(seen, window) {
+                return verdict;
+            }
+        } else {
+            // Nothing is known of it but that it was there in its window, and so nothing that
+            // comes after it is older than that.
+            self.earliest = self.earliest.max(window.from);
         }
         let Some(pos) = self.pos.replace(seen.end) else {
             return Verdict::Right;

@@ -9,6 +9,8 @@ mod event;
 mod game;
 mod instant;
 mod judge;
+#[cfg(test)]
+mod pictures;
 mod saved;
 
 pub use event::What;
