@@ -7,6 +7,7 @@ pub mod exit;
 pub mod maps;
 pub mod oracle;
 pub mod seed;
+pub mod selfcheck;
 pub mod sim;
 pub mod space;
 pub mod verify;

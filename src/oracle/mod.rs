@@ -9,6 +9,8 @@ mod evidence;
 mod fault;
 mod history;
 mod ledger;
+#[cfg(all(test, any(loom, shuttle)))]
+mod orders;
 mod snapshot;
 mod sync;
 mod verdict;
