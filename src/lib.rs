@@ -2,12 +2,17 @@
 //!
 //! See the README for what it is and how to use it, and its map of the code for what lies where.
 
+pub mod allocations;
 pub mod arena;
 pub mod exit;
 pub mod maps;
 pub mod oracle;
+pub mod probe;
+pub mod report;
+pub mod scenario;
 pub mod seed;
 pub mod selfcheck;
 pub mod sim;
 pub mod space;
+pub mod storm;
 pub mod verify;

@@ -1,31 +1,45 @@
-//! A stand-in until the real command line is there.
+//! mapstorm's command line: arguments in, a report and an exit code out.
+
+mod cli;
+mod commands;
 
 use clap::Parser;
-use mapstorm::selfcheck::{SelfcheckArgs, run};
-use std::sync::atomic::AtomicBool;
+use clap::error::ErrorKind;
+use cli::{Cli, Command};
+use commands::Failure;
+use mapstorm::allocations::Counting;
+use mapstorm::exit::Exit;
 
-#[derive(Parser)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
-#[derive(clap::Subcommand)]
-enum Command {
-    /// Proves the oracle.
-    Selfcheck(SelfcheckArgs),
-}
-
-fn main() -> anyhow::Result<()> {
-    let Cli {
-        command: Command::Selfcheck(args),
-    } = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            error.print()?;
-            std::process::exit(if error.use_stderr() { 64 } else { 0 });
-        }
+fn main() {
+    let exit = match Cli::try_parse() {
+        Ok(cli) => run(&cli).unwrap_or_else(|failure| complain(&failure)),
+        Err(error) => usage(&error),
     };
-    let exit = run(&args, &AtomicBool::new(false))?;
-    std::process::exit(exit.code())
+    std::process::exit(exit.code());
+}
+
+fn run(cli: &Cli) -> Result<Exit, Failure> {
+    commands::set_colour(cli.print.color);
+    match &cli.command {
+        None => commands::storm(&cli.storm, &cli.print),
+        Some(Command::Probe(_)) => commands::probe(&cli.print),
+    }
+}
+
+/// The one place where errors are printed.
+fn complain(failure: &Failure) -> Exit {
+    anstream::eprintln!("mapstorm: {failure}");
+    failure.exit()
+}
+
+/// Help and version are no errors; everything else is one, and never with clap's own exit code 2.
+fn usage(error: &clap::Error) -> Exit {
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Upheld,
+        _ => Exit::Usage,
+    }
 }

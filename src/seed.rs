@@ -84,9 +84,6 @@ mod tests {
         let mut stream = Stream::new(7, "test", 0);
         // 2000 draws from 7 values miss one of them with probability 7 * (6/7)^2000 < 1e-130.
         let drawn: Vec<usize> = (0..2000).map(|_| stream.between(3, 9)).collect();
-        assert_eq!(
-            (drawn.iter().min(), drawn.iter().max()),
-            (Some(&3), Some(&9))
-        );
+        assert_eq!((drawn.iter().min(), drawn.iter().max()), (Some(&3), Some(&9)));
     }
 }

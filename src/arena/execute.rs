@@ -1,5 +1,6 @@
 //! One operation, one system call.
 
+use super::identity::anon_name;
 use super::reserve::Arena;
 use crate::space::{Advice, Backing, Op, Page, Place, Prot};
 use rustix::io::Errno;
@@ -40,12 +41,7 @@ impl Mm for Arena {
                 let new_bytes = (new_len as usize) << self.geometry().page_shift;
                 // SAFETY: as for munmap; without MREMAP_MAYMOVE the mapping stays in its lane.
                 unsafe {
-                    mm::mremap(
-                        self.start(at),
-                        self.bytes(at),
-                        new_bytes,
-                        MremapFlags::empty(),
-                    )
+                    mm::mremap(self.start(at), self.bytes(at), new_bytes, MremapFlags::empty())
                 }
                 .map(drop)
             }
@@ -103,14 +99,14 @@ impl Arena {
             Backing::PrivateFile => MapFlags::PRIVATE,
             Backing::SharedFile => MapFlags::SHARED,
         };
-        let file = &self.file(page.file_index()).fd;
+        let file = self.file(page.file_index());
         let offset = (page.pgoff() as u64) << self.geometry().page_shift;
         // SAFETY: the range lies in a lane, see `carry_out`.
         unsafe { mm::mmap(start, bytes, prot, common | share, file, offset) }.map(drop)
     }
 
     fn set_name(&self, at: Place, name: u8) -> Result<(), Errno> {
-        let text = Arena::name(name).map_or(std::ptr::null(), |name| name.as_ptr());
+        let text = anon_name(name).map_or(std::ptr::null(), |name| name.as_ptr());
         // SAFETY: prctl reads the string, which is static, and sets an attribute of VMAs of a
         // lane.
         let result = unsafe {

@@ -1,10 +1,10 @@
-//! The reservation, and how lines of its mappings are recognised.
+//! The reservation: lanes out of one mapping, with room for strangers around them.
 
-use super::files::MemFile;
-use crate::maps::Line;
-use crate::oracle::Sighting;
-use crate::space::{Geometry, MAX_PGOFF, Page, Prot};
+use super::files::memfd;
+use super::identity::Identities;
+use crate::space::{Geometry, MAX_PGOFF};
 use memmap2::MmapOptions;
+use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use std::ffi::c_void;
 use std::mem::ManuallyDrop;
@@ -49,7 +49,8 @@ const FILES: usize = 2;
 /// lower part are given back: whichever way the kernel searches it comes by that room first.
 pub struct Arena {
     geometry: Geometry,
-    files: [MemFile; FILES],
+    files: [OwnedFd; FILES],
+    identities: Identities,
 }
 
 impl Arena {
@@ -73,18 +74,11 @@ impl Arena {
             let whole = 2 * room + guard + bytes;
             // PROT_NONE would be enough, but memmap2 knows none; untouched and not reserved in
             // swap, it costs address space only.
-            match MmapOptions::new()
-                .len(whole as usize)
-                .no_reserve_swap()
-                .map_anon()
-            {
+            match MmapOptions::new().len(whole as usize).no_reserve_swap().map_anon() {
                 Ok(map) => break map,
                 Err(_) if room > Arena::LEAST_ROOM => room /= 2,
                 Err(source) => {
-                    return Err(ReserveError::Space {
-                        bytes: whole,
-                        source,
-                    });
+                    return Err(ReserveError::Space { bytes: whole, source });
                 }
             }
         };
@@ -99,12 +93,14 @@ impl Arena {
             .map_err(ReserveError::Prepare)?;
         let geometry = Geometry::new(base, page_size, lanes, pages);
         let file_bytes = (MAX_PGOFF as u64 + 1) << geometry.page_shift;
-        let file = |i: usize| MemFile::new(&format!("mapstorm-{i}"), file_bytes);
-        let files = [
-            file(0).map_err(ReserveError::File)?,
-            file(1).map_err(ReserveError::File)?,
-        ];
-        let arena = Arena { geometry, files };
+        let file =
+            |i: usize| memfd(&format!("mapstorm-{i}"), file_bytes).map_err(ReserveError::File);
+        let ((first, first_identity), (second, second_identity)) = (file(0)?, file(1)?);
+        let identities = Identities {
+            page_shift: geometry.page_shift,
+            files: vec![first_identity, second_identity],
+        };
+        let arena = Arena { geometry, files: [first, second], identities };
         if arena.attracts_strangers()? {
             return Err(ReserveError::Strangers);
         }
@@ -120,10 +116,7 @@ impl Arena {
                 .len(bytes)
                 .no_reserve_swap()
                 .map_anon()
-                .map_err(|source| ReserveError::Space {
-                    bytes: bytes as u64,
-                    source,
-                })?;
+                .map_err(|source| ReserveError::Space { bytes: bytes as u64, source })?;
             let start = map.as_ptr() as u64;
             attracted |= start < self.geometry.end() && start + bytes as u64 > self.geometry.base;
         }
@@ -140,58 +133,13 @@ impl Arena {
         FILES as u8
     }
 
-    pub(super) fn file(&self, index: u8) -> &MemFile {
+    pub(super) fn file(&self, index: u8) -> &OwnedFd {
         &self.files[index as usize]
     }
 
-    /// The name that [`Page::name`] number `name` stands for; 0 has none.
-    pub fn name(name: u8) -> Option<&'static std::ffi::CStr> {
-        const NAMES: [&std::ffi::CStr; 7] = [
-            c"storm-1", c"storm-2", c"storm-3", c"storm-4", c"storm-5", c"storm-6", c"storm-7",
-        ];
-        NAMES.get((name as usize).checked_sub(1)?).copied()
-    }
-
-    /// What a line shows, in the model's terms. A line that no operation of the arena can bring
-    /// about is [`Page::FOREIGN`].
-    #[inline]
-    pub fn sight(&self, line: &Line<'_>) -> Sighting {
-        Sighting {
-            start: line.start,
-            end: line.end,
-            page: self.page(line),
-        }
-    }
-
-    #[inline]
-    fn page(&self, line: &Line<'_>) -> Page {
-        let prot = Prot::from_bits(line.perms);
-        let shared = line.perms & 8 != 0;
-        if line.inode == 0 {
-            let plain = !shared && line.offset == 0 && line.dev_major == 0 && line.dev_minor == 0;
-            return match line.name {
-                _ if !plain => Page::FOREIGN,
-                b"" => Page::anon(prot),
-                name => self
-                    .named(name)
-                    .map_or(Page::FOREIGN, |n| Page::anon(prot).with_name(n)),
-            };
-        }
-        let pgoff = line.offset >> self.geometry.page_shift;
-        let whole_pages = pgoff << self.geometry.page_shift == line.offset;
-        match self.files.iter().position(|file| file.shows_in(line)) {
-            Some(index) if whole_pages && pgoff <= MAX_PGOFF as u64 => {
-                Page::file(prot, shared, index as u8, pgoff as u16)
-            }
-            _ => Page::FOREIGN,
-        }
-    }
-
-    /// `[anon:NAME]` (fs/proc/task_mmu.c, `get_vma_name`).
-    fn named(&self, name: &[u8]) -> Option<u8> {
-        let name = name.strip_prefix(b"[anon:")?.strip_suffix(b"]")?;
-        (1..=crate::space::MAX_NAMES)
-            .find(|&n| Arena::name(n).is_some_and(|known| known.to_bytes() == name))
+    /// What tells the arena's mappings in maps from all others.
+    pub fn identities(&self) -> &Identities {
+        &self.identities
     }
 }
 

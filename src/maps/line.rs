@@ -101,10 +101,7 @@ fn rest(start: u64, end: u64, perms: u8, tail: &[u8]) -> Result<Line<'_>, Malfor
     let device = |number: u64| u32::try_from(number).map_err(|_| Malformed::Device);
     let inode = fields.decimal().ok_or(Malformed::Inode)?;
     let name = fields.0;
-    let pad = name
-        .iter()
-        .position(|&byte| byte != b' ')
-        .unwrap_or(name.len());
+    let pad = name.iter().position(|&byte| byte != b' ').unwrap_or(name.len());
     Ok(Line {
         start,
         end,
@@ -194,19 +191,15 @@ impl Fields<'_> {
 
     /// A decimal number, ended by a space or by the line.
     fn decimal(&mut self) -> Option<u64> {
-        let digits = self
-            .0
-            .iter()
-            .position(|byte| !byte.is_ascii_digit())
-            .unwrap_or(self.0.len());
+        let digits = self.0.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(self.0.len());
         let (number, tail) = self.0.split_at(digits);
         if digits == 0 || tail.first().is_some_and(|&byte| byte != b' ') {
             return None;
         }
         self.0 = tail;
-        number.iter().try_fold(0u64, |value, &byte| {
-            value.checked_mul(10)?.checked_add((byte - b'0') as u64)
-        })
+        number
+            .iter()
+            .try_fold(0u64, |value, &byte| value.checked_mul(10)?.checked_add((byte - b'0') as u64))
     }
 }
 
@@ -309,31 +302,13 @@ mod tests {
             ("", Malformed::Range),
             ("7f83503f0000", Malformed::Range),
             ("7f83503f0000-7f8350412000", Malformed::Range),
-            (
-                "7f8350412000-7f83503f0000 rw-p 00000000 00:00 0 ",
-                Malformed::Backwards,
-            ),
-            (
-                "7f83503f0000-7f8350412000 rw-q 00000000 00:00 0 ",
-                Malformed::Perms,
-            ),
+            ("7f8350412000-7f83503f0000 rw-p 00000000 00:00 0 ", Malformed::Backwards),
+            ("7f83503f0000-7f8350412000 rw-q 00000000 00:00 0 ", Malformed::Perms),
             ("7f83503f0000-7f8350412000 rw", Malformed::Perms),
-            (
-                "7f83503f0000-7f8350412000 rw-p 0000000g 00:00 0 ",
-                Malformed::Offset,
-            ),
-            (
-                "7f83503f0000-7f8350412000 rw-p 00000000 00-00 0 ",
-                Malformed::Device,
-            ),
-            (
-                "7f83503f0000-7f8350412000 rw-p 00000000 00:00 ",
-                Malformed::Inode,
-            ),
-            (
-                "7f83503f0000-7f8350412000 rw-p 00000000 00:00 1x",
-                Malformed::Inode,
-            ),
+            ("7f83503f0000-7f8350412000 rw-p 0000000g 00:00 0 ", Malformed::Offset),
+            ("7f83503f0000-7f8350412000 rw-p 00000000 00-00 0 ", Malformed::Device),
+            ("7f83503f0000-7f8350412000 rw-p 00000000 00:00 ", Malformed::Inode),
+            ("7f83503f0000-7f8350412000 rw-p 00000000 00:00 1x", Malformed::Inode),
             ("400000-402000 r--p", Malformed::Perms),
         ] {
             assert_eq!(parse(text.as_bytes()), Err(reason), "{text:?}");

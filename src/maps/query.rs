@@ -51,10 +51,7 @@ pub struct Answer {
 
 impl Default for Answer {
     fn default() -> Answer {
-        Answer {
-            query: Query::default(),
-            name: [0; 256],
-        }
+        Answer { query: Query::default(), name: [0; 256] }
     }
 }
 
@@ -93,9 +90,7 @@ impl Answer {
             Err(errno) => return Err(errno),
         }
         // The size counts the terminating zero; 0 means no name.
-        let name = (self.query.vma_name_size as usize)
-            .saturating_sub(1)
-            .min(self.name.len());
+        let name = (self.query.vma_name_size as usize).saturating_sub(1).min(self.name.len());
         Ok(Some(Line {
             start: self.query.vma_start,
             end: self.query.vma_end,

@@ -22,12 +22,7 @@ pub enum Chunk<'a> {
 
 impl Default for Lines {
     fn default() -> Lines {
-        Lines {
-            carry: Box::new([0; Lines::LONGEST]),
-            carried: 0,
-            carried_from: 0,
-            skip: false,
-        }
+        Lines { carry: Box::new([0; Lines::LONGEST]), carried: 0, carried_from: 0, skip: false }
     }
 }
 
@@ -144,15 +139,11 @@ mod tests {
         let mut lines = Lines::default();
         let mut told = 0;
         for call in 0..20 {
-            lines.feed(&[b'x'; 1000], call, |chunk| {
-                told += (chunk == Chunk::TooLong) as u32
-            });
+            lines.feed(&[b'x'; 1000], call, |chunk| told += (chunk == Chunk::TooLong) as u32);
         }
         assert_eq!(told, 1);
         let mut taken = Vec::new();
-        lines.feed(b"\nnext\n", 20, |chunk| {
-            taken.push(chunk == Chunk::Line(b"next", 20))
-        });
+        lines.feed(b"\nnext\n", 20, |chunk| taken.push(chunk == Chunk::Line(b"next", 20)));
         assert_eq!(taken, [true]);
     }
 }

@@ -4,7 +4,8 @@ use super::clock::{Tick, Window};
 use super::history::{Origin, Version};
 use super::ledger::Oracle;
 use super::verdict::{Break, Class};
-use crate::space::{Geometry, Kind, KindSet, Layout, Op, span_mask};
+use super::walk::Forgive;
+use crate::space::{Geometry, Kind, KindSet, Layout};
 use serde::{Deserialize, Serialize};
 
 /// One version of a lane, copied out of the history.
@@ -24,28 +25,44 @@ pub struct VersionRecord {
     pub origin: Origin,
 }
 
-/// A kernel mechanism that the evidence points to. Named after the verdict, never used for it.
+/// A kernel mechanism that explains a violation: were it allowed, the walk would be right. Named
+/// after the verdict, never used for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mechanism {
-    /// An operation in flight replaced the missing pages, in two steps: mm/mremap.c,
-    /// `mremap_to`, unmaps the destination and only later inserts the VMA that is moved there.
-    /// The neighbours of the gap are not locked, so the reader walks past it.
+    /// An operation in flight replaced pages in two steps: mm/mremap.c, `mremap_to`, unmaps the
+    /// destination and only later inserts the VMA that is moved there. The neighbours of the gap
+    /// are not locked, so the reader walks past it.
     ReplacedInFlight,
     /// The VMA just reported merged with its neighbours: mm/mmap_lock.c, `lock_next_vma`, goes on
     /// with an iterator that has gone stale, restarts inside the merged VMA and steps over it.
     SkippedAfterMerge,
-    /// The evidence fits both.
-    ReplacedOrSkipped,
+    /// It takes both to explain the walk.
+    Both,
 }
 
 impl Mechanism {
+    /// What is tried, in this order, and what must be forgiven for it.
+    pub const TRIED: [(Mechanism, Forgive); 4] = {
+        let remap = KindSet::EMPTY.with(Kind::Remap);
+        [
+            (Mechanism::ReplacedInFlight, Forgive { replaced: remap, merged: false }),
+            (Mechanism::SkippedAfterMerge, Forgive { replaced: KindSet::EMPTY, merged: true }),
+            (Mechanism::Both, Forgive { replaced: remap, merged: true }),
+            // A kernel whose mmap(MAP_FIXED) unmaps before it maps.
+            (
+                Mechanism::ReplacedInFlight,
+                Forgive { replaced: remap.with(Kind::Map), merged: false },
+            ),
+        ]
+    };
+
     /// The word in signatures.
     pub const fn word(self) -> &'static str {
         match self {
             Mechanism::ReplacedInFlight => "replaced-in-flight",
             Mechanism::SkippedAfterMerge => "skipped-after-merge",
-            Mechanism::ReplacedOrSkipped => "replaced-or-skipped",
+            Mechanism::Both => "replaced-and-skipped",
         }
     }
 }
@@ -75,8 +92,10 @@ impl Evidence {
                 class: Class::Unknown,
                 lane: None,
                 pos: None,
+                reported: false,
                 sighting: None,
                 missing: None,
+                gap_end: None,
                 earliest: 0,
                 version: 0,
                 window,
@@ -135,87 +154,22 @@ impl Evidence {
 
     /// The versions of one lane.
     pub fn lane(&self, lane: u16) -> impl Iterator<Item = &VersionRecord> {
-        self.versions
-            .iter()
-            .filter(move |record| record.lane == lane)
+        self.versions.iter().filter(move |record| record.lane == lane)
     }
 }
 
-/// The mechanism the evidence points to, if it points to one, and the kinds of operation in
-/// flight at the break: those of the mechanism, or all that overlap the window in the lane.
-pub fn classify(evidence: &Evidence, geometry: &Geometry) -> (Option<Mechanism>, KindSet) {
+/// The kinds of operation in flight at a break: all that overlap its window in its lane.
+pub fn in_flight(evidence: &Evidence, geometry: &Geometry) -> KindSet {
     let found = &evidence.found;
-    let broken = found
-        .missing
-        .map(|address| geometry.locate(address))
-        .or_else(|| {
-            let address = found.sighting?.start;
-            geometry.contains(address).then(|| geometry.locate(address))
-        });
-    let Some((lane, page)) = broken else {
-        return (None, KindSet::EMPTY);
+    let address = found.missing.or(found.sighting.map(|seen| seen.start));
+    let Some(address) = address.filter(|&address| geometry.contains(address)) else {
+        return KindSet::EMPTY;
     };
-    // Closures and not collections: a reader calls this in mid-storm, where nothing allocates.
-    let seen = || {
-        evidence
-            .lane(lane)
-            .filter(|record| record.closed >= found.earliest && record.invoked < found.window.to)
-    };
-    // The operation of the first version had returned; those of the others were in flight.
-    let in_flight = || seen().skip(1).filter_map(|record| record.origin.op);
-    let kinds: KindSet = in_flight().map(|op| op.kind()).collect();
-    if found.class != Class::Hole {
-        return (None, kinds);
-    }
-    let (from, to) = gap(found, geometry, lane);
-    let mapped = |mask: u64, record: &VersionRecord| mask & record.layout.mapped();
-    let missing = seen().fold(span_mask(from, to), mapped) | 1 << page;
-    let replaced: KindSet = in_flight()
-        .filter_map(|op| match op {
-            Op::Remap { to, .. } if to.lane == lane => Some((to.span, Kind::Remap)),
-            Op::Map { at, .. } => Some((at.span, Kind::Map)),
-            _ => None,
-        })
-        .filter(|(span, _)| missing & !span.mask() == 0)
-        .map(|(_, kind)| kind)
-        .collect();
-    // A VMA that took in the end of the line just reported and everything that is missing.
-    let merges = |record: &VersionRecord| {
-        from > 0
-            && found
-                .pos
-                .is_some_and(|pos| geometry.contains(pos) && geometry.locate(pos).0 == lane)
-            && record.layout.vma_at(from).is_some_and(|vma| {
-                vma.start < from && vma.end <= to && missing & !span_mask(from, vma.end) == 0
-            })
-    };
-    let skipped: KindSet = seen()
-        .filter(|record| merges(record))
+    evidence
+        .lane(geometry.locate(address).0)
+        .filter(|record| record.closed >= found.earliest && record.invoked < found.window.to)
+        // The operation that made the first version had returned.
+        .skip(1)
         .filter_map(|record| record.origin.op.map(|op| op.kind()))
-        .collect();
-    match (replaced.has(Kind::Remap), skipped.is_empty()) {
-        (true, true) => (
-            Some(Mechanism::ReplacedInFlight),
-            KindSet::EMPTY.with(Kind::Remap),
-        ),
-        (false, false) => (Some(Mechanism::SkippedAfterMerge), skipped),
-        (true, false) => (
-            Some(Mechanism::ReplacedOrSkipped),
-            skipped.with(Kind::Remap),
-        ),
-        (false, true) if !replaced.is_empty() => (Some(Mechanism::ReplacedInFlight), replaced),
-        (false, true) => (None, kinds),
-    }
-}
-
-/// The pages of the lane that the walk passed over.
-fn gap(found: &Break, geometry: &Geometry, lane: u16) -> (usize, usize) {
-    let pages = geometry.pages as usize;
-    let within = |address: u64| {
-        let base = geometry.address(lane, 0);
-        (address.saturating_sub(base) >> geometry.page_shift).min(pages as u64) as usize
-    };
-    let from = found.pos.map_or(0, within);
-    let to = found.sighting.map_or(pages, |seen| within(seen.start));
-    (from.min(to), to)
+        .collect()
 }

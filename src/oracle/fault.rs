@@ -18,12 +18,7 @@ pub(crate) enum PushFault {
 }
 
 fn origin(op: &Op, worker: u16) -> Origin {
-    Origin {
-        op: Some(*op),
-        worker,
-        peer: None,
-        known: true,
-    }
+    Origin { op: Some(*op), worker, peer: None, known: true }
 }
 
 impl Oracle {
@@ -46,10 +41,7 @@ impl Oracle {
             }
         };
         held.current.version = version;
-        Invoked {
-            first: (held.lane, version),
-            second: None,
-        }
+        Invoked { first: (held.lane, version), second: None }
     }
 
     /// Writes the slot that [`PushFault::HeadFirst`] left as it was.

@@ -76,12 +76,7 @@ impl History {
             head: AtomicU64::new(0),
             tail: AtomicU64::new(0),
         };
-        let origin = Origin {
-            op: None,
-            worker: 0,
-            peer: None,
-            known: true,
-        };
+        let origin = Origin { op: None, worker: 0, peer: None, known: true };
         history.write(0, 0, initial, &origin);
         history
     }
@@ -204,11 +199,7 @@ impl History {
         // The fence pairs with the one in `push`: had a word read before it been written by a
         // later push, that push's tail would be seen here.
         fence(Ordering::Acquire);
-        if self.tail.load(Ordering::Relaxed) <= version {
-            Ok(())
-        } else {
-            Err(Overrun)
-        }
+        if self.tail.load(Ordering::Relaxed) <= version { Ok(()) } else { Err(Overrun) }
     }
 
     /// The tick before which the version can't have been seen.
@@ -227,10 +218,7 @@ impl History {
     #[inline]
     pub fn masks(&self, version: Version) -> (u64, u64) {
         let slot = self.slot(version);
-        (
-            slot[MAPPED].load(Ordering::Relaxed),
-            slot[STARTS].load(Ordering::Relaxed),
-        )
+        (slot[MAPPED].load(Ordering::Relaxed), slot[STARTS].load(Ordering::Relaxed))
     }
 
     /// Whether the version's layout is known.
@@ -268,9 +256,7 @@ impl History {
         let word = |at: usize| slot[at].load(Ordering::Relaxed);
         let flags = word(FLAGS);
         Origin {
-            op: (flags & HAS_OP != 0)
-                .then(|| Op::unpack([word(OP), word(OP + 1)]))
-                .flatten(),
+            op: (flags & HAS_OP != 0).then(|| Op::unpack([word(OP), word(OP + 1)])).flatten(),
             worker: flags as u16,
             peer: self.peer(version),
             known: flags & KNOWN != 0,
@@ -331,22 +317,14 @@ mod tests {
 
     fn layout(n: u64) -> Layout {
         let prot = Prot::from_bits((n % 8) as u8);
-        Layout::from_pages(&[
-            Page::anon(prot),
-            Page::HOLE,
-            Page::file(prot, true, 1, n as u16),
-        ])
+        Layout::from_pages(&[Page::anon(prot), Page::HOLE, Page::file(prot, true, 1, n as u16)])
     }
 
     fn filled(capacity: usize, versions: u64) -> History {
         let history = History::new(capacity, &layout(0));
         for n in 1..=versions {
-            let origin = Origin {
-                op: None,
-                worker: n as u16,
-                peer: Some(n * 7),
-                known: n % 3 != 0,
-            };
+            let origin =
+                Origin { op: None, worker: n as u16, peer: Some(n * 7), known: n % 3 != 0 };
             assert_eq!(history.push(2 * n, &layout(n), &origin), n);
             history.close(n - 1, 2 * n + 1);
         }
@@ -386,9 +364,7 @@ mod tests {
         let tail = history.tail();
         assert_eq!(tail, versions - capacity as u64 + 1);
         for from in 0..2 * versions + 3 {
-            let expected = (0..=versions)
-                .find(|&v| v == versions || 2 * v + 3 >= from)
-                .unwrap();
+            let expected = (0..=versions).find(|&v| v == versions || 2 * v + 3 >= from).unwrap();
             match history.first_at(from) {
                 Ok(found) => assert_eq!(found, expected, "from {from}"),
                 Err(Overrun) => assert!(expected <= tail, "from {from}: {expected} is still there"),

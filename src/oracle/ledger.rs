@@ -66,18 +66,10 @@ impl Oracle {
         let lane = |layout: &Layout| {
             CachePadded::new(Lane {
                 history: History::new(capacity, layout),
-                current: Mutex::new(Current {
-                    layout: *layout,
-                    version: 0,
-                    known: true,
-                }),
+                current: Mutex::new(Current { layout: *layout, version: 0, known: true }),
             })
         };
-        Oracle {
-            geometry,
-            clock: Clock::default(),
-            lanes: initial.iter().map(lane).collect(),
-        }
+        Oracle { geometry, clock: Clock::default(), lanes: initial.iter().map(lane).collect() }
     }
 
     /// Where the lanes lie.
@@ -107,10 +99,7 @@ impl Oracle {
     /// Takes a lane's lock, waiting for it. Never with another lane held, or two holders could
     /// wait for each other.
     pub fn hold(&self, lane: u16) -> Held<'_> {
-        Held {
-            lane,
-            current: self.lanes[lane as usize].current.lock(),
-        }
+        Held { lane, current: self.lanes[lane as usize].current.lock() }
     }
 
     /// Writes down what `op` is about to do and takes its first tick. The lane of [`Op::at`] is
@@ -126,23 +115,14 @@ impl Oracle {
     ) -> Invoked {
         debug_assert_eq!(op.at().lane, first.lane);
         debug_assert_eq!(op.other_lane(), second.as_ref().map(|held| held.lane));
-        let origin = |peer| Origin {
-            op: Some(*op),
-            worker,
-            peer,
-            known: true,
-        };
+        let origin = |peer| Origin { op: Some(*op), worker, peer, known: true };
         let Some(second) = second else {
             let mut none = Layout::empty(1);
             apply(op, &mut first.current.layout, &mut none);
             let invoked = self.clock.take();
             first.current.version =
-                self.history(first.lane)
-                    .push(invoked, &first.current.layout, &origin(None));
-            return Invoked {
-                first: (first.lane, first.current.version),
-                second: None,
-            };
+                self.history(first.lane).push(invoked, &first.current.layout, &origin(None));
+            return Invoked { first: (first.lane, first.current.version), second: None };
         };
         apply(op, &mut first.current.layout, &mut second.current.layout);
         let invoked = self.clock.take();
@@ -154,10 +134,7 @@ impl Oracle {
         let (a, b) = (first.current.version + 1, second.current.version + 1);
         push(first, b);
         push(second, a);
-        Invoked {
-            first: (first.lane, a),
-            second: Some((second.lane, b)),
-        }
+        Invoked { first: (first.lane, a), second: Some((second.lane, b)) }
     }
 
     /// Takes the operation's second tick and closes the layouts before it.
@@ -187,20 +164,11 @@ impl Oracle {
 
     /// Gives a lane a layout that was made and read back at a standstill, as a new version.
     pub fn repair(&self, held: &mut Held<'_>, layout: &Layout) {
-        let origin = Origin {
-            op: None,
-            worker: 0,
-            peer: None,
-            known: true,
-        };
+        let origin = Origin { op: None, worker: 0, peer: None, known: true };
         let history = self.history(held.lane);
         let version = history.push(self.clock.take(), layout, &origin);
         history.close(version - 1, self.clock.take());
-        *held.current = Current {
-            layout: *layout,
-            version,
-            known: true,
-        };
+        *held.current = Current { layout: *layout, version, known: true };
     }
 
     /// Whether the operation that made the version has returned. Version 0 was made by none.

@@ -17,10 +17,10 @@ mod verdict;
 mod walk;
 
 pub use clock::{Clock, OPEN, Tick, Window};
-pub use evidence::{Evidence, Mechanism, VersionRecord, classify};
+pub use evidence::{Evidence, Mechanism, VersionRecord, in_flight};
 pub(crate) use fault::PushFault;
 pub use history::{History, Origin, Overrun, Version};
 pub use ledger::{Current, Held, Invoked, Oracle};
 pub use snapshot::Snapshot;
 pub use verdict::{Break, Class, Contract, Rule, Sighting, Tolerated, Verdict};
-pub use walk::Walk;
+pub use walk::{Forgive, Walk};

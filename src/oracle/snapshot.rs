@@ -30,12 +30,7 @@ pub struct Snapshot<'a> {
 impl<'a> Snapshot<'a> {
     /// Room for one call.
     pub fn new(oracle: &'a Oracle) -> Snapshot<'a> {
-        Snapshot {
-            oracle,
-            seen: Vec::with_capacity(MOST_LINES),
-            broken: false,
-            undecided: false,
-        }
+        Snapshot { oracle, seen: Vec::with_capacity(MOST_LINES), broken: false, undecided: false }
     }
 
     /// Forgets the lines collected.
@@ -81,11 +76,7 @@ impl<'a> Snapshot<'a> {
         let mut shared: Intervals = [(window.from, window.to)].into_iter().collect();
         for lane in low..=high {
             let start = if lane == low { low_page.min(pages) } else { 0 };
-            let end = if lane == high {
-                (high_page + 1).min(pages)
-            } else {
-                pages
-            };
+            let end = if lane == high { (high_page + 1).min(pages) } else { pages };
             match self.instants(lane, start, end, window) {
                 Err(Overrun) => return None,
                 Ok(instants) => shared = meet(&shared, &instants)?,
@@ -135,10 +126,8 @@ impl<'a> Snapshot<'a> {
 
     fn looks(&self, history: &History, version: u64, lane: u16, start: usize, end: usize) -> bool {
         let geometry = self.oracle.geometry();
-        let (base, top) = (
-            geometry.address(lane, 0),
-            geometry.address(lane, geometry.pages as usize),
-        );
+        let (base, top) =
+            (geometry.address(lane, 0), geometry.address(lane, geometry.pages as usize));
         let (mapped, starts) = history.masks(version);
         let (mut seen_mapped, mut seen_starts) = (0, 0);
         for seen in &self.seen {

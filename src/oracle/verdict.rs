@@ -247,11 +247,15 @@ pub struct Break {
     pub lane: Option<u16>,
     /// The end of the line before; `None` at the start of a walk in mid-file.
     pub pos: Option<u64>,
+    /// Whether `pos` is the end of a reported line, and not where a query or a walk began.
+    pub reported: bool,
     /// The line that breaks it; `None` for an end of file or "no VMA".
     pub sighting: Option<Sighting>,
     /// For a hole: the first address that was mapped at every instant left.
     pub missing: Option<u64>,
-    /// The earliest instant that the lines before allow.
+    /// For a hole: one past the last address that was passed over.
+    pub gap_end: Option<u64>,
+    /// The earliest instant that what was seen before allows.
     pub earliest: Tick,
     /// The lane's version at that instant: the last that still explains the walk.
     pub version: Version,

@@ -10,20 +10,16 @@
 //! operations of different lanes only the ticks order.
 
 use super::clock::{Tick, Window};
-use super::history::{History, Version};
+use super::history::{History, Overrun, Version};
 use super::ledger::Oracle;
 use super::verdict::{Break, Class, Rule, Sighting, Tolerated, Verdict};
-use crate::space::{Op, span_mask};
+use crate::space::{Kind, KindSet, Op, span_mask};
 
 const NO_LANE: u16 = u16::MAX;
 
-/// Checks one walk, or one query, line by line.
-pub struct Walk<'a> {
-    oracle: &'a Oracle,
-    /// End of the line before; `None` where nothing is known of it.
-    pos: Option<u64>,
-    /// The gap reported before the line before, if there was one: its start and end.
-    gap: Option<(u64, u64)>,
+/// How far the walk has come in time: all that a line changes and a break puts back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Progress {
     /// The earliest instant left.
     earliest: Tick,
     /// The lane that `version` belongs to.
@@ -32,9 +28,37 @@ pub struct Walk<'a> {
     /// line already judged needed this one, or because those before were closed before
     /// `earliest`.
     version: Version,
+}
+
+/// What a checker lets pass, to see whether a known mechanism explains a violation.
+///
+/// Never used for a verdict: a walk that was found wrong is gone through a second time, and the
+/// mechanism whose forgiveness makes it right is the one it is named after.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Forgive {
+    /// Pages that an operation of one of these kinds, in flight, puts a new VMA on count as
+    /// unmapped for a moment.
+    pub replaced: KindSet,
+    /// Pages behind the last line that merged with it count as passed over.
+    pub merged: bool,
+}
+
+/// Checks one walk, or one query, line by line.
+pub struct Walk<'a> {
+    oracle: &'a Oracle,
+    /// End of the line before; `None` where nothing is known of it.
+    pos: Option<u64>,
+    /// The gap reported before the line before, if there was one: its start and end.
+    gap: Option<(u64, u64)>,
+    /// Whether `pos` is the end of a line, and not where a query or a walk began.
+    reported: bool,
+    now: Progress,
     /// For lanes above: the version that a move seen from its other lane demands, valid in `round`.
     floors: Box<[(u32, Version)]>,
     round: u32,
+    forgive: Forgive,
+    /// Kinds of the operations that something was forgiven for.
+    forgave: KindSet,
 }
 
 impl<'a> Walk<'a> {
@@ -44,12 +68,24 @@ impl<'a> Walk<'a> {
             oracle,
             pos: None,
             gap: None,
-            earliest: 0,
-            lane: NO_LANE,
-            version: 0,
+            reported: false,
+            now: Progress { earliest: 0, lane: NO_LANE, version: 0 },
             floors: vec![(0, 0); oracle.geometry().lanes as usize].into(),
             round: 0,
+            forgive: Forgive::default(),
+            forgave: KindSet::EMPTY,
         }
+    }
+
+    /// The same, but lets `forgive` pass.
+    pub fn forgiving(oracle: &'a Oracle, forgive: Forgive) -> Walk<'a> {
+        Walk { forgive, ..Walk::new(oracle) }
+    }
+
+    /// Kinds of the operations that something was forgiven for since the last
+    /// [`begin`](Walk::begin).
+    pub fn forgave(&self) -> KindSet {
+        self.forgave
     }
 
     /// Starts a walk: at address `pos`, or `None` where the position before the first line is not
@@ -57,8 +93,9 @@ impl<'a> Walk<'a> {
     pub fn begin(&mut self, pos: Option<u64>, window: Window) {
         self.pos = pos;
         self.gap = None;
-        self.earliest = window.from;
-        self.lane = NO_LANE;
+        self.reported = false;
+        self.forgave = KindSet::EMPTY;
+        self.now = Progress { earliest: window.from, lane: NO_LANE, version: 0 };
         self.round = self.round.wrapping_add(1);
     }
 
@@ -69,14 +106,14 @@ impl<'a> Walk<'a> {
 
     /// Whether the last line lies at or above the arena's end, so that nothing more can be judged.
     pub fn past_arena(&self) -> bool {
-        self.pos
-            .is_some_and(|pos| pos >= self.oracle.geometry().end())
+        self.pos.is_some_and(|pos| pos >= self.oracle.geometry().end())
     }
 
     /// Judges the next line. `window` is that of the call that generated it.
     #[inline]
     pub fn line(&mut self, seen: &Sighting, window: Window) -> Verdict {
         let geometry = self.oracle.geometry();
+        let before = self.now;
         if let Some(pos) = self.pos {
             if seen.end <= pos {
                 return self.wrong(Rule::Progress, Class::Disorder, Some(seen), window);
@@ -89,13 +126,21 @@ impl<'a> Walk<'a> {
         }
         if seen.start < geometry.end() && seen.end > geometry.base {
             if let Err(verdict) = self.exists(seen, window) {
-                return verdict;
+                return match (verdict, self.pos) {
+                    (Verdict::Wrong(found), Some(pos))
+                        if found.rule == Rule::Order && pos < seen.start =>
+                    {
+                        self.late_hole(pos, seen, window, before, found)
+                    }
+                    _ => verdict,
+                };
             }
         } else {
             // Nothing is known of it but that it was there in its window, and so nothing that
             // comes after it is older than that.
-            self.earliest = self.earliest.max(window.from);
+            self.now.earliest = self.now.earliest.max(window.from);
         }
+        self.reported = true;
         let Some(pos) = self.pos.replace(seen.end) else {
             return Verdict::Right;
         };
@@ -135,11 +180,7 @@ impl<'a> Walk<'a> {
     ) -> Verdict {
         self.begin(Some(address), window);
         let Some(seen) = seen else {
-            let end = if or_next {
-                self.oracle.geometry().end()
-            } else {
-                address + 1
-            };
+            let end = if or_next { self.oracle.geometry().end() } else { address + 1 };
             return match self.hole(address, end, None, window) {
                 Err(verdict) => verdict,
                 // Something lies above the arena: "no VMA at or above" is wrong in itself.
@@ -157,9 +198,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Goes on after a break: nothing before this line is held against what comes.
-    pub fn resume(&mut self, seen: Option<&Sighting>, window: Window) {
-        self.begin(seen.map(|seen| seen.end), window);
+    /// Goes on after a break at address `pos`, or at an unknown one: nothing before is held against
+    /// what comes.
+    pub fn resume(&mut self, pos: Option<u64>, window: Window) {
+        let forgave = self.forgave;
+        self.begin(pos, window);
+        self.forgave = forgave;
     }
 
     /// A break at this point of the walk, for rules that are judged elsewhere.
@@ -170,16 +214,18 @@ impl<'a> Walk<'a> {
         seen: Option<&Sighting>,
         window: Window,
     ) -> Verdict {
-        let lane = (self.lane != NO_LANE).then_some(self.lane);
+        let lane = (self.now.lane != NO_LANE).then_some(self.now.lane);
         Verdict::Wrong(Break {
             rule,
             class,
             lane,
             pos: self.pos,
+            reported: self.reported,
             sighting: seen.copied(),
             missing: None,
-            earliest: self.earliest,
-            version: self.version,
+            gap_end: None,
+            earliest: self.now.earliest,
+            version: self.now.version,
             window,
         })
     }
@@ -198,24 +244,85 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         let pages = geometry.pages as usize;
+        let before = self.now;
         let (first, first_page) = geometry.locate(from);
         let (last, last_page) = geometry.locate(to - 1);
         for lane in first..=last {
-            let start = if lane == first {
-                first_page.min(pages)
-            } else {
-                0
-            };
-            let end = if lane == last {
-                (last_page + 1).min(pages)
-            } else {
-                pages
-            };
-            if start < end {
-                self.hole_in(lane, start, end, seen, window)?;
+            let start = if lane == first { first_page.min(pages) } else { 0 };
+            let end = if lane == last { (last_page + 1).min(pages) } else { pages };
+            if start < end
+                && let Err(verdict) = self.hole_in(lane, start, end, window)
+            {
+                return Err(self.missing(verdict, lane, to, seen, window, before));
             }
         }
         Ok(())
+    }
+
+    /// Makes a break of what [`Walk::hole_in`] found, told from where the hole began.
+    #[cold]
+    fn missing(
+        &mut self,
+        found: Missing,
+        lane: u16,
+        gap_end: u64,
+        seen: Option<&Sighting>,
+        window: Window,
+        before: Progress,
+    ) -> Verdict {
+        let Missing::Page(page) = found else {
+            return Verdict::Undecided;
+        };
+        if before.lane == lane {
+            self.now = before;
+        } else if let Ok(version) = self.oracle.history(lane).first_at(before.earliest) {
+            self.now = Progress { lane, version, ..before };
+        }
+        let verdict = self.wrong(Rule::NoHole, Class::Hole, seen, window);
+        let Verdict::Wrong(found) = verdict else {
+            return verdict;
+        };
+        let missing = Some(self.oracle.geometry().address(lane, page));
+        Verdict::Wrong(Break { missing, gap_end: Some(gap_end), ..found })
+    }
+
+    /// The line was true, but only before the hole in front of it was: then it is the hole that
+    /// is wrong. No instant up to the line's last one shows it.
+    #[cold]
+    fn late_hole(
+        &mut self,
+        pos: u64,
+        seen: &Sighting,
+        window: Window,
+        before: Progress,
+        found: Break,
+    ) -> Verdict {
+        let lane = self.now.lane;
+        let history = self.oracle.history(lane);
+        let (start, end) = self.pages_of(seen);
+        let mut last = self.now.version;
+        while last > history.tail() && !shows(history, last, start, end, seen) {
+            last -= 1;
+        }
+        let until = history.invoked(last + 1).min(window.to);
+        if !shows(history, last, start, end, seen)
+            || history.closed(last) < before.earliest.max(window.from)
+            || history.confirm(last).is_err()
+        {
+            return Verdict::Wrong(found);
+        }
+        self.now = before;
+        match self.hole(pos, seen.start, Some(seen), Window { to: until, ..window }) {
+            Err(Verdict::Wrong(hole)) => Verdict::Wrong(Break { window, ..hole }),
+            _ => Verdict::Wrong(found),
+        }
+    }
+
+    /// The pages of a line that lies within one lane.
+    fn pages_of(&self, seen: &Sighting) -> (usize, usize) {
+        let geometry = self.oracle.geometry();
+        let start = geometry.locate(seen.start).1;
+        (start, start + ((seen.end - seen.start) >> geometry.page_shift) as usize)
     }
 
     fn hole_in(
@@ -223,17 +330,19 @@ impl<'a> Walk<'a> {
         lane: u16,
         start: usize,
         end: usize,
-        seen: Option<&Sighting>,
         window: Window,
-    ) -> Result<(), Verdict> {
-        let history = self.enter(lane, self.earliest)?;
-        let first = self.version;
+    ) -> Result<(), Missing> {
+        let history = self.enter(lane, self.now.earliest)?;
+        let first = self.now.version;
         let mut left = span_mask(start, end);
         loop {
-            if !history.known(self.version) {
-                return Err(Verdict::Undecided);
+            if !history.known(self.now.version) {
+                return Err(Missing::Unknown);
             }
-            let mapped = history.masks(self.version).0 & left;
+            let mut mapped = history.masks(self.now.version).0 & left;
+            if mapped != 0 && self.forgive != Forgive::default() {
+                mapped &= !self.forgiven(history, lane, start, window);
+            }
             if mapped == 0 {
                 break;
             }
@@ -243,17 +352,52 @@ impl<'a> Walk<'a> {
             left &= u64::MAX << page;
             if !self.advance(history, window) {
                 history.confirm(first)?;
-                let verdict = self.wrong(Rule::NoHole, Class::Hole, seen, window);
-                return Err(match verdict {
-                    Verdict::Wrong(found) => Verdict::Wrong(Break {
-                        missing: Some(self.oracle.geometry().address(lane, page)),
-                        ..found
-                    }),
-                    other => other,
-                });
+                return Err(Missing::Page(page));
             }
         }
-        history.confirm(first).map_err(Verdict::from)
+        Ok(history.confirm(first)?)
+    }
+
+    /// The pages that are forgiven at the present version, in a hole that begins at page `start`.
+    #[cold]
+    fn forgiven(&mut self, history: &History, lane: u16, start: usize, window: Window) -> u64 {
+        let version = self.now.version;
+        let in_flight = |next: Version| {
+            next > 0
+                && next <= history.head()
+                && history.invoked(next) < window.to
+                && history.closed(next - 1) >= self.now.earliest
+        };
+        let mut pages = 0;
+        let mut forgave = KindSet::EMPTY;
+        for next in [version, version + 1].into_iter().filter(|&next| in_flight(next)) {
+            let span = match history.origin(next).op {
+                Some(Op::Remap { to, .. }) if to.lane == lane => Some((Kind::Remap, to.span)),
+                Some(Op::Map { at, .. }) => Some((Kind::Map, at.span)),
+                _ => None,
+            };
+            if let Some((kind, span)) = span.filter(|(kind, _)| self.forgive.replaced.has(*kind)) {
+                pages |= span.mask();
+                forgave = forgave.with(kind);
+            }
+        }
+        let geometry = self.oracle.geometry();
+        let behind_line = self.reported
+            && start > 0
+            && self.pos.is_some_and(|pos| geometry.address(lane, start) == pos);
+        if self.forgive.merged && behind_line {
+            let merged = (version..=history.head())
+                .take_while(|&later| later == version || history.invoked(later) < window.to)
+                .filter_map(|later| Some((later, history.layout(later).vma_at(start)?)))
+                .find(|(_, vma)| vma.start < start);
+            if let Some((later, vma)) = merged {
+                pages |= span_mask(start, vma.end);
+                let op = history.origin(later).op;
+                forgave = op.map_or(forgave, |op| forgave.with(op.kind()));
+            }
+        }
+        self.forgave = self.forgave.union(forgave);
+        pages
     }
 
     /// Rules 1 and 3: a VMA exactly like this existed, no earlier than what was seen before.
@@ -265,29 +409,31 @@ impl<'a> Walk<'a> {
         if !geometry.contains(seen.start) {
             return Err(unknown(self));
         }
-        let (lane, start) = geometry.locate(seen.start);
+        let lane = geometry.locate(seen.start).0;
+        let (start, end) = self.pages_of(seen);
         let bytes = seen.end - seen.start;
-        let end = start + (bytes >> geometry.page_shift) as usize;
         if end > geometry.pages as usize || (seen.start | bytes) & (geometry.page_size() - 1) != 0 {
             return Err(unknown(self));
         }
-        self.earliest = self.earliest.max(window.from);
-        let history = self.enter(lane, self.earliest)?;
-        let first = self.version;
+        self.now.earliest = self.now.earliest.max(window.from);
+        let history = self.enter(lane, self.now.earliest)?;
+        let before = self.now;
+        let first = before.version;
         loop {
             // A version behind `earliest` can be the first here when the walk came into this
             // lane in an earlier call.
-            if history.closed(self.version) >= self.earliest {
-                if !history.known(self.version) {
+            if history.closed(self.now.version) >= self.now.earliest {
+                if !history.known(self.now.version) {
                     return Err(Verdict::Undecided);
                 }
-                if shows(history, self.version, start, end, seen) {
+                if shows(history, self.now.version, start, end, seen) {
                     break;
                 }
             }
             if !self.advance(history, window) {
                 history.confirm(first)?;
-                return Err(self.phantom(history, start, end, seen, window));
+                let verdict = self.phantom(history, start, end, seen, window, before);
+                return Err(verdict);
             }
         }
         history.confirm(first).map_err(Verdict::from)
@@ -295,16 +441,16 @@ impl<'a> Walk<'a> {
 
     /// Comes to a lane, at the first version that can be seen at `from` or later.
     #[inline]
-    fn enter(&mut self, lane: u16, from: Tick) -> Result<&'a History, Verdict> {
+    fn enter(&mut self, lane: u16, from: Tick) -> Result<&'a History, Overrun> {
         let history = self.oracle.history(lane);
-        if self.lane != lane {
+        if self.now.lane != lane {
             let mut version = history.first_at(from)?;
             let (round, floor) = self.floors[lane as usize];
             if round == self.round {
                 version = version.max(floor);
             }
-            self.lane = lane;
-            self.version = version;
+            self.now.lane = lane;
+            self.now.version = version;
         }
         Ok(history)
     }
@@ -312,7 +458,7 @@ impl<'a> Walk<'a> {
     /// Goes on to the next version, if it can have been seen in the window.
     #[inline]
     fn advance(&mut self, history: &History, window: Window) -> bool {
-        let next = self.version + 1;
+        let next = self.now.version + 1;
         if next > history.head() {
             return false;
         }
@@ -320,8 +466,8 @@ impl<'a> Walk<'a> {
         if invoked >= window.to {
             return false;
         }
-        self.version = next;
-        self.earliest = self.earliest.max(invoked);
+        self.now.version = next;
+        self.now.earliest = self.now.earliest.max(invoked);
         if let Some(peer) = history.peer(next) {
             self.demand(history, peer);
         }
@@ -331,20 +477,12 @@ impl<'a> Walk<'a> {
     /// A move from lane to lane was seen here: in the lane above it must have happened, too.
     #[cold]
     fn demand(&mut self, history: &History, peer: Version) {
-        if let Some(Op::Remap { from, to, .. }) = history.origin(self.version).op {
-            let other = if from.lane == self.lane {
-                to.lane
-            } else {
-                from.lane
-            };
-            if other > self.lane
+        if let Some(Op::Remap { from, to, .. }) = history.origin(self.now.version).op {
+            let other = if from.lane == self.now.lane { to.lane } else { from.lane };
+            if other > self.now.lane
                 && let Some(floor) = self.floors.get_mut(other as usize)
             {
-                let demanded = if floor.0 == self.round {
-                    floor.1.max(peer)
-                } else {
-                    peer
-                };
+                let demanded = if floor.0 == self.round { floor.1.max(peer) } else { peer };
                 *floor = (self.round, demanded);
             }
         }
@@ -353,12 +491,13 @@ impl<'a> Walk<'a> {
     /// No version left shows the line: which kind of wrong is it?
     #[cold]
     fn phantom(
-        &self,
+        &mut self,
         history: &History,
         start: usize,
         end: usize,
         seen: &Sighting,
         window: Window,
+        before: Progress,
     ) -> Verdict {
         let visible = |version: Version| history.closed(version) >= window.from;
         // The tail moves on while this looks; two slots of distance make the difference between
@@ -370,15 +509,11 @@ impl<'a> Walk<'a> {
         let mut class = Class::Unknown;
         let mut halves = (false, false);
         // From the newest version of the window down to the oldest still known.
-        let mut version = self.version;
+        let mut version = self.now.version;
         loop {
             if shows(history, version, start, end, seen) {
                 // In the window, so what was seen before rules it out; or only before the window.
-                class = if visible(version) {
-                    Class::Disorder
-                } else {
-                    Class::Stale
-                };
+                class = if visible(version) { Class::Disorder } else { Class::Stale };
                 break;
             }
             if visible(version) {
@@ -394,12 +529,24 @@ impl<'a> Walk<'a> {
         if class == Class::Unknown && halves.0 && halves.1 {
             class = Class::Torn;
         }
-        let rule = if class == Class::Disorder {
-            Rule::Order
-        } else {
-            Rule::Existence
-        };
+        // Told from where the line began.
+        self.now = before;
+        let rule = if class == Class::Disorder { Rule::Order } else { Rule::Existence };
         self.wrong(rule, class, Some(seen), window)
+    }
+}
+
+/// Why a hole is not right.
+enum Missing {
+    /// This page was mapped at every instant left.
+    Page(usize),
+    /// The history is gone or unknown.
+    Unknown,
+}
+
+impl From<Overrun> for Missing {
+    fn from(_: Overrun) -> Missing {
+        Missing::Unknown
     }
 }
 

@@ -46,9 +46,7 @@ pub struct SelfcheckArgs {
 /// # Errors
 /// When the result can't be written.
 pub fn run(args: &SelfcheckArgs, stop: &AtomicBool) -> anyhow::Result<Exit> {
-    let seed = args
-        .seed
-        .unwrap_or_else(|| Stream::new(clock(), "selfcheck", 0).bits() >> 16);
+    let seed = args.seed.unwrap_or_else(|| Stream::new(clock(), "selfcheck", 0).bits() >> 16);
     let time = Duration::from_secs(args.seconds as u64);
     let report = sweep::sweep(seed, time, args.only, stop);
     match args.format {

@@ -24,17 +24,11 @@ pub struct BugRow {
 
 impl BugRow {
     pub(super) fn of(bug: Bug, lives: &[Life]) -> BugRow {
-        let mut row = BugRow {
-            bug,
-            kernels: lives.len(),
-            steps: Vec::new(),
-            caught: BTreeMap::new(),
-        };
+        let mut row =
+            BugRow { bug, kernels: lives.len(), steps: Vec::new(), caught: BTreeMap::new() };
         for found in lives.iter().filter_map(|life| life.found) {
             row.steps.push(found.steps);
-            *row.caught
-                .entry(caught_by(found.rule, found.class))
-                .or_insert(0) += 1;
+            *row.caught.entry(caught_by(found.rule, found.class)).or_insert(0) += 1;
         }
         row.steps.sort_unstable();
         row
@@ -108,8 +102,7 @@ impl ModelRow {
         self.undecided += life.undecided;
         if let Some(found) = life.found {
             self.alarms += 1;
-            self.first
-                .get_or_insert_with(|| (seed, caught_by(found.rule, found.class)));
+            self.first.get_or_insert_with(|| (seed, caught_by(found.rule, found.class)));
         }
     }
 }
@@ -147,12 +140,7 @@ impl Report {
     /// # Errors
     /// What writing gave.
     pub fn write_text(&self, out: &mut impl Write) -> io::Result<()> {
-        writeln!(
-            out,
-            "# selfcheck seed {} took {:.1} s",
-            self.seed,
-            self.elapsed.as_secs_f64()
-        )?;
+        writeln!(out, "# selfcheck seed {} took {:.1} s", self.seed, self.elapsed.as_secs_f64())?;
         writeln!(
             out,
             "{:<28}{:<9}{:>8}{:>10}{:>10}  {:<14} caught by",
@@ -195,10 +183,7 @@ impl Report {
                 writeln!(out, "# first alarm: seed {seed}, {rule}")?;
             }
         }
-        writeln!(
-            out,
-            "# steps are the simulated reader's, until the first verdict"
-        )
+        writeln!(out, "# steps are the simulated reader's, until the first verdict")
     }
 
     /// Writes one JSON object.

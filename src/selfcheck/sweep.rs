@@ -40,11 +40,7 @@ fn live(model: Model, bug: Option<Bug>, seed: u64, steps: u64) -> Life {
     let world = World::new(&oracle, shape, model, bug, seed);
     let mut watch = Watch::new(&oracle, SimFile::new(world), model, seed, Deaf);
     let found = watch.run(steps);
-    Life {
-        steps: watch.steps(),
-        undecided: watch.tally().undecided,
-        found,
-    }
+    Life { steps: watch.steps(), undecided: watch.tally().undecided, found }
 }
 
 /// Runs everything: the bugs first, then the right kernels for as long as there is time.
@@ -54,11 +50,7 @@ pub(super) fn sweep(seed: u64, time: Duration, only: Option<Bug>, stop: &AtomicB
         Some(bug) => vec![bug],
         None => Bug::ALL.to_vec(),
     };
-    let models = if only.is_some() {
-        &[][..]
-    } else {
-        &Model::ALL[..]
-    };
+    let models = if only.is_some() { &[][..] } else { &Model::ALL[..] };
     let bar = progress(bugs.len() + models.len());
     let each = time / (2 * bugs.len().max(1) as u32);
     let bug_rows = bugs
@@ -79,13 +71,7 @@ pub(super) fn sweep(seed: u64, time: Duration, only: Option<Bug>, stop: &AtomicB
     }
     bar.finish_and_clear();
     let interrupted = stop.load(Ordering::Relaxed);
-    Report {
-        seed,
-        elapsed: begun.elapsed(),
-        interrupted,
-        bugs: bug_rows,
-        models: model_rows,
-    }
+    Report { seed, elapsed: begun.elapsed(), interrupted, bugs: bug_rows, models: model_rows }
 }
 
 /// Only on a terminal, and without a thread of its own.
@@ -129,10 +115,7 @@ fn endure(model: Model, seed: u64, time: Duration, stop: &AtomicBool) -> ModelRo
             .map(|i| first.wrapping_add(i))
             .map(|seed| (!over()).then(|| (seed, live(model, None, seed, LIFE))))
             .collect();
-        lives
-            .iter()
-            .flatten()
-            .for_each(|(seed, life)| row.add(*seed, life));
+        lives.iter().flatten().for_each(|(seed, life)| row.add(*seed, life));
     }
     row.elapsed = begun.elapsed();
     row

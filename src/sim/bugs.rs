@@ -179,13 +179,9 @@ impl FromStr for Bug {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Bug, String> {
-        Bug::ALL
-            .iter()
-            .copied()
-            .find(|bug| bug.name() == name)
-            .ok_or_else(|| {
-                let known: Vec<&str> = Bug::ALL.iter().map(|bug| bug.name()).collect();
-                format!("unknown bug {name:?}; known are {}", known.join(", "))
-            })
+        Bug::ALL.iter().copied().find(|bug| bug.name() == name).ok_or_else(|| {
+            let known: Vec<&str> = Bug::ALL.iter().map(|bug| bug.name()).collect();
+            format!("unknown bug {name:?}; known are {}", known.join(", "))
+        })
     }
 }

@@ -16,10 +16,7 @@ impl<'a> SimFile<'a> {
     /// Opens the process's file.
     pub fn new(world: World<'a>) -> SimFile<'a> {
         let size = world.shape.buffer.max(LONGEST + 1);
-        SimFile {
-            world,
-            seq: Seq::new(size),
-        }
+        SimFile { world, seq: Seq::new(size) }
     }
 
     /// Lets the workers go on.

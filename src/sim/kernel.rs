@@ -96,11 +96,7 @@ impl Kernel {
         let last = geometry.end() >> geometry.page_shift;
         let program = Page::FOREIGN.with_prot(Prot::READ);
         kernel.plant(first - BELOW.0, first - BELOW.1, program);
-        kernel.plant(
-            last + ABOVE.0,
-            last + ABOVE.1,
-            Page::FOREIGN.with_prot(Prot::READ_WRITE),
-        );
+        kernel.plant(last + ABOVE.0, last + ABOVE.1, Page::FOREIGN.with_prot(Prot::READ_WRITE));
         for (lane, layout) in initial.iter().enumerate() {
             for vma in layout.vmas() {
                 let start = kernel.number(lane as u16, vma.start);
@@ -270,9 +266,8 @@ impl Kernel {
         for entry in self.tree.entries() {
             let vma = self.vma(entry.id);
             for at in entry.start..entry.end {
-                if let Some(page) = at
-                    .checked_sub(first)
-                    .and_then(|i| layout.pages_mut().get_mut(i as usize))
+                if let Some(page) =
+                    at.checked_sub(first).and_then(|i| layout.pages_mut().get_mut(i as usize))
                 {
                     *page = vma.page.step((at - vma.start) as u16);
                 }

@@ -105,15 +105,8 @@ impl World<'_> {
 
     fn shown(&self, id: Id) -> Shown {
         let vma = self.kernel.vma(id);
-        let record = Record {
-            start: vma.start,
-            end: vma.end,
-            page: vma.page,
-        };
-        Shown {
-            record,
-            next: vma.end,
-        }
+        let record = Record { start: vma.start, end: vma.end, page: vma.page };
+        Shown { record, next: vma.end }
     }
 
     /// A fresh lookup begins at `from`; an iterator that went stale does not.
@@ -124,8 +117,7 @@ impl World<'_> {
                 if self.kernel.has(Bug::SkippedAfterMerge) && changes != tree.changes() =>
             {
                 // Restarts at the page it was at, and takes the VMA there for the one it knows.
-                tree.covering(last)
-                    .map_or(from, |entry| entry.end.max(from))
+                tree.covering(last).map_or(from, |entry| entry.end.max(from))
             }
             _ => from,
         }

@@ -29,6 +29,6 @@ pub use bugs::{Bug, Model};
 pub use file::SimFile;
 pub use kernel::{Kernel, Still};
 pub use record::{Recorder, Settled, Spoken};
-pub use text::sight;
+pub use text::identities;
 pub use watch::{Deaf, Found, Listen, Reading, Tally, Watch};
 pub use world::{Shape, World};

@@ -69,37 +69,23 @@ impl Kernel {
                 tasks.extend(self.replace(from, to, page, self.has(Bug::MapUnmapsFirst)));
             }
             Op::Unmap { .. } => tasks.extend(remove(from, to)),
-            Op::Protect { prot, .. } => tasks.push(Task::Alter {
-                from,
-                to,
-                change: Change::Prot(prot),
-            }),
-            Op::Advise { advice, on, .. } => {
-                tasks.push(Task::Alter {
-                    from,
-                    to,
-                    change: Change::Advice(advice, on),
-                });
+            Op::Protect { prot, .. } => {
+                tasks.push(Task::Alter { from, to, change: Change::Prot(prot) })
             }
-            Op::Name { name, .. } => tasks.push(Task::Alter {
-                from,
-                to,
-                change: Change::Name(name),
-            }),
+            Op::Advise { advice, on, .. } => {
+                tasks.push(Task::Alter { from, to, change: Change::Advice(advice, on) });
+            }
+            Op::Name { name, .. } => {
+                tasks.push(Task::Alter { from, to, change: Change::Name(name) })
+            }
             Op::Resize { at, new_len } if new_len < at.span.len => {
                 tasks.extend(remove(from + new_len as u64, to));
             }
             Op::Resize { at, new_len } => {
                 let page = self.page_at(from).step(at.span.len as u16);
-                tasks.push(Task::Lay {
-                    from: to,
-                    to: from + new_len as u64,
-                    page,
-                });
+                tasks.push(Task::Lay { from: to, to: from + new_len as u64, page });
             }
-            Op::Remap {
-                to: there, keep, ..
-            } => {
+            Op::Remap { to: there, keep, .. } => {
                 let page = self.page_at(from);
                 let (low, high) = self.range(there);
                 tasks.extend(self.replace(low, high, page, self.has(Bug::ReplacedInFlight)));
@@ -120,43 +106,23 @@ impl Kernel {
         match *op {
             Op::Map { at, .. } | Op::Remap { to: at, .. } => {
                 let (from, to) = self.range(at);
-                self.tasks
-                    .extend(remove(from, to).collect::<Vec<_>>().into_iter().rev());
+                self.tasks.extend(remove(from, to).collect::<Vec<_>>().into_iter().rev());
             }
             Op::Protect { at, prot } => {
                 let (from, to) = self.range(at);
-                let end = self
-                    .tree
-                    .covering(from)
-                    .map_or(to, |entry| entry.end.min(to));
+                let end = self.tree.covering(from).map_or(to, |entry| entry.end.min(to));
                 let change = Change::Prot(prot);
-                self.tasks.push(Task::Alter {
-                    from,
-                    to: end,
-                    change,
-                });
+                self.tasks.push(Task::Alter { from, to: end, change });
             }
             _ => {}
         }
     }
 
     fn replace(&self, from: u64, to: u64, page: Page, gap: bool) -> impl Iterator<Item = Task> {
-        let cut = [
-            Task::Cut {
-                at: from,
-                below: true,
-            },
-            Task::Cut {
-                at: to,
-                below: false,
-            },
-        ];
+        let cut = [Task::Cut { at: from, below: true }, Task::Cut { at: to, below: false }];
         let take = Task::Take { from, to };
         let erase = gap.then_some(Task::Erase { from, to });
-        cut.into_iter()
-            .chain([take])
-            .chain(erase)
-            .chain([Task::Lay { from, to, page }])
+        cut.into_iter().chain([take]).chain(erase).chain([Task::Lay { from, to, page }])
     }
 
     fn page_at(&self, at: u64) -> Page {
@@ -242,8 +208,7 @@ impl Kernel {
             Task::Take { from, to } => {
                 let mut at = from;
                 while let Some(entry) = self.tree.next(at).filter(|entry| entry.start < to) {
-                    self.steps
-                        .extend([Step::Lock(entry.id), Step::Detach(entry.id)]);
+                    self.steps.extend([Step::Lock(entry.id), Step::Detach(entry.id)]);
                     at = entry.end;
                 }
             }
@@ -253,11 +218,7 @@ impl Kernel {
                 if let Some(entry) = self.tree.next(from).filter(|entry| entry.start < to) {
                     let end = entry.end.min(to);
                     if end < to {
-                        self.tasks.push(Task::Alter {
-                            from: end,
-                            to,
-                            change,
-                        });
+                        self.tasks.push(Task::Alter { from: end, to, change });
                     }
                     self.alter(entry.id, entry.start.max(from), end, change);
                 }
@@ -272,20 +233,11 @@ impl Kernel {
         self.lock(id);
         if below {
             let new = self.allot(vma.start, at, vma.page);
-            let page = if self.has(Bug::OffsetAfterSplit) {
-                vma.page
-            } else {
-                upper
-            };
-            self.steps.extend([
-                Step::Start(id, at, page),
-                Step::Trimmed(id, 9),
-                Step::Store(new),
-            ]);
+            let page = if self.has(Bug::OffsetAfterSplit) { vma.page } else { upper };
+            self.steps.extend([Step::Start(id, at, page), Step::Trimmed(id, 9), Step::Store(new)]);
         } else {
             let new = self.allot(at, vma.end, upper);
-            self.steps
-                .extend([Step::End(id, at), Step::Trimmed(id, 10), Step::Store(new)]);
+            self.steps.extend([Step::End(id, at), Step::Trimmed(id, 10), Step::Store(new)]);
         }
     }
 
@@ -327,23 +279,17 @@ impl Kernel {
                 let end = self.vma(above).end;
                 self.lock(below);
                 self.lock(above);
-                self.steps.extend([
-                    Step::End(below, end),
-                    Step::Store(below),
-                    Step::Detach(above),
-                ]);
+                self.steps.extend([Step::End(below, end), Step::Store(below), Step::Detach(above)]);
             }
             (Some(below), None) => {
                 self.cases[both_full(7)] += 1;
                 self.lock(below);
-                self.steps
-                    .extend([Step::End(below, to), Step::Store(below)]);
+                self.steps.extend([Step::End(below, to), Step::Store(below)]);
             }
             (None, Some(above)) => {
                 self.cases[both_full(8)] += 1;
                 self.lock(above);
-                self.steps
-                    .extend([Step::Start(above, from, page), Step::Store(above)]);
+                self.steps.extend([Step::Start(above, from, page), Step::Store(above)]);
             }
             (None, None) => {
                 self.cases[0] += 1;
@@ -363,48 +309,37 @@ impl Kernel {
             return;
         }
         let last = page.step((to - from - 1) as u16);
-        let below = (from == vma.start)
-            .then(|| self.merges_below(from, page))
-            .flatten();
-        let above = (to == vma.end)
-            .then(|| self.merges_above(to, last))
-            .flatten();
+        let below = (from == vma.start).then(|| self.merges_below(from, page)).flatten();
+        let above = (to == vma.end).then(|| self.merges_above(to, last)).flatten();
         match (below, above) {
             (Some(below), Some(above)) => {
                 self.cases[1] += 1;
                 let end = self.vma(above).end;
                 [below, id, above].into_iter().for_each(|id| self.lock(id));
-                self.steps
-                    .extend([Step::End(below, end), Step::Store(below)]);
+                self.steps.extend([Step::End(below, end), Step::Store(below)]);
                 self.steps.extend([Step::Detach(id), Step::Detach(above)]);
             }
             (Some(below), None) => {
                 [below, id].into_iter().for_each(|id| self.lock(id));
                 if to == vma.end {
                     self.cases[2] += 1;
-                    self.steps
-                        .extend([Step::End(below, to), Step::Store(below), Step::Detach(id)]);
+                    self.steps.extend([Step::End(below, to), Step::Store(below), Step::Detach(id)]);
                 } else {
                     self.cases[3] += 1;
                     let rest = vma.page.step((to - vma.start) as u16);
-                    self.steps
-                        .extend([Step::Start(id, to, rest), Step::Trimmed(id, 3)]);
-                    self.steps
-                        .extend([Step::End(below, to), Step::Store(below)]);
+                    self.steps.extend([Step::Start(id, to, rest), Step::Trimmed(id, 3)]);
+                    self.steps.extend([Step::End(below, to), Step::Store(below)]);
                 }
             }
             (None, Some(above)) => {
                 [id, above].into_iter().for_each(|id| self.lock(id));
                 if from > vma.start {
                     self.cases[5] += 1;
-                    self.steps
-                        .extend([Step::End(id, from), Step::Trimmed(id, 5)]);
-                    self.steps
-                        .extend([Step::Start(above, from, page), Step::Store(above)]);
+                    self.steps.extend([Step::End(id, from), Step::Trimmed(id, 5)]);
+                    self.steps.extend([Step::Start(above, from, page), Step::Store(above)]);
                 } else {
                     self.cases[4] += 1;
-                    self.steps
-                        .extend([Step::Start(above, from, page), Step::Store(above)]);
+                    self.steps.extend([Step::Start(above, from, page), Step::Store(above)]);
                     self.steps.push_back(Step::Detach(id));
                 }
             }
@@ -423,8 +358,7 @@ impl Kernel {
             self.cases[10] += 1;
             self.lock(id);
             let new = self.allot(to, vma.end, upper);
-            self.steps
-                .extend([Step::End(id, to), Step::Trimmed(id, 10), Step::Store(new)]);
+            self.steps.extend([Step::End(id, to), Step::Trimmed(id, 10), Step::Store(new)]);
         }
         self.lock(id);
         let page = if self.has(Bug::OffsetAfterSplit) && from > vma.start {
@@ -437,16 +371,6 @@ impl Kernel {
 }
 
 fn remove(from: u64, to: u64) -> impl Iterator<Item = Task> {
-    let cut = [
-        Task::Cut {
-            at: from,
-            below: true,
-        },
-        Task::Cut {
-            at: to,
-            below: false,
-        },
-    ];
-    cut.into_iter()
-        .chain([Task::Take { from, to }, Task::Erase { from, to }])
+    let cut = [Task::Cut { at: from, below: true }, Task::Cut { at: to, below: false }];
+    cut.into_iter().chain([Task::Take { from, to }, Task::Erase { from, to }])
 }

@@ -41,12 +41,7 @@ pub struct Recorder<'a> {
 impl<'a> Recorder<'a> {
     /// A recorder of walks to be judged by `contract`.
     pub fn new(oracle: &'a Oracle, contract: Contract) -> Recorder<'a> {
-        Recorder {
-            oracle,
-            contract,
-            current: None,
-            settled: Vec::new(),
-        }
+        Recorder { oracle, contract, current: None, settled: Vec::new() }
     }
 
     /// The walks since the last time this was asked.
@@ -65,17 +60,12 @@ impl<'a> Recorder<'a> {
             calls: vec![begin],
             versions: Vec::new(),
         };
-        self.current = Some(Settled {
-            walk,
-            spoken: Spoken::Right,
-        });
+        self.current = Some(Settled { walk, spoken: Spoken::Right });
     }
 
     /// The walk under way, as long as nothing was wrong with it.
     fn open(&mut self) -> Option<&mut Settled> {
-        self.current
-            .as_mut()
-            .filter(|settled| settled.spoken == Spoken::Right)
+        self.current.as_mut().filter(|settled| settled.spoken == Spoken::Right)
     }
 
     fn speak(&mut self, verdict: &Verdict, line: Option<usize>) {
@@ -84,15 +74,9 @@ impl<'a> Recorder<'a> {
         settled.spoken = match verdict {
             Verdict::Right => Spoken::Right,
             Verdict::Tolerated(_) if contract < Contract::Documented => Spoken::Right,
-            Verdict::Tolerated(_) => Spoken::Wrong {
-                rule: Rule::NeverBack,
-                line,
-            },
+            Verdict::Tolerated(_) => Spoken::Wrong { rule: Rule::NeverBack, line },
             Verdict::Undecided => Spoken::Undecided,
-            Verdict::Wrong(found) => Spoken::Wrong {
-                rule: found.rule,
-                line,
-            },
+            Verdict::Wrong(found) => Spoken::Wrong { rule: found.rule, line },
         };
         if settled.spoken != Spoken::Right {
             self.seal();
@@ -111,13 +95,7 @@ impl<'a> Recorder<'a> {
         let last = walk.lines.iter().map(|line| line.window.to);
         let until = last.chain(walk.calls.iter().map(|window| window.to)).max();
         for lane in 0..walk.geometry.lanes {
-            copy(
-                oracle,
-                lane,
-                walk.begin.from,
-                until.unwrap_or(0),
-                &mut walk.versions,
-            );
+            copy(oracle, lane, walk.begin.from, until.unwrap_or(0), &mut walk.versions);
         }
     }
 }
@@ -161,11 +139,7 @@ impl Listen for Recorder<'_> {
             walk.calls[call as usize] = window;
         }
         let line = walk.lines.len();
-        walk.lines.push(SavedLine {
-            seen: seen.copied(),
-            window,
-            call,
-        });
+        walk.lines.push(SavedLine { seen: seen.copied(), window, call });
         self.speak(verdict, Some(line));
     }
 
@@ -181,19 +155,10 @@ impl Listen for Recorder<'_> {
             return;
         }
         let Some(settled) = self.open() else { return };
-        let line = settled
-            .walk
-            .lines
-            .iter()
-            .position(|line| line.call == Some(call));
+        let line = settled.walk.lines.iter().position(|line| line.call == Some(call));
         match shared {
             Some(true) => return,
-            Some(false) => {
-                settled.spoken = Spoken::Wrong {
-                    rule: Rule::OneInstant,
-                    line,
-                }
-            }
+            Some(false) => settled.spoken = Spoken::Wrong { rule: Rule::OneInstant, line },
             None => settled.spoken = Spoken::Undecided,
         }
         self.seal();
@@ -209,11 +174,7 @@ impl Listen for Recorder<'_> {
     ) {
         self.start(Reading::Query { address, or_next }, window);
         if let (Some(seen), Some(settled)) = (seen, self.current.as_mut()) {
-            let line = SavedLine {
-                seen: Some(*seen),
-                window,
-                call: Some(0),
-            };
+            let line = SavedLine { seen: Some(*seen), window, call: Some(0) };
             settled.walk.lines.push(line);
         }
         self.speak(verdict, seen.map(|_| 0));

@@ -151,10 +151,7 @@ impl Seq {
     }
 
     fn show(&mut self, world: &World<'_>, record: Record) {
-        print(
-            &line(&record, world.kernel.geometry.page_shift),
-            &mut self.text,
-        );
+        print(&line(&record, world.kernel.geometry.page_shift), &mut self.text);
     }
 
     /// The first VMA of a call: looked up again from where it was looked up before.

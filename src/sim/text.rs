@@ -1,8 +1,8 @@
 //! Lines as the kernel prints them, and what they show.
 
+use crate::arena::{FileIdentity, Identities};
 use crate::maps::Line;
-use crate::oracle::Sighting;
-use crate::space::{Backing, MAX_PGOFF, Page, Prot};
+use crate::space::{Backing, Page, Prot};
 
 /// What a line is printed from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,14 +73,7 @@ pub(super) fn print(line: &Line<'_>, text: &mut Vec<u8>) {
     hex(line.end, 8, text);
     let flag = |bit: u8, c: u8| if line.perms & bit != 0 { c } else { b'-' };
     let share = if line.perms & 8 != 0 { b's' } else { b'p' };
-    text.extend_from_slice(&[
-        b' ',
-        flag(1, b'r'),
-        flag(2, b'w'),
-        flag(4, b'x'),
-        share,
-        b' ',
-    ]);
+    text.extend_from_slice(&[b' ', flag(1, b'r'), flag(2, b'w'), flag(4, b'x'), share, b' ']);
     if line.inode == 0 {
         text.extend_from_slice(b"00000000 00:00 0 ");
     } else {
@@ -109,44 +102,22 @@ fn hex(value: u64, width: u32, text: &mut Vec<u8>) {
     }
 }
 
-/// What a line of the simulated kernel shows, in the model's terms; see
-/// [`Arena::sight`](crate::arena::Arena::sight) for the real one's.
-pub fn sight(line: &Line<'_>, page_shift: u32) -> Sighting {
-    Sighting {
-        start: line.start,
-        end: line.end,
-        page: page(line, page_shift),
-    }
-}
-
-fn page(line: &Line<'_>, page_shift: u32) -> Page {
-    let prot = Prot::from_bits(line.perms);
-    let shared = line.perms & 8 != 0;
-    if line.inode == 0 {
-        let plain = !shared && (line.offset, line.dev_major, line.dev_minor) == (0, 0, 0);
-        return match NAMES.iter().position(|&name| name == line.name) {
-            _ if !plain => Page::FOREIGN,
-            Some(index) => Page::anon(prot).with_name(index as u8 + 1),
-            None if line.name.is_empty() => Page::anon(prot),
-            None => Page::FOREIGN,
-        };
-    }
-    let pgoff = line.offset >> page_shift;
-    let known = (line.dev_major, line.dev_minor) == (0, FILE_MINOR)
-        && pgoff << page_shift == line.offset
-        && pgoff <= MAX_PGOFF as u64;
-    let file = line.inode.wrapping_sub(FILE_INODE) as usize;
-    if known && FILES.get(file).is_some_and(|&name| name == line.name) {
-        Page::file(prot, shared, file as u8, pgoff as u16)
-    } else {
-        Page::FOREIGN
-    }
+/// How mappings of the simulated kernel's memfds show.
+pub fn identities(page_shift: u32) -> Identities {
+    let file = |(index, name): (usize, &&[u8])| FileIdentity {
+        dev_major: 0,
+        dev_minor: FILE_MINOR,
+        inode: FILE_INODE + index as u64,
+        name: name.to_vec(),
+    };
+    Identities { page_shift, files: FILES.iter().enumerate().map(file).collect() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::maps::parse;
+    use crate::space::MAX_PGOFF;
 
     #[test]
     fn what_is_printed_parses_back_to_the_same_page() {
@@ -159,16 +130,12 @@ mod tests {
             Page::FOREIGN,
         ] {
             for start in [0x10u64, 0x7f12_3456_7890 >> 12] {
-                let record = Record {
-                    start,
-                    end: start + 3,
-                    page,
-                };
+                let record = Record { start, end: start + 3, page };
                 let mut text = Vec::new();
                 print(&line(&record, 12), &mut text);
                 assert!(text.len() <= LONGEST);
                 let parsed = parse(text.strip_suffix(b"\n").unwrap()).unwrap();
-                let seen = sight(&parsed, 12);
+                let seen = identities(12).sight(&parsed);
                 assert_eq!((seen.start, seen.end), (start << 12, (start + 3) << 12));
                 assert_eq!(seen.page, page, "{}", String::from_utf8_lossy(&text));
             }

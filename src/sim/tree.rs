@@ -28,11 +28,7 @@ pub(super) struct Tree {
 
 impl Tree {
     pub fn with_room(entries: usize) -> Tree {
-        Tree {
-            entries: Vec::with_capacity(entries),
-            changes: 0,
-            hint: Cell::new(0),
-        }
+        Tree { entries: Vec::with_capacity(entries), changes: 0, hint: Cell::new(0) }
     }
 
     pub fn changes(&self) -> u64 {
@@ -84,17 +80,11 @@ impl Tree {
         let below = self.entries[first..last]
             .first()
             .filter(|entry| entry.start < start)
-            .map(|entry| Entry {
-                end: start,
-                ..*entry
-            });
+            .map(|entry| Entry { end: start, ..*entry });
         let above = self.entries[first..last]
             .last()
             .filter(|entry| entry.end > end)
-            .map(|entry| Entry {
-                start: end,
-                ..*entry
-            });
+            .map(|entry| Entry { start: end, ..*entry });
         let middle = id.map(|id| Entry { start, end, id });
         let new = [below, middle, above].into_iter().flatten();
         self.entries.splice(first..last, new);
@@ -106,10 +96,7 @@ mod tests {
     use super::*;
 
     fn drawn(tree: &Tree) -> Vec<(u64, u64, Id)> {
-        tree.entries()
-            .iter()
-            .map(|e| (e.start, e.end, e.id))
-            .collect()
+        tree.entries().iter().map(|e| (e.start, e.end, e.id)).collect()
     }
 
     #[test]
@@ -129,13 +116,7 @@ mod tests {
         let mut tree = Tree::with_room(8);
         tree.store(10, 12, Some(1));
         tree.store(14, 16, Some(2));
-        for (from, id) in [
-            (0, Some(1)),
-            (11, Some(1)),
-            (12, Some(2)),
-            (15, Some(2)),
-            (16, None),
-        ] {
+        for (from, id) in [(0, Some(1)), (11, Some(1)), (12, Some(2)), (15, Some(2)), (16, None)] {
             assert_eq!(tree.next(from).map(|e| e.id), id, "from {from}");
         }
         assert_eq!(tree.covering(12), None);

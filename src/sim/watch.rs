@@ -2,7 +2,8 @@
 
 use super::bugs::Model;
 use super::file::SimFile;
-use super::text::sight;
+use super::text::identities;
+use crate::arena::Identities;
 use crate::maps::{Answer, Chunk, Lines, MapsRead, QueryFlags, parse};
 use crate::oracle::{
     Break, Class, Oracle, Rule, Sighting, Snapshot, Tolerated, Verdict, Walk, Window,
@@ -99,6 +100,7 @@ impl Listen for Deaf {}
 pub struct Watch<'a, L = Deaf> {
     oracle: &'a Oracle,
     file: SimFile<'a>,
+    identities: Identities,
     lines: Option<Lines>,
     buffer: Vec<u8>,
     windows: Vec<Window>,
@@ -131,6 +133,7 @@ impl<'a, L: Listen> Watch<'a, L> {
         Watch {
             oracle,
             file,
+            identities: identities(oracle.geometry().page_shift),
             lines: Some(Lines::default()),
             buffer: vec![0; 1 << 16],
             windows: Vec::with_capacity(1024),
@@ -189,33 +192,17 @@ impl<'a, L: Listen> Watch<'a, L> {
     /// One walk, or a few queries.
     pub fn turn(&mut self) {
         match self.rng.below(8) {
-            0..=1 => self.read(Reading {
-                offset: 0,
-                size: 1 << 16,
-                calls: usize::MAX,
-            }),
-            2 => self.read(Reading {
-                offset: 0,
-                size: 0,
-                calls: usize::MAX,
-            }),
+            0..=1 => self.read(Reading { offset: 0, size: 1 << 16, calls: usize::MAX }),
+            2 => self.read(Reading { offset: 0, size: 0, calls: usize::MAX }),
             3 => {
                 let size = self.rng.between(30, 200);
                 let calls = self.rng.between(1, 60);
-                self.read(Reading {
-                    offset: 0,
-                    size,
-                    calls,
-                });
+                self.read(Reading { offset: 0, size, calls });
             }
             4..=5 => {
                 let offset = self.rng.between(1, 4000) as u64;
                 let calls = self.rng.between(2, 5);
-                self.read(Reading {
-                    offset,
-                    size: 1 << 12,
-                    calls,
-                });
+                self.read(Reading { offset, size: 1 << 12, calls });
             }
             _ => (0..6).for_each(|_| self.query()),
         }
@@ -228,9 +215,7 @@ impl<'a, L: Listen> Watch<'a, L> {
         self.doubtful = None;
         self.snapshot.begin();
         self.collecting = None;
-        self.lines
-            .get_or_insert_default()
-            .start(reading.offset != 0);
+        self.lines.get_or_insert_default().start(reading.offset != 0);
         self.calls(reading);
         if self.found.is_none() {
             self.finish_call();
@@ -271,14 +256,8 @@ impl<'a, L: Listen> Watch<'a, L> {
         let clock = self.oracle.clock();
         let from = clock.now();
         // The simulated file has no errors to give.
-        let got = self
-            .file
-            .pread(&mut self.buffer[..asked], offset)
-            .unwrap_or(0);
-        let window = Window {
-            from,
-            to: clock.now(),
-        };
+        let got = self.file.pread(&mut self.buffer[..asked], offset).unwrap_or(0);
+        let window = Window { from, to: clock.now() };
         self.tally.calls += 1;
         self.windows.push(window);
         (got, window)
@@ -321,25 +300,22 @@ impl<'a, L: Listen> Watch<'a, L> {
         let Ok(line) = parse(text) else {
             return self.malformed(from);
         };
-        let seen = sight(&line, self.oracle.geometry().page_shift);
+        let seen = self.identities.sight(&line);
         self.tally.lines += 1;
         let verdict = self.walk.line(&seen, window);
         if !doubtful {
             self.snapshot.line(&seen);
         }
         let verdict = self.certain(verdict);
-        self.listener
-            .line(Some(&seen), window, (!doubtful).then_some(from), &verdict);
+        self.listener.line(Some(&seen), window, (!doubtful).then_some(from), &verdict);
         if self.note(verdict) {
-            self.walk.resume(Some(&seen), window);
+            self.walk.resume(Some(seen.end), window);
         }
     }
 
     fn malformed(&mut self, call: u32) {
         let window = self.windows[call as usize];
-        let verdict = self
-            .walk
-            .wrong(Rule::WholeLines, Class::Malformed, None, window);
+        let verdict = self.walk.wrong(Rule::WholeLines, Class::Malformed, None, window);
         self.listener.line(None, window, Some(call), &verdict);
         self.note(verdict);
     }
@@ -361,9 +337,7 @@ impl<'a, L: Listen> Watch<'a, L> {
         let window = self.windows[call as usize];
         let mut shared = self.snapshot.finish(window);
         self.snapshot.begin();
-        let torn = self
-            .walk
-            .wrong(Rule::OneInstant, Class::Disorder, None, window);
+        let torn = self.walk.wrong(Rule::OneInstant, Class::Disorder, None, window);
         if shared == Some(false) && self.certain(torn) == Verdict::Undecided {
             shared = None;
         }
@@ -382,26 +356,18 @@ impl<'a, L: Listen> Watch<'a, L> {
         let page = self.rng.below(geometry.pages as usize + 1);
         let address = geometry.address(lane, page) + self.rng.below(4096) as u64;
         let or_next = self.rng.one_in(2);
-        let flags = if or_next {
-            QueryFlags::CoveringOrNext
-        } else {
-            QueryFlags::Covering
-        };
+        let flags = if or_next { QueryFlags::CoveringOrNext } else { QueryFlags::Covering };
         let mut answer = Answer::default();
         let clock = self.oracle.clock();
         let from = clock.now();
         let line = self.file.query(address, flags, &mut answer).unwrap_or(None);
-        let window = Window {
-            from,
-            to: clock.now(),
-        };
-        let seen = line.map(|line| sight(&line, geometry.page_shift));
+        let window = Window { from, to: clock.now() };
+        let seen = line.map(|line| self.identities.sight(&line));
         self.tally.queries += 1;
         let verdict = self.walk.query(address, or_next, seen.as_ref(), window);
         self.windows.clear();
         let verdict = self.certain(verdict);
-        self.listener
-            .query(address, or_next, seen.as_ref(), window, &verdict);
+        self.listener.query(address, or_next, seen.as_ref(), window, &verdict);
         self.note(verdict);
         self.listener.over();
     }
@@ -443,11 +409,7 @@ impl<'a, L: Listen> Watch<'a, L> {
             Verdict::Tolerated(kind) => self.tally.tolerated[kind as usize] += 1,
             Verdict::Undecided => self.tally.undecided += 1,
             Verdict::Wrong(Break { rule, class, .. }) if self.found.is_none() => {
-                self.found = Some(Found {
-                    rule,
-                    class,
-                    steps: self.steps(),
-                });
+                self.found = Some(Found { rule, class, steps: self.steps() });
             }
             Verdict::Wrong(_) => {}
         }

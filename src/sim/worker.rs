@@ -72,23 +72,16 @@ impl<'a> Worker<'a> {
             waiting @ Phase::Invoked(..) => (waiting, false),
             Phase::Working(op, lanes, invoked) => match kernel.work() {
                 Progress::Done => (Phase::Leaving(op, lanes, invoked), true),
-                progress => (
-                    Phase::Working(op, lanes, invoked),
-                    progress == Progress::Stepped,
-                ),
+                progress => (Phase::Working(op, lanes, invoked), progress == Progress::Stepped),
             },
             Phase::Leaving(op, lanes, invoked) => (self.leave(op, lanes, invoked), true),
             Phase::Closing(mut lanes, invoked) if self.failing => {
                 self.failing = false;
-                self.oracle
-                    .failed(invoked, &mut lanes.first, lanes.second.as_mut());
+                self.oracle.failed(invoked, &mut lanes.first, lanes.second.as_mut());
                 (Phase::Failed(lanes), true)
             }
             Phase::Failed(mut lanes) => {
-                for held in [Some(&mut lanes.first), lanes.second.as_mut()]
-                    .into_iter()
-                    .flatten()
-                {
+                for held in [Some(&mut lanes.first), lanes.second.as_mut()].into_iter().flatten() {
                     let layout = kernel.layout(held.lane());
                     self.oracle.repair(held, &layout);
                 }
@@ -129,17 +122,11 @@ impl<'a> Worker<'a> {
             Some(Bug::HistoryLate) => None,
             Some(Bug::HistoryHeadFirst) if alone => {
                 let fault = PushFault::HeadFirst;
-                Some(
-                    self.oracle
-                        .invoke_wrongly(fault, &op, self.number, &mut lanes.first),
-                )
+                Some(self.oracle.invoke_wrongly(fault, &op, self.number, &mut lanes.first))
             }
             Some(Bug::HistoryTailStays) if alone => {
                 let fault = PushFault::TailStays;
-                Some(
-                    self.oracle
-                        .invoke_wrongly(fault, &op, self.number, &mut lanes.first),
-                )
+                Some(self.oracle.invoke_wrongly(fault, &op, self.number, &mut lanes.first))
             }
             _ => Some(self.note(&op, &mut lanes)),
         };
@@ -150,8 +137,7 @@ impl<'a> Worker<'a> {
     }
 
     fn note(&self, op: &Op, lanes: &mut Lanes<'a>) -> Invoked {
-        self.oracle
-            .invoke(op, self.number, &mut lanes.first, lanes.second.as_mut())
+        self.oracle.invoke(op, self.number, &mut lanes.first, lanes.second.as_mut())
     }
 
     fn leave(&self, op: Op, mut lanes: Lanes<'a>, invoked: Option<Invoked>) -> Phase<'a> {

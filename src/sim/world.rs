@@ -129,12 +129,7 @@ impl<'a> World<'a> {
 
     fn work(&mut self, count: usize) {
         for _ in 0..count {
-            let World {
-                workers,
-                kernel,
-                rng,
-                ..
-            } = self;
+            let World { workers, kernel, rng, .. } = self;
             // Mostly the same worker goes on, so that whole operations fit between two steps.
             let stepped = workers[self.turn].step(kernel, rng);
             if !stepped || rng.one_in(12) {

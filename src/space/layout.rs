@@ -39,14 +39,8 @@ impl Layout {
     /// # Panics
     /// When `len` is 0 or above [`MAX_PAGES`].
     pub fn empty(len: usize) -> Layout {
-        assert!(
-            (1..=MAX_PAGES).contains(&len),
-            "a lane has 1 to {MAX_PAGES} pages, not {len}"
-        );
-        Layout {
-            pages: [Page::HOLE; MAX_PAGES],
-            len: len as u8,
-        }
+        assert!((1..=MAX_PAGES).contains(&len), "a lane has 1 to {MAX_PAGES} pages, not {len}");
+        Layout { pages: [Page::HOLE; MAX_PAGES], len: len as u8 }
     }
 
     /// A lane with these pages.
@@ -98,10 +92,7 @@ impl Layout {
 
     /// The VMAs, lowest first: the maximal runs of pages that continue each other.
     pub fn vmas(&self) -> Vmas<'_> {
-        Vmas {
-            pages: self.pages(),
-            at: 0,
-        }
+        Vmas { pages: self.pages(), at: 0 }
     }
 
     /// The VMA that covers page `at`, if one does.
@@ -118,11 +109,7 @@ impl Layout {
         while end < pages.len() && pages[end - 1].continues(pages[end]) {
             end += 1;
         }
-        Some(Vma {
-            start,
-            end,
-            page: pages[start],
-        })
+        Some(Vma { start, end, page: pages[start] })
     }
 }
 
@@ -137,20 +124,13 @@ impl Iterator for Vmas<'_> {
     type Item = Vma;
 
     fn next(&mut self) -> Option<Vma> {
-        let start = self.at
-            + self.pages[self.at..]
-                .iter()
-                .position(|page| page.is_mapped())?;
+        let start = self.at + self.pages[self.at..].iter().position(|page| page.is_mapped())?;
         let mut end = start + 1;
         while end < self.pages.len() && self.pages[end - 1].continues(self.pages[end]) {
             end += 1;
         }
         self.at = end;
-        Some(Vma {
-            start,
-            end,
-            page: self.pages[start],
-        })
+        Some(Vma { start, end, page: self.pages[start] })
     }
 }
 
@@ -228,9 +208,9 @@ mod tests {
         for picture in ["rrr.wwr.", "012567", "r.r.r.r.", "wwwwwwww", "....", "r0r1"] {
             let layout = draw(picture);
             let (mapped, starts) = (layout.mapped(), layout.starts());
-            let from_runs = layout.vmas().fold((0, 0), |(m, s), v| {
-                (m | span_mask(v.start, v.end), s | 1 << v.start)
-            });
+            let from_runs = layout
+                .vmas()
+                .fold((0, 0), |(m, s), v| (m | span_mask(v.start, v.end), s | 1 << v.start));
             assert_eq!((mapped, starts), from_runs, "{picture}");
             for (at, page) in layout.pages().iter().enumerate() {
                 let covering = layout.vmas().find(|v| (v.start..v.end).contains(&at));

@@ -2,11 +2,12 @@
 
 use super::layout::Layout;
 use super::page::{Advice, MAX_PGOFF, Page, Prot};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
 /// Some neighbouring pages of a lane: `start..start + len`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Span {
     /// First page.
     pub start: u8,
@@ -18,10 +19,7 @@ impl Span {
     /// The pages `start..end`.
     pub const fn new(start: usize, end: usize) -> Span {
         debug_assert!(start < end && end <= super::MAX_PAGES);
-        Span {
-            start: start as u8,
-            len: (end - start) as u8,
-        }
+        Span { start: start as u8, len: (end - start) as u8 }
     }
 
     /// First page.
@@ -63,11 +61,12 @@ impl fmt::Debug for Span {
 }
 
 /// A span of a certain lane.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Place {
     /// The lane's number, lowest address first.
     pub lane: u16,
     /// The pages in it.
+    #[serde(flatten)]
     pub span: Span,
 }
 
@@ -133,13 +132,10 @@ impl FromStr for Kind {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Kind, String> {
-        Kind::ALL
-            .into_iter()
-            .find(|kind| kind.word() == word)
-            .ok_or_else(|| {
-                let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.word()).collect();
-                format!("unknown operation {word:?}; known are {}", known.join(", "))
-            })
+        Kind::ALL.into_iter().find(|kind| kind.word() == word).ok_or_else(|| {
+            let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.word()).collect();
+            format!("unknown operation {word:?}; known are {}", known.join(", "))
+        })
     }
 }
 
@@ -178,6 +174,12 @@ impl KindSet {
         KindSet(self.0 & !(1 << kind as u8))
     }
 
+    /// The kinds in either.
+    #[must_use]
+    pub const fn union(self, other: KindSet) -> KindSet {
+        KindSet(self.0 | other.0)
+    }
+
     /// The kinds in it.
     pub fn iter(self) -> impl Iterator<Item = Kind> {
         Kind::ALL.into_iter().filter(move |&kind| self.has(kind))
@@ -206,7 +208,8 @@ impl fmt::Debug for KindSet {
 }
 
 /// One system call that changes the arena.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "lowercase")]
 pub enum Op {
     /// `mmap(MAP_FIXED | MAP_NORESERVE)` of the place; `page` is its first page.
     Map {
@@ -357,42 +360,18 @@ impl Op {
 
     /// The operation that [`Op::pack`] made the words of; `None` for words it never makes.
     pub fn unpack([first, second]: [u64; 2]) -> Option<Op> {
-        let kind = Kind::ALL
-            .into_iter()
-            .find(|kind| *kind as u64 == first & 0xff)?;
-        let span = Span {
-            start: (first >> 24) as u8,
-            len: (first >> 32) as u8,
-        };
-        let at = Place {
-            lane: (first >> 8) as u16,
-            span,
-        };
+        let kind = Kind::ALL.into_iter().find(|kind| *kind as u64 == first & 0xff)?;
+        let span = Span { start: (first >> 24) as u8, len: (first >> 32) as u8 };
+        let at = Place { lane: (first >> 8) as u16, span };
         let arg = (first >> 40) as u8;
         Some(match kind {
-            Kind::Map => Op::Map {
-                at,
-                page: Page::from_bits((second >> 32) as u32),
-            },
+            Kind::Map => Op::Map { at, page: Page::from_bits((second >> 32) as u32) },
             Kind::Unmap => Op::Unmap { at },
-            Kind::Protect => Op::Protect {
-                at,
-                prot: Prot::from_bits(arg),
-            },
+            Kind::Protect => Op::Protect { at, prot: Prot::from_bits(arg) },
             Kind::Resize => Op::Resize { at, new_len: arg },
             Kind::Remap => {
-                let span = Span {
-                    start: (second >> 16) as u8,
-                    len: span.len,
-                };
-                Op::Remap {
-                    from: at,
-                    to: Place {
-                        lane: second as u16,
-                        span,
-                    },
-                    keep: arg != 0,
-                }
+                let span = Span { start: (second >> 16) as u8, len: span.len };
+                Op::Remap { from: at, to: Place { lane: second as u16, span }, keep: arg != 0 }
             }
             Kind::Name => Op::Name { at, name: arg },
             Kind::Advise => Op::Advise {
@@ -413,11 +392,7 @@ impl fmt::Display for Op {
             Op::Protect { at, prot } => write!(f, "mprotect {at} to {prot}"),
             Op::Resize { at, new_len } => write!(f, "mremap {at} to {new_len} pages in place"),
             Op::Remap { from, to, keep } => {
-                let flags = if keep {
-                    "MREMAP_FIXED|MREMAP_DONTUNMAP"
-                } else {
-                    "MREMAP_FIXED"
-                };
+                let flags = if keep { "MREMAP_FIXED|MREMAP_DONTUNMAP" } else { "MREMAP_FIXED" };
                 write!(f, "mremap({flags}) {from} onto {to}")
             }
             Op::Name { at, name: 0 } => write!(f, "prctl(PR_SET_VMA_ANON_NAME) {at} to none"),
@@ -462,11 +437,7 @@ pub fn fits(op: &Op, first: &Layout, second: &Layout) -> Result<(), Misfit> {
             if page.is_file() && page.pgoff() as usize + at.len as usize > MAX_PGOFF as usize {
                 return Err(Misfit::Offset);
             }
-            if page.is_mapped() {
-                Ok(())
-            } else {
-                Err(Misfit::Unmapped)
-            }
+            if page.is_mapped() { Ok(()) } else { Err(Misfit::Unmapped) }
         }
         Op::Unmap { .. } => Ok(()),
         Op::Protect { .. } | Op::Advise { .. } => {
@@ -531,11 +502,7 @@ pub fn apply(op: &Op, first: &mut Layout, second: &mut Layout) {
         }
         Op::Resize { new_len, .. } => {
             let page = first.pages()[at.start()];
-            lay(
-                first,
-                Span::new(at.start(), at.start() + new_len as usize),
-                page,
-            );
+            lay(first, Span::new(at.start(), at.start() + new_len as usize), page);
         }
         Op::Remap { from, to, keep } => {
             let page = first.pages()[at.start()];
@@ -567,10 +534,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn at(start: usize, end: usize) -> Place {
-        Place {
-            lane: 0,
-            span: Span::new(start, end),
-        }
+        Place { lane: 0, span: Span::new(start, end) }
     }
 
     fn after(picture: &str, op: Op) -> Layout {
@@ -591,65 +555,14 @@ mod tests {
         let shared = Page::file(Prot::READ, true, 0, 4);
         let to = |start, end| at(start, end);
         for (before, op, expected) in [
-            (
-                "w.w.",
-                Op::Map {
-                    at: at(1, 3),
-                    page: read,
-                },
-                "wrr.",
-            ),
-            (
-                "....",
-                Op::Map {
-                    at: at(1, 4),
-                    page: shared,
-                },
-                ".456",
-            ),
+            ("w.w.", Op::Map { at: at(1, 3), page: read }, "wrr."),
+            ("....", Op::Map { at: at(1, 4), page: shared }, ".456"),
             ("rrww", Op::Unmap { at: at(1, 3) }, "r..w"),
-            (
-                "rr00",
-                Op::Protect {
-                    at: at(0, 2),
-                    prot: Prot::READ_WRITE,
-                },
-                "ww00",
-            ),
-            (
-                "rrrr",
-                Op::Resize {
-                    at: at(0, 3),
-                    new_len: 1,
-                },
-                "r..r",
-            ),
-            (
-                "45..",
-                Op::Resize {
-                    at: at(1, 2),
-                    new_len: 3,
-                },
-                "4567",
-            ),
-            (
-                "45w.",
-                Op::Remap {
-                    from: at(0, 2),
-                    to: to(2, 4),
-                    keep: false,
-                },
-                "..45",
-            ),
-            (
-                "rrw.",
-                Op::Remap {
-                    from: at(0, 1),
-                    to: to(2, 3),
-                    keep: true,
-                },
-                "rrr.",
-            ),
+            ("rr00", Op::Protect { at: at(0, 2), prot: Prot::READ_WRITE }, "ww00"),
+            ("rrrr", Op::Resize { at: at(0, 3), new_len: 1 }, "r..r"),
+            ("45..", Op::Resize { at: at(1, 2), new_len: 3 }, "4567"),
+            ("45w.", Op::Remap { from: at(0, 2), to: to(2, 4), keep: false }, "..45"),
+            ("rrw.", Op::Remap { from: at(0, 1), to: to(2, 3), keep: true }, "rrr."),
         ] {
             assert_eq!(after(before, op), draw(expected), "{op} on {before}");
         }
@@ -658,20 +571,9 @@ mod tests {
     #[test]
     fn a_move_between_lanes_changes_both() {
         let from = at(0, 2);
-        let to = Place {
-            lane: 1,
-            span: Span::new(1, 3),
-        };
+        let to = Place { lane: 1, span: Span::new(1, 3) };
         let (mut first, mut second) = (draw("45.."), draw("wwww"));
-        apply(
-            &Op::Remap {
-                from,
-                to,
-                keep: false,
-            },
-            &mut first,
-            &mut second,
-        );
+        apply(&Op::Remap { from, to, keep: false }, &mut first, &mut second);
         assert_eq!((first, second), (draw("...."), draw("w45w")));
     }
 
@@ -680,72 +582,14 @@ mod tests {
         let prot = Prot::READ;
         for (before, op, reason) in [
             ("r.r", Op::Protect { at: at(0, 3), prot }, Misfit::Unmapped),
-            (
-                "rw.",
-                Op::Resize {
-                    at: at(0, 2),
-                    new_len: 1,
-                },
-                Misfit::ManyVmas,
-            ),
-            (
-                "rrw",
-                Op::Resize {
-                    at: at(0, 2),
-                    new_len: 3,
-                },
-                Misfit::NoRoom,
-            ),
-            (
-                "rrr",
-                Op::Resize {
-                    at: at(0, 2),
-                    new_len: 3,
-                },
-                Misfit::NoRoom,
-            ),
-            (
-                "r..",
-                Op::Resize {
-                    at: at(0, 1),
-                    new_len: 4,
-                },
-                Misfit::Outside,
-            ),
-            (
-                "rr.",
-                Op::Resize {
-                    at: at(0, 2),
-                    new_len: 2,
-                },
-                Misfit::Length,
-            ),
-            (
-                "rrr",
-                Op::Remap {
-                    from: at(0, 2),
-                    to: at(1, 3),
-                    keep: false,
-                },
-                Misfit::Overlap,
-            ),
-            (
-                "r.w",
-                Op::Remap {
-                    from: at(1, 2),
-                    to: at(2, 3),
-                    keep: false,
-                },
-                Misfit::Unmapped,
-            ),
-            (
-                "00r",
-                Op::Name {
-                    at: at(0, 1),
-                    name: 1,
-                },
-                Misfit::NotAnon,
-            ),
+            ("rw.", Op::Resize { at: at(0, 2), new_len: 1 }, Misfit::ManyVmas),
+            ("rrw", Op::Resize { at: at(0, 2), new_len: 3 }, Misfit::NoRoom),
+            ("rrr", Op::Resize { at: at(0, 2), new_len: 3 }, Misfit::NoRoom),
+            ("r..", Op::Resize { at: at(0, 1), new_len: 4 }, Misfit::Outside),
+            ("rr.", Op::Resize { at: at(0, 2), new_len: 2 }, Misfit::Length),
+            ("rrr", Op::Remap { from: at(0, 2), to: at(1, 3), keep: false }, Misfit::Overlap),
+            ("r.w", Op::Remap { from: at(1, 2), to: at(2, 3), keep: false }, Misfit::Unmapped),
+            ("00r", Op::Name { at: at(0, 1), name: 1 }, Misfit::NotAnon),
             ("rrr", Op::Unmap { at: at(2, 4) }, Misfit::Outside),
         ] {
             assert_eq!(misfit(before, op), reason, "{op} on {before}");
@@ -762,10 +606,8 @@ mod tests {
     fn any_op() -> impl Strategy<Value = Op> {
         let prot = || (0..8u8).prop_map(Prot::from_bits);
         prop_oneof![
-            (any_place(), any::<u32>()).prop_map(|(at, bits)| Op::Map {
-                at,
-                page: Page::from_bits(bits)
-            }),
+            (any_place(), any::<u32>())
+                .prop_map(|(at, bits)| Op::Map { at, page: Page::from_bits(bits) }),
             any_place().prop_map(|at| Op::Unmap { at }),
             (any_place(), prot()).prop_map(|(at, prot)| Op::Protect { at, prot }),
             (any_place(), 0..=64u8).prop_map(|(at, new_len)| Op::Resize { at, new_len }),

@@ -25,14 +25,8 @@ impl Prot {
     /// Execute without read is left out: with protection keys `mprotect` turns it into an
     /// execute-only key, a VMA flag that no line shows and that splits VMAs
     /// (arch/x86/mm/pkeys.c, `__arch_override_mprotect_pkey`).
-    pub const DRAWN: [Prot; 6] = [
-        Prot::NONE,
-        Prot::READ,
-        Prot::WRITE,
-        Prot::READ_WRITE,
-        Prot::READ_EXEC,
-        Prot::ALL,
-    ];
+    pub const DRAWN: [Prot; 6] =
+        [Prot::NONE, Prot::READ, Prot::WRITE, Prot::READ_WRITE, Prot::READ_EXEC, Prot::ALL];
 
     /// From the low three bits; the others are ignored.
     pub const fn from_bits(bits: u8) -> Prot {
@@ -75,7 +69,8 @@ pub enum Backing {
 }
 
 /// An madvise flag that splits VMAs without showing in a maps line (it shows in smaps, `VmFlags`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Advice {
     /// `MADV_DONTDUMP`, undone by `MADV_DODUMP`.
     DontDump,
@@ -209,11 +204,7 @@ impl Page {
 
     /// This page with `advice` given or taken back.
     pub const fn with_advice(self, advice: Advice, on: bool) -> Page {
-        if on {
-            Page(self.0 | advice.bit())
-        } else {
-            Page(self.0 & !advice.bit())
-        }
+        if on { Page(self.0 | advice.bit()) } else { Page(self.0 & !advice.bit()) }
     }
 
     /// The anonymous name's number, 1 to [`MAX_NAMES`]; 0 for none.
@@ -228,11 +219,7 @@ impl Page {
 
     /// The page `n` pages further on in the same mapping: a memfd's offset moves along.
     pub const fn step(self, n: u16) -> Page {
-        if self.is_file() {
-            Page(self.0.wrapping_add((n as u32) << PGOFF_SHIFT))
-        } else {
-            self
-        }
+        if self.is_file() { Page(self.0.wrapping_add((n as u32) << PGOFF_SHIFT)) } else { self }
     }
 
     /// Whether a VMA that contains this page and ends behind it would take in `next`.
@@ -255,11 +242,7 @@ impl fmt::Display for Page {
         if self.0 >> BACKING_SHIFT & 3 == 3 {
             return f.write_str("foreign");
         }
-        let share = if self.backing() == Backing::SharedFile {
-            's'
-        } else {
-            'p'
-        };
+        let share = if self.backing() == Backing::SharedFile { 's' } else { 'p' };
         write!(f, "{}{share} ", self.prot())?;
         if self.is_file() {
             write!(f, "memfd{}+{}", self.file_index(), self.pgoff())?;

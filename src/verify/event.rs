@@ -70,10 +70,7 @@ pub(super) fn sequence(walk: &SavedWalk) -> Vec<Next> {
             return sequence;
         };
         let not_covering = |address: u64| seen.start > address;
-        if let Reading::Query {
-            address,
-            or_next: false,
-        } = walk.reading
+        if let Reading::Query { address, or_next: false } = walk.reading
             && not_covering(address)
         {
             sequence.push(Next::Wrong(Rule::Existence, Some(index)));
@@ -109,11 +106,7 @@ fn end(walk: &SavedWalk, pos: Option<u64>, sequence: &mut Vec<Next>) {
             }
         }
         Reading::Query { address, or_next } if walk.lines.is_empty() => {
-            let to = if or_next {
-                walk.geometry.end()
-            } else {
-                address + 1
-            };
+            let to = if or_next { walk.geometry.end() } else { address + 1 };
             sequence.extend(gap(walk, address, to, walk.begin).map(Next::Event));
             if or_next {
                 sequence.push(Next::Wrong(Rule::WholeLines, None));

@@ -42,21 +42,12 @@ impl<'a> Game<'a> {
             .map(|line| line.window)
             .chain(walk.end)
             .chain(walk.calls.iter().copied());
-        let bounds = windows
-            .chain([walk.begin])
-            .flat_map(|window| [window.from, window.to]);
-        let changes = walk
-            .versions
-            .iter()
-            .flat_map(|record| [record.invoked + 1, record.closed]);
-        let instants: BTreeSet<Tick> = bounds
-            .chain(changes)
-            .filter(|&tick| tick >= walk.begin.from && tick != OPEN)
-            .collect();
-        let lanes = walk
-            .versions
-            .chunk_by(|a, b| a.lane == b.lane)
-            .map(|lane| (lane[0].lane, lane));
+        let bounds = windows.chain([walk.begin]).flat_map(|window| [window.from, window.to]);
+        let changes = walk.versions.iter().flat_map(|record| [record.invoked + 1, record.closed]);
+        let instants: BTreeSet<Tick> =
+            bounds.chain(changes).filter(|&tick| tick >= walk.begin.from && tick != OPEN).collect();
+        let lanes =
+            walk.versions.chunk_by(|a, b| a.lane == b.lane).map(|lane| (lane[0].lane, lane));
         Game {
             geometry: walk.geometry,
             instants: instants.into_iter().collect(),
@@ -67,12 +58,7 @@ impl<'a> Game<'a> {
 
     /// The state before anything was seen.
     pub fn start(&self) -> Layer {
-        let state = State {
-            instant: 0,
-            lane: None,
-            version: 0,
-            moved: BTreeMap::new(),
-        };
+        let state = State { instant: 0, lane: None, version: 0, moved: BTreeMap::new() };
         [(state, None)].into_iter().collect()
     }
 
@@ -114,14 +100,9 @@ impl<'a> Game<'a> {
                 break;
             }
             if now >= event.from && self.agrees(&state, event) {
-                after
-                    .entry(state.clone())
-                    .or_insert_with(|| Some(from.clone()));
+                after.entry(state.clone()).or_insert_with(|| Some(from.clone()));
             }
-            for next in [self.take_effect(&state), self.pass_time(&state)]
-                .into_iter()
-                .flatten()
-            {
+            for next in [self.take_effect(&state), self.pass_time(&state)].into_iter().flatten() {
                 open.entry(next).or_insert_with(|| from.clone());
             }
         }
@@ -148,27 +129,16 @@ impl<'a> Game<'a> {
             return Some(state.clone());
         }
         let now = self.instants[state.instant];
-        let oldest = self
-            .versions(lane)
-            .iter()
-            .find(|record| record.closed >= now);
+        let oldest = self.versions(lane).iter().find(|record| record.closed >= now);
         let mut moved = state.moved.clone();
         let demanded = moved.remove(&lane).unwrap_or(0);
         let version = oldest.map_or(0, |record| record.version).max(demanded);
-        Some(State {
-            instant: state.instant,
-            lane: Some(lane),
-            version,
-            moved,
-        })
+        Some(State { instant: state.instant, lane: Some(lane), version, moved })
     }
 
     /// Move 1: time passes. What has returned has taken effect.
     fn pass_time(&self, state: &State) -> Option<State> {
-        let mut next = State {
-            instant: state.instant + 1,
-            ..state.clone()
-        };
+        let mut next = State { instant: state.instant + 1, ..state.clone() };
         let now = *self.instants.get(next.instant)?;
         if let Some(lane) = state.lane {
             while let Some(record) = self.record(lane, next.version)
@@ -188,19 +158,12 @@ impl<'a> Game<'a> {
         if record.invoked >= self.instants[state.instant] {
             return None;
         }
-        let mut next = State {
-            version: record.version,
-            ..state.clone()
-        };
+        let mut next = State { version: record.version, ..state.clone() };
         if let (Some(peer), Some(Op::Remap { from, to, .. })) =
             (record.origin.peer, record.origin.op)
         {
             // It takes effect in both lanes at once.
-            let other = if from.lane == lane {
-                to.lane
-            } else {
-                from.lane
-            };
+            let other = if from.lane == lane { to.lane } else { from.lane };
             if other > lane {
                 let demanded = next.moved.entry(other).or_insert(peer);
                 *demanded = peer.max(*demanded);

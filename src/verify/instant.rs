@@ -11,12 +11,8 @@ pub(super) fn torn(game: &Game<'_>, walk: &SavedWalk) -> Option<usize> {
     let calls: std::collections::BTreeSet<u32> = calls.collect();
     calls.into_iter().find_map(|call| {
         let of_call = |line: &SavedLine| line.call == Some(call);
-        let seen: Vec<Sighting> = walk
-            .lines
-            .iter()
-            .filter(|line| of_call(line))
-            .filter_map(|line| line.seen)
-            .collect();
+        let seen: Vec<Sighting> =
+            walk.lines.iter().filter(|line| of_call(line)).filter_map(|line| line.seen).collect();
         let window = walk.calls[call as usize];
         if shared(game, walk, &seen, window) {
             return None;
@@ -31,9 +27,7 @@ fn shared(game: &Game<'_>, walk: &SavedWalk, seen: &[Sighting], window: Window) 
         // Each lane may have been in any version that it can have at this instant.
         (0..walk.geometry.lanes).all(|lane| {
             let versions = game.versions(lane);
-            let mut visible = versions
-                .iter()
-                .filter(|record| game.visible(record, instant));
+            let mut visible = versions.iter().filter(|record| game.visible(record, instant));
             untouched(walk, lane, seen)
                 || versions.is_empty() && game.generous()
                 || visible.any(|record| match record.origin.known {
@@ -47,10 +41,7 @@ fn shared(game: &Game<'_>, walk: &SavedWalk, seen: &[Sighting], window: Window) 
 /// Whether the call says nothing of the lane.
 fn untouched(walk: &SavedWalk, lane: u16, seen: &[Sighting]) -> bool {
     let geometry = &walk.geometry;
-    let (base, top) = (
-        geometry.address(lane, 0),
-        geometry.address(lane, geometry.pages as usize),
-    );
+    let (base, top) = (geometry.address(lane, 0), geometry.address(lane, geometry.pages as usize));
     match (seen.first(), seen.last()) {
         (Some(first), Some(last)) => first.start >= top || last.end <= base,
         _ => true,
@@ -70,14 +61,8 @@ fn looks(walk: &SavedWalk, lane: u16, layout: &Layout, seen: &[Sighting]) -> boo
         })
         .filter(|vma| vma.end > low && vma.start < high)
         .collect();
-    let (base, top) = (
-        geometry.address(lane, 0),
-        geometry.address(lane, geometry.pages as usize),
-    );
-    let lines: Vec<Sighting> = seen
-        .iter()
-        .copied()
-        .filter(|seen| seen.end > base && seen.start < top)
-        .collect();
+    let (base, top) = (geometry.address(lane, 0), geometry.address(lane, geometry.pages as usize));
+    let lines: Vec<Sighting> =
+        seen.iter().copied().filter(|seen| seen.end > base && seen.start < top).collect();
     vmas == lines
 }

@@ -115,11 +115,7 @@ fn broken(game: &Game<'_>, walk: &SavedWalk, event: &Event) -> (Rule, Option<usi
                     && record.invoked < event.to
                     && event.agrees(&record.layout, &walk.geometry)
             });
-            let rule = if existed {
-                Rule::Order
-            } else {
-                Rule::Existence
-            };
+            let rule = if existed { Rule::Order } else { Rule::Existence };
             (rule, Some(index), None)
         }
     }

@@ -41,15 +41,8 @@ impl Story {
     }
 
     fn push(&self, lane: u16, picture: &str, tick: Tick, op: Option<Op>, peer: Option<u64>) {
-        let origin = Origin {
-            op,
-            worker: 0,
-            peer,
-            known: true,
-        };
-        self.oracle
-            .history(lane)
-            .push(tick, &draw(picture), &origin);
+        let origin = Origin { op, worker: 0, peer, known: true };
+        self.oracle.history(lane).push(tick, &draw(picture), &origin);
     }
 
     /// The last operation of the lane returns.
@@ -97,22 +90,14 @@ impl Story {
             calls: vec![begin],
             versions: Vec::new(),
         };
-        Reader {
-            story: self,
-            walk,
-            saved,
-        }
+        Reader { story: self, walk, saved }
     }
 }
 
 impl Reader<'_> {
     fn sees(&mut self, seen: Sighting, window: Window) -> Verdict {
         let verdict = self.walk.line(&seen, window);
-        self.saved.lines.push(SavedLine {
-            seen: Some(seen),
-            window,
-            call: None,
-        });
+        self.saved.lines.push(SavedLine { seen: Some(seen), window, call: None });
         self.compare(verdict)
     }
 
@@ -123,15 +108,9 @@ impl Reader<'_> {
     }
 
     fn asks(&mut self, seen: Option<Sighting>, window: Window) -> Verdict {
-        let Reading::Query { address, or_next } = self.saved.reading else {
-            panic!("a query")
-        };
+        let Reading::Query { address, or_next } = self.saved.reading else { panic!("a query") };
         let verdict = self.walk.query(address, or_next, seen.as_ref(), window);
-        let line = |seen| SavedLine {
-            seen: Some(seen),
-            window,
-            call: None,
-        };
+        let line = |seen| SavedLine { seen: Some(seen), window, call: None };
         self.saved.lines = seen.map(line).into_iter().collect();
         self.compare(verdict)
     }
@@ -206,10 +185,7 @@ fn rule_1_what_was_true_only_before_the_window_is_stale() {
     let now = window(story.now(), story.now());
     let verdict = story.reader(0, now).sees(story.line(0, 0, "wwwww"), now);
     assert_eq!(broken(verdict), (Rule::Existence, Class::Stale));
-    assert_eq!(
-        story.reader(0, now).sees(story.line(0, 0, "wwww"), now),
-        Verdict::Right
-    );
+    assert_eq!(story.reader(0, now).sees(story.line(0, 0, "wwww"), now), Verdict::Right);
 }
 
 /// The counterexample for closed windows: a counter that reads c means that tick c is not taken.
@@ -223,9 +199,7 @@ fn rule_1_an_operation_that_returns_with_the_windows_first_tick_had_not_returned
     story.returned(0);
     let touching = window(from, story.now());
     for run in ["www", "wwwww"] {
-        let verdict = story
-            .reader(0, touching)
-            .sees(story.line(0, 0, run), touching);
+        let verdict = story.reader(0, touching).sees(story.line(0, 0, run), touching);
         assert_eq!(verdict, Verdict::Right, "{run}");
     }
     let after = window(from + 1, from + 1);
@@ -238,9 +212,7 @@ fn rule_1_an_operation_invoked_with_the_windows_last_tick_was_not_under_way_yet(
     let story = Story::of(&["www..."]);
     let before = window(story.now(), story.now());
     story.invoke(0, "wwwww.");
-    let verdict = story
-        .reader(0, before)
-        .sees(story.line(0, 0, "wwwww"), before);
+    let verdict = story.reader(0, before).sees(story.line(0, 0, "wwwww"), before);
     assert_eq!(broken(verdict).0, Rule::Existence);
 }
 
@@ -281,10 +253,7 @@ fn rule_2_but_not_downwards() {
     let during = window(from, story.now());
     let mut reader = story.reader(0, during);
     assert_eq!(reader.sees(story.line(0, 0, "w"), during), Verdict::Right);
-    assert_eq!(
-        broken(reader.sees(story.line(0, 3, "w"), during)),
-        (Rule::NoHole, Class::Hole)
-    );
+    assert_eq!(broken(reader.sees(story.line(0, 3, "w"), during)), (Rule::NoHole, Class::Hole));
 }
 
 #[test]
@@ -297,10 +266,7 @@ fn rule_2_a_hole_is_not_older_than_the_line_below_it() {
     let mut reader = story.reader(0, during);
     // Seen after the page behind it was filled.
     assert_eq!(reader.sees(story.line(0, 0, "r"), during), Verdict::Right);
-    assert_eq!(
-        broken(reader.sees(story.line(0, 2, "w"), during)).0,
-        Rule::NoHole
-    );
+    assert_eq!(broken(reader.sees(story.line(0, 2, "w"), during)).0, Rule::NoHole);
 }
 
 #[test]
@@ -311,16 +277,9 @@ fn rule_2_a_hole_is_not_older_than_a_foreign_line_below_it() {
     story.becomes(0, "rw");
     let second = window(story.now(), story.now());
     // Of the process's own program: nothing is known of it but when it was read.
-    let program = Sighting {
-        start: 0x1000,
-        end: 0x2000,
-        page: Page::FOREIGN,
-    };
+    let program = Sighting { start: 0x1000, end: 0x2000, page: Page::FOREIGN };
     assert_eq!(reader.sees(program, second), Verdict::Right);
-    assert_eq!(
-        broken(reader.sees(story.line(0, 1, "w"), second)).0,
-        Rule::NoHole
-    );
+    assert_eq!(broken(reader.sees(story.line(0, 1, "w"), second)).0, Rule::NoHole);
 }
 
 #[test]
@@ -331,10 +290,7 @@ fn rule_3_after_the_state_after_comes_no_state_before() {
     let during = window(from, story.now());
     let mut reader = story.reader(0, during);
     assert_eq!(reader.sees(story.line(0, 0, "rr"), during), Verdict::Right);
-    assert_eq!(
-        broken(reader.sees(story.line(0, 2, "rr"), during)),
-        (Rule::Order, Class::Disorder)
-    );
+    assert_eq!(broken(reader.sees(story.line(0, 2, "rr"), during)), (Rule::Order, Class::Disorder));
     let mut reader = story.reader(0, during);
     assert_eq!(reader.sees(story.line(0, 0, "ww"), during), Verdict::Right);
     assert_eq!(reader.sees(story.line(0, 2, "ww"), during), Verdict::Right);
@@ -350,24 +306,14 @@ fn rule_3_instants_of_an_earlier_call_do_not_come_back() {
     assert_eq!(reader.sees(story.line(0, 0, "w"), first), Verdict::Right);
     assert_eq!(reader.sees(story.line(0, 1, "r"), second), Verdict::Right);
     assert_eq!(reader.sees(story.line(1, 0, "w"), second), Verdict::Right);
-    assert_eq!(
-        broken(reader.sees(story.line(1, 1, "r"), second)),
-        (Rule::Existence, Class::Stale)
-    );
+    assert_eq!(broken(reader.sees(story.line(1, 1, "r"), second)), (Rule::Existence, Class::Stale));
 }
 
 /// A move from lane to lane happens in both at once.
 fn moved() -> Story {
     let story = Story::of(&["wr", "w."]);
-    let at = |lane| Place {
-        lane,
-        span: Span::new(1, 2),
-    };
-    let op = Some(Op::Remap {
-        from: at(0),
-        to: at(1),
-        keep: false,
-    });
+    let at = |lane| Place { lane, span: Span::new(1, 2) };
+    let op = Some(Op::Remap { from: at(0), to: at(1), keep: false });
     let tick = story.oracle.clock().take();
     story.push(0, "w.", tick, op, Some(1));
     story.push(1, "wr", tick, op, Some(1));
@@ -382,11 +328,7 @@ fn rule_3_a_move_seen_below_has_happened_above() {
     assert_eq!(reader.sees(story.line(0, 0, "w"), during), Verdict::Right);
     // Page 1 of lane 0 is left out: it was gone, so it is in lane 1.
     assert_eq!(reader.sees(story.line(1, 0, "w"), during), Verdict::Right);
-    let top = Sighting {
-        start: story.oracle.geometry().end(),
-        end: u64::MAX,
-        page: Page::FOREIGN,
-    };
+    let top = Sighting { start: story.oracle.geometry().end(), end: u64::MAX, page: Page::FOREIGN };
     assert_eq!(broken(reader.sees(top, during)).0, Rule::NoHole);
 }
 
@@ -411,10 +353,7 @@ fn rule_4_no_line_comes_twice_without_growth() {
     let now = window(story.now(), story.now());
     let mut reader = story.reader(0, now);
     assert_eq!(reader.sees(story.line(0, 0, "ww"), now), Verdict::Right);
-    assert_eq!(
-        broken(reader.sees(story.line(0, 0, "ww"), now)),
-        (Rule::Progress, Class::Disorder)
-    );
+    assert_eq!(broken(reader.sees(story.line(0, 0, "ww"), now)), (Rule::Progress, Class::Disorder));
 }
 
 #[test]
@@ -453,22 +392,13 @@ fn rule_5_a_walk_ends_above_the_arena_only() {
     let now = window(story.now(), story.now());
     let mut reader = story.reader(0, now);
     assert_eq!(reader.sees(story.line(0, 0, "ww"), now), Verdict::Right);
-    assert_eq!(
-        broken(reader.ends(now)),
-        (Rule::WholeLines, Class::Truncated)
-    );
+    assert_eq!(broken(reader.ends(now)), (Rule::WholeLines, Class::Truncated));
     let mut reader = story.reader(0, now);
     let geometry = story.oracle.geometry();
-    let stack = Sighting {
-        start: geometry.end(),
-        end: geometry.end() + 0x1000,
-        page: Page::FOREIGN,
-    };
+    let stack =
+        Sighting { start: geometry.end(), end: geometry.end() + 0x1000, page: Page::FOREIGN };
     for run in [(0, "ww"), (2, "rr")] {
-        assert_eq!(
-            reader.sees(story.line(0, run.0, run.1), now),
-            Verdict::Right
-        );
+        assert_eq!(reader.sees(story.line(0, run.0, run.1), now), Verdict::Right);
     }
     assert_eq!(reader.sees(stack, now), Verdict::Right);
     assert_eq!(reader.ends(now), Verdict::Right);
@@ -482,28 +412,16 @@ fn a_query_is_a_walk_of_one_line() {
     let during = window(from, story.now());
     let at = |page: usize| story.oracle.geometry().address(0, page) + 5;
     let ask = |page, or_next, seen| {
-        let reading = Reading::Query {
-            address: at(page),
-            or_next,
-        };
+        let reading = Reading::Query { address: at(page), or_next };
         story.reads(reading, during).asks(seen, during)
     };
     assert_eq!(ask(1, false, Some(story.line(0, 0, "ww"))), Verdict::Right);
     assert_eq!(ask(2, false, None), Verdict::Right);
     assert_eq!(ask(2, true, Some(story.line(0, 3, "x"))), Verdict::Right);
     assert_eq!(broken(ask(3, false, None)), (Rule::NoHole, Class::Hole));
-    assert_eq!(
-        broken(ask(2, false, Some(story.line(0, 3, "r")))).0,
-        Rule::Existence
-    );
-    assert_eq!(
-        broken(ask(0, true, Some(story.line(0, 3, "r")))).0,
-        Rule::NoHole
-    );
-    assert_eq!(
-        broken(ask(2, true, Some(story.line(0, 0, "ww")))).0,
-        Rule::Progress
-    );
+    assert_eq!(broken(ask(2, false, Some(story.line(0, 3, "r")))).0, Rule::Existence);
+    assert_eq!(broken(ask(0, true, Some(story.line(0, 3, "r")))).0, Rule::NoHole);
+    assert_eq!(broken(ask(2, true, Some(story.line(0, 0, "ww")))).0, Rule::Progress);
 }
 
 #[test]
@@ -521,11 +439,7 @@ fn one_instant_is_asked_of_a_call_only_by_the_snapshot_contract() {
         snapshot.line(&line);
     }
     assert_eq!(snapshot.finish(during), Some(false));
-    reader
-        .saved
-        .lines
-        .iter_mut()
-        .for_each(|line| line.call = Some(0));
+    reader.saved.lines.iter_mut().for_each(|line| line.call = Some(0));
     reader.saved.calls = vec![during];
     reader.saved.contract = Contract::Snapshot;
     let second = judge(&reader.saved);

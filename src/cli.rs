@@ -1,0 +1,189 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use mapstorm::oracle::Contract;
+use mapstorm::space::{Kind, MAX_PAGES};
+use mapstorm::storm::Mode;
+use std::path::PathBuf;
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 contract upheld, 1 violated, 4 not testable here, 5 undecided, 64 usage, \
+70 internal or environment error, 101 panic, 130 and 143 after SIGINT and SIGTERM (the report is \
+still written).
+
+A storm on Linux 6.17 or later is expected to find tears; on 6.16 and earlier, none.";
+
+/// Finds tears in reads of /proc/PID/maps: many threads change one address space at random,
+/// others read its maps, and every line is judged against an oracle of what may be seen.
+#[derive(Parser, Debug)]
+#[command(version, about, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do instead of a storm.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The storm.
+    #[command(flatten)]
+    pub storm: StormArgs,
+    /// How to print.
+    #[command(flatten)]
+    pub print: PrintArgs,
+}
+
+/// What to do instead of a storm.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Shows what this kernel and machine offer
+    Probe(ProbeArgs),
+}
+
+/// How to print; for every subcommand.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct PrintArgs {
+    /// The form of the result on stdout; progress always goes to stderr
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// When to use colours; NO_COLOR and CLICOLOR_FORCE are honoured
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto)]
+    pub color: Colour,
+    /// No progress
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// An example of every signature, not only one of each class and mechanism
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+/// Form of the result.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// When to use colours.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Colour {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The storm.
+#[derive(Args, Clone, Debug)]
+pub struct StormArgs {
+    /// Worker threads, readers included [default: two for each CPU, at least 4]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(2..=4096))]
+    pub threads: Option<u16>,
+    /// How many of them read [default: a quarter, at least one]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4095))]
+    pub readers: Option<u16>,
+    /// How long, in seconds; fractions are allowed
+    #[arg(long, default_value = "10", value_parser = seconds)]
+    pub seconds: f64,
+    /// Seed of the random choices, decimal or 0x hexadecimal [default: drawn]
+    #[arg(long, value_parser = seed)]
+    pub seed: Option<u64>,
+    /// Lanes of the arena, each changed by one thread at a time
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub lanes: u16,
+    /// Pages of a lane
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u8).range(3..=MAX_PAGES as i64))]
+    pub pages: u8,
+    /// Kinds of operation, separated by commas: map, unmap, protect, resize, remap, name, advise
+    /// [default: all that this kernel has]
+    #[arg(long, value_delimiter = ',', value_name = "KIND")]
+    pub ops: Vec<Kind>,
+    /// Ways to read, separated by commas: walk, pread, short, shared, query
+    /// [default: all that this kernel has]
+    #[arg(long, value_delimiter = ',', value_name = "WAY")]
+    pub read: Vec<Mode>,
+    /// What makes an anomaly a violation: series (the promise of the per-vma-lock patches),
+    /// documented (also: addresses never go back), snapshot (also: each read shows one instant)
+    #[arg(long, default_value = "series", value_parser = contract, value_name = "CONTRACT")]
+    pub contract: Contract,
+    /// A signature, or the beginning of one up to a slash, that does not fail the run; repeatable
+    #[arg(long, value_name = "SIGNATURE", value_parser = signature)]
+    pub allow: Vec<String>,
+    /// A file of signatures to allow, one a line; # begins a comment
+    #[arg(long, value_name = "FILE")]
+    pub allow_file: Vec<PathBuf>,
+    /// Stop at the first violation that is not allowed
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Seconds between two standstills, at which the kernel's layout is compared with the oracle's
+    #[arg(long, default_value = "1", value_parser = seconds, value_name = "SECONDS")]
+    pub pause_every: f64,
+    /// Seconds after which a call that has not come back is a stall
+    #[arg(long, default_value = "10", value_parser = seconds, value_name = "SECONDS")]
+    pub stall: f64,
+}
+
+/// Options of `mapstorm probe`.
+#[derive(Args, Clone, Debug)]
+pub struct ProbeArgs {}
+
+const LONGEST_SECONDS: f64 = 366.0 * 24.0 * 3600.0;
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("{text:?} is not a number of seconds"))?;
+    if seconds > 0.0 && seconds <= LONGEST_SECONDS {
+        Ok(seconds)
+    } else {
+        Err(format!("must be above 0 and at most {LONGEST_SECONDS} (a year)"))
+    }
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| format!("{text:?} is not a 64-bit number, decimal or 0x hexadecimal"))
+}
+
+fn contract(text: &str) -> Result<Contract, String> {
+    let known = Contract::ALL.into_iter().find(|contract| contract.word() == text);
+    known.ok_or_else(|| "known are series, documented and snapshot".into())
+}
+
+/// The first component of a signature has to be a class: a misspelt one would allow nothing.
+pub fn signature(text: &str) -> Result<String, String> {
+    let class = text.split('/').next().unwrap_or_default();
+    let known = mapstorm::oracle::Class::ALL.map(|class| class.word());
+    if known.contains(&class) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("a signature begins with one of {}", known.join(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn seeds_are_decimal_or_hexadecimal() {
+        assert_eq!(seed("17"), Ok(17));
+        assert_eq!(seed("0xff"), Ok(255));
+        assert!(seed("ff").is_err() && seed("0x1ffffffffffffffff").is_err());
+    }
+
+    #[test]
+    fn seconds_are_positive_and_finite() {
+        assert_eq!(seconds("0.5"), Ok(0.5));
+        for text in ["0", "-1", "nan", "inf", "1e12", "soon"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What the subcommands do: from arguments to a report and an exit code.
+
+mod output;
+mod probe;
+mod signals;
+mod storm;
+
+pub use output::{Output, set_colour};
+pub use probe::probe;
+pub use signals::Signals;
+pub use storm::storm;
+
+use mapstorm::arena::ReserveError;
+use mapstorm::exit::Exit;
+use mapstorm::storm::StormError;
+
+/// An error that ends a command.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The command asks for something that can't be.
+    #[error("{0}")]
+    Usage(String),
+    /// Not testable on this kernel or in this sandbox.
+    #[error("not testable here: {0}")]
+    Untestable(String),
+    /// Something else is in the way.
+    #[error("{0}")]
+    Environment(String),
+    /// stdout can't be written.
+    #[error("cannot write the result to stdout: {0}")]
+    Output(std::io::Error),
+}
+
+impl Failure {
+    /// The exit code that goes with it.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Failure::Usage(_) => Exit::Usage,
+            Failure::Untestable(_) => Exit::Untestable,
+            Failure::Environment(_) | Failure::Output(_) => Exit::Internal,
+        }
+    }
+}
+
+impl From<ReserveError> for Failure {
+    fn from(error: ReserveError) -> Failure {
+        Failure::Environment(error.to_string())
+    }
+}
+
+impl From<StormError> for Failure {
+    fn from(error: StormError) -> Failure {
+        match error {
+            StormError::Maps(_) => Failure::Untestable(error.to_string()),
+            _ => Failure::Environment(error.to_string()),
+        }
+    }
+}

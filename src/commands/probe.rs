@@ -1,0 +1,101 @@
+//! `mapstorm probe`.
+
+use super::{Failure, Output};
+use crate::cli::{Format, PrintArgs};
+use mapstorm::arena::Arena;
+use mapstorm::exit::Exit;
+use mapstorm::maps::MapsFile;
+use mapstorm::probe::{Limits, Machine, MapsLocking, observe_locking, query_works};
+use mapstorm::space::{Kind, KindSet};
+use mapstorm::storm::{Calibration, Dropped, Repertoire, calibrate};
+use serde::Serialize;
+use std::fmt::Write;
+
+/// What was found.
+#[derive(Serialize)]
+struct Probed {
+    schema_version: u32,
+    #[serde(flatten)]
+    machine: Machine,
+    maps_locking: MapsLocking,
+    procmap_query: bool,
+    limits: Limits,
+    overcommit_memory: Option<u64>,
+    operations: Vec<&'static str>,
+    calibration_steps: usize,
+    dropped: Vec<[String; 2]>,
+}
+
+/// Probes the kernel and the machine.
+///
+/// # Errors
+/// When there is no arena to try operations on, or maps can't be read.
+pub fn probe(print: &PrintArgs) -> Result<Exit, Failure> {
+    let machine = Machine::here();
+    let maps_locking = observe_locking(machine.version());
+    let mut file = MapsFile::own().map_err(unreadable)?;
+    let arena = Arena::reserve(2, 16)?;
+    let wanted = Repertoire::full(KindSet::all(), arena.file_count());
+    let calibration = calibrate(&arena, &mut file, wanted).map_err(not_testable)?;
+    let probed = Probed {
+        schema_version: 1,
+        maps_locking,
+        procmap_query: query_works(&mut file).is_ok(),
+        limits: Limits::here(),
+        overcommit_memory: std::fs::read_to_string("/proc/sys/vm/overcommit_memory")
+            .ok()
+            .and_then(|text| text.trim().parse().ok()),
+        operations: calibration.kinds().iter().map(Kind::word).collect(),
+        calibration_steps: calibration.tried,
+        dropped: reasons(&calibration),
+        machine,
+    };
+    let text = match print.format {
+        Format::Json => serde_json::to_string_pretty(&probed).expect("plain data") + "\n",
+        Format::Text => for_people(&probed),
+    };
+    Output.print(text.as_bytes())?;
+    Ok(Exit::Upheld)
+}
+
+fn unreadable(errno: rustix::io::Errno) -> Failure {
+    Failure::Untestable(format!(
+        "cannot open /proc/self/maps ({errno}); is /proc mounted, and does the sandbox allow it?"
+    ))
+}
+
+/// The failure of a calibration that leaves nothing to test with.
+pub(super) fn not_testable(dropped: Dropped) -> Failure {
+    Failure::Untestable(format!("{}: {}", dropped.what, dropped.why))
+}
+
+fn reasons(calibration: &Calibration) -> Vec<[String; 2]> {
+    calibration.dropped.iter().map(|d| [d.what.clone(), d.why.clone()]).collect()
+}
+
+fn for_people(probed: &Probed) -> String {
+    let limit = |limit: Option<u64>| limit.map_or("unlimited".to_owned(), |n| n.to_string());
+    let limits = &probed.limits;
+    let mut text = String::new();
+    let mut line = |name: &str, what: String| {
+        let _ = writeln!(text, "{name:<22} {what}");
+    };
+    line("kernel", format!("Linux {} {}", probed.machine.kernel, probed.machine.arch));
+    line("CPUs", probed.machine.cpus.to_string());
+    line("page size", format!("{} bytes", probed.machine.page_size));
+    line("maps is read under", probed.maps_locking.words().into());
+    line("PROCMAP_QUERY", if probed.procmap_query { "yes" } else { "no" }.into());
+    line("operations", probed.operations.join(", "));
+    line("calibration", format!("{} steps compared with the model", probed.calibration_steps));
+    for [what, why] in &probed.dropped {
+        line("  without", format!("{what}: {why}"));
+    }
+    line("vm.max_map_count", limit(limits.max_map_count));
+    line("vm.overcommit_memory", limit(probed.overcommit_memory));
+    line("RLIMIT_AS", limit(limits.address_space));
+    line("RLIMIT_NPROC", limit(limits.threads_of_user));
+    line("kernel.threads-max", limit(limits.threads_of_machine));
+    line("cgroup pids.max", limit(limits.pids_of_cgroup));
+    line("RLIMIT_NOFILE", limit(limits.open_files));
+    text
+}

@@ -1,0 +1,231 @@
+//! `mapstorm`: the storm.
+
+use super::probe::not_testable;
+use super::{Failure, Output, Signals};
+use crate::cli::{Format, PrintArgs, StormArgs};
+use mapstorm::allocations;
+use mapstorm::arena::Arena;
+use mapstorm::exit::Exit;
+use mapstorm::maps::MapsFile;
+use mapstorm::oracle::Contract;
+use mapstorm::probe::{Limits, Machine, MapsLocking, observe_locking, query_works};
+use mapstorm::report::live::{LiveLine, PLAIN_EVERY, live_line};
+use mapstorm::report::{Circumstances, StormReport, text};
+use mapstorm::space::KindSet;
+use mapstorm::storm::{Cpus, Dropped, Live, Mode, ModeSet, Plan, Repertoire, Storm, calibrate};
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Runs a storm and reports it.
+///
+/// # Errors
+/// When the storm can't begin, or the report can't be written.
+pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
+    let machine = Machine::here();
+    let allow = allowed(args)?;
+    let (threads, readers) = workers(args, &machine)?;
+    let (lanes, pages) = (args.lanes as usize, args.pages as usize);
+    let limits = Limits::here();
+    limits.allow(threads, readers, lanes, pages).map_err(|e| Failure::Usage(e.to_string()))?;
+    let signals = Signals::catch().map_err(|e| Failure::Environment(e.to_string()))?;
+
+    let seed = args.seed.unwrap_or_else(draw_seed);
+    let command = command_line(seed);
+    announce(print, &machine, seed, &command)?;
+
+    let mut file = MapsFile::own().map_err(|errno| {
+        Failure::Untestable(format!("cannot open /proc/self/maps ({errno}); is /proc mounted?"))
+    })?;
+    let locking = observe_locking(machine.version());
+    let arena = Arena::reserve(lanes, pages)?;
+    let mut dropped = Vec::new();
+    let modes = modes(args, &mut file, &mut dropped)?;
+    let may = repertoire(args, &arena, &mut file, &mut dropped)?;
+    let plan = Plan {
+        threads,
+        readers,
+        duration: Duration::from_secs_f64(args.seconds),
+        seed,
+        contract: match locking {
+            MapsLocking::MmapLock => args.contract.max(Contract::Snapshot),
+            _ => args.contract,
+        },
+        modes,
+        allow,
+        fail_fast: args.fail_fast,
+        pause_every: Duration::from_secs_f64(args.pause_every),
+        stall: Duration::from_secs_f64(args.stall),
+        cpus: Cpus::allowed(),
+    };
+    let storm = Arc::new(Storm::prepare(arena, plan, may)?);
+    let mut progress = Progress::new(print.quiet);
+    let run = storm.run(|| signals.arrived(), |live| progress.show(live), allocations::arm)?;
+    progress.clear();
+    let around = Circumstances {
+        machine: &machine,
+        locking,
+        command,
+        dropped: &dropped,
+        allocations: Some(allocations::count()),
+    };
+    let report = StormReport::new(&storm, &run, &around);
+    let mut out = Vec::new();
+    match print.format {
+        Format::Json => {
+            serde_json::to_writer(&mut out, &report).expect("plain data into memory");
+            out.push(b'\n');
+        }
+        Format::Text => text::storm(&mut out, &report, print.verbose).expect("into memory"),
+    }
+    Output.print(&out)?;
+    Ok(report.exit())
+}
+
+/// The first line, before anything can go wrong: on stdout for people, else on stderr.
+fn announce(print: &PrintArgs, machine: &Machine, seed: u64, command: &str) -> Result<(), Failure> {
+    let mut line = Vec::new();
+    text::first_line(&mut line, machine, &format!("{seed:#x}"), command).expect("into memory");
+    match print.format {
+        Format::Text => Output.print(&line),
+        Format::Json if !print.quiet => {
+            eprint!("{}", String::from_utf8_lossy(&line));
+            Ok(())
+        }
+        Format::Json => Ok(()),
+    }
+}
+
+fn allowed(args: &StormArgs) -> Result<Vec<String>, Failure> {
+    let mut allow = args.allow.clone();
+    for path in &args.allow_file {
+        let name = path.display();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::Usage(format!("--allow-file {name}: {error}")))?;
+        for (number, line) in text.lines().enumerate() {
+            let signature = line.split('#').next().unwrap_or_default().trim();
+            if !signature.is_empty() {
+                allow.push(crate::cli::signature(signature).map_err(|why| {
+                    Failure::Usage(format!("--allow-file {name}, line {}: {why}", number + 1))
+                })?);
+            }
+        }
+    }
+    Ok(allow)
+}
+
+fn workers(args: &StormArgs, machine: &Machine) -> Result<(usize, usize), Failure> {
+    let threads = args.threads.map_or((2 * machine.cpus).clamp(4, 4096), usize::from);
+    let readers = args.readers.map_or((threads / 4).max(1), usize::from);
+    if readers >= threads {
+        return Err(Failure::Usage(format!(
+            "--readers {readers} leaves none of the --threads {threads} to change anything; \
+             use fewer readers or more threads"
+        )));
+    }
+    Ok((threads, readers))
+}
+
+fn modes(
+    args: &StormArgs,
+    file: &mut MapsFile,
+    dropped: &mut Vec<Dropped>,
+) -> Result<ModeSet, Failure> {
+    let wanted = |mode: &Mode| args.read.is_empty() || args.read.contains(mode);
+    let mut modes: ModeSet = Mode::ALL.into_iter().filter(wanted).collect();
+    if modes.contains(&Mode::Query)
+        && let Err(errno) = query_works(file)
+    {
+        modes.retain(|mode| *mode != Mode::Query);
+        let why = format!("{errno}; PROCMAP_QUERY came with Linux 6.11");
+        dropped.push(Dropped { what: "query".into(), why });
+    }
+    match modes.is_empty() {
+        true => Err(Failure::Untestable("this kernel has no PROCMAP_QUERY".into())),
+        false => Ok(modes),
+    }
+}
+
+fn repertoire(
+    args: &StormArgs,
+    arena: &Arena,
+    file: &mut MapsFile,
+    dropped: &mut Vec<Dropped>,
+) -> Result<Repertoire, Failure> {
+    let kinds = match args.ops.is_empty() {
+        true => KindSet::all(),
+        false => args.ops.iter().copied().collect(),
+    };
+    let wanted = Repertoire::full(kinds, arena.file_count());
+    let calibration = calibrate(arena, file, wanted).map_err(not_testable)?;
+    let kinds = calibration.kinds();
+    dropped.extend(calibration.dropped);
+    if kinds.is_empty() {
+        let reasons: Vec<String> =
+            dropped.iter().map(|d| format!("{}: {}", d.what, d.why)).collect();
+        return Err(Failure::Untestable(format!(
+            "this kernel has none of the operations asked for ({})",
+            reasons.join("; ")
+        )));
+    }
+    Ok(Repertoire { kinds, ..calibration.may })
+}
+
+fn draw_seed() -> u64 {
+    // The only randomness of a run that its seed does not give: the addresses and the time.
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::time::SystemTime::now())
+}
+
+/// The command as it was given, with the seed: to be pasted.
+fn command_line(seed: u64) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./,:+@%".contains(c);
+    let quote = |word: String| match !word.is_empty() && word.chars().all(plain) {
+        true => word,
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    };
+    let mut words: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|word| quote(word.to_string_lossy().into_owned()))
+        .collect();
+    if !words.iter().any(|word| word == "--seed" || word.starts_with("--seed=")) {
+        words.push(format!("--seed {seed:#x}"));
+    }
+    format!("mapstorm {}", words.join(" "))
+}
+
+/// Progress on stderr: one line that is rewritten on a terminal, a plain line now and then
+/// elsewhere. Written without allocating.
+struct Progress {
+    terminal: bool,
+    quiet: bool,
+    line: LiveLine,
+    since: Option<(Duration, u64, u64)>,
+    printed: Duration,
+}
+
+impl Progress {
+    fn new(quiet: bool) -> Progress {
+        let terminal = std::io::stderr().is_terminal();
+        Progress { terminal, quiet, line: LiveLine::new(), since: None, printed: Duration::ZERO }
+    }
+
+    fn show(&mut self, live: &Live<'_>) {
+        if self.quiet || !self.terminal && live.elapsed - self.printed < PLAIN_EVERY {
+            return;
+        }
+        self.printed = live.elapsed;
+        live_line(&mut self.line, live, &mut self.since);
+        let (before, behind) = if self.terminal { ("\r", "\x1b[K") } else { ("# ", "\n") };
+        for part in [before, &self.line, behind] {
+            // stderr is for progress only: if it can't be written the storm goes on.
+            let _ = rustix::io::write(rustix::stdio::stderr(), part.as_bytes());
+        }
+    }
+
+    fn clear(&self) {
+        if self.terminal && !self.quiet {
+            let _ = rustix::io::write(rustix::stdio::stderr(), b"\r\x1b[K");
+        }
+    }
+}

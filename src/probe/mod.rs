@@ -1,0 +1,9 @@
+//! What this kernel and this machine offer: probed, not assumed.
+
+mod limits;
+mod locking;
+mod machine;
+
+pub use limits::{Limits, TooMuch};
+pub use locking::{MapsLocking, observe_locking};
+pub use machine::{Machine, query_works};

@@ -1,0 +1,388 @@
+//! A run as data; the JSON form is this structure.
+
+use super::example::example_text;
+use crate::exit::Exit;
+use crate::oracle::{Contract, Rule, Tolerated};
+use crate::probe::{Machine, MapsLocking};
+use crate::space::{Kind, KindSet};
+use crate::storm::{Counts, Dropped, Ended, Mode, Run, Storm};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The version of the JSON form; raised when a field changes its meaning or goes away.
+const SCHEMA_VERSION: u32 = 1;
+
+/// Of the windows judged, this many in a thousand may be undecided.
+const MOST_UNDECIDED_PER_MILLE: u64 = 10;
+/// A run that judged fewer lines than this says nothing.
+const FEWEST_CHECKED: u64 = 100;
+
+/// The verdict of a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Enough was judged, and all of it was right or allowed.
+    Upheld,
+    /// Something was not.
+    Violated,
+    /// Too little was judged.
+    Undecided,
+    /// Not testable here.
+    Untestable,
+}
+
+/// How the run came to its end.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// The time was over.
+    Time,
+    /// A signal.
+    Signal(i32),
+    /// The first violation, as `--fail-fast` asks.
+    FailFast,
+    /// A call that did not come back.
+    Stall {
+        /// Thread id of the worker.
+        tid: Option<u32>,
+        /// What the kernel tells of it.
+        state: String,
+    },
+    /// Something made further judging impossible.
+    Lost(String),
+}
+
+/// What the mutators did.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Operations {
+    /// Operations that succeeded.
+    pub total: u64,
+    /// Operations that failed.
+    pub failed: u64,
+    /// Those that succeeded, by kind.
+    pub by_kind: BTreeMap<&'static str, u64>,
+}
+
+/// What the readers did.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Reads {
+    /// Read calls.
+    pub calls: u64,
+    /// Walks: read calls that follow one another after a seek.
+    pub walks: u64,
+    /// PROCMAP_QUERY calls.
+    pub queries: u64,
+    /// Lines parsed.
+    pub lines: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Calls that failed.
+    pub failed: u64,
+    /// Calls by way of reading.
+    pub by_mode: BTreeMap<&'static str, u64>,
+}
+
+/// One promise.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Score {
+    /// The promise.
+    pub promise: &'static str,
+    /// The weakest contract that makes it.
+    pub contract: Contract,
+    /// Whether the contract of this run makes it.
+    pub asked: bool,
+    /// How often it was put to the test.
+    pub checked: u64,
+    /// How often it was broken, allowed signatures included.
+    pub broken: u64,
+}
+
+/// The violations with one signature.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Violation {
+    /// `class/mechanism/operations/reader`.
+    pub signature: String,
+    /// The class.
+    pub class: &'static str,
+    /// The mechanism, where one explains it.
+    pub mechanism: Option<&'static str>,
+    /// The way of reading.
+    pub reader: Option<Mode>,
+    /// Operations in flight.
+    pub operations: Vec<&'static str>,
+    /// How many.
+    pub count: u64,
+    /// When the first was found.
+    pub first_at_ms: f64,
+    /// Whether `--allow` names it.
+    pub allowed: bool,
+    /// The first one in full, for people.
+    pub example: Vec<String>,
+}
+
+/// The comparisons while nothing moved.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Standstills {
+    /// How many.
+    pub checked: u64,
+    /// Lanes that differed.
+    pub mismatches: u64,
+    /// Lanes given a new layout, after a failed operation or a mismatch.
+    pub repaired: u64,
+    /// The first differences.
+    pub differences: Vec<String>,
+}
+
+/// A run of the storm.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct StormReport {
+    /// Version of this form.
+    pub schema_version: u32,
+    /// mapstorm's own version.
+    pub version: &'static str,
+    /// uname's release.
+    pub kernel: String,
+    /// uname's machine.
+    pub arch: String,
+    /// CPUs this process may run on.
+    pub cpus: usize,
+    /// Bytes in a page.
+    pub page_size: usize,
+    /// The seed, in hexadecimal.
+    pub seed: String,
+    /// The generator and the version of the way it is used.
+    pub generator: &'static str,
+    /// The command, the seed included.
+    pub command: String,
+    /// The contract judged by.
+    pub contract: Contract,
+    /// How maps is read here.
+    pub maps_locking: MapsLocking,
+    /// How long the storm went on.
+    pub elapsed_ms: u64,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// How it ended.
+    pub ended: Ending,
+    /// All workers.
+    pub threads: usize,
+    /// Those that read.
+    pub readers: usize,
+    /// Lanes of the arena.
+    pub lanes: usize,
+    /// Pages of a lane.
+    pub pages: usize,
+    /// Operation kinds and ways the storm did without, each with the reason.
+    pub dropped: Vec<[String; 2]>,
+    /// What the mutators did.
+    pub operations: Operations,
+    /// What the readers did.
+    pub reads: Reads,
+    /// Lines, answers and ends of file judged.
+    pub checked_lines: u64,
+    /// Windows judged.
+    pub windows: u64,
+    /// Windows during which at least one tick passed.
+    pub busy_windows: u64,
+    /// Windows that could not be judged.
+    pub undecided: u64,
+    /// Anomalies the series allows.
+    pub tolerated: BTreeMap<&'static str, u64>,
+    /// Promise by promise.
+    pub scorecard: Vec<Score>,
+    /// Violations, those allowed included, in the order of their first.
+    pub violations: Vec<Violation>,
+    /// Violations for whose signature there was no room.
+    pub violations_beyond: u64,
+    /// Comparisons while nothing moved.
+    pub standstills: Standstills,
+    /// Spells played.
+    pub spells: u64,
+    /// Heap allocations between start and stop, where they were counted.
+    pub allocations_in_storm: Option<u64>,
+    /// The most memory resident at any time.
+    pub peak_rss_bytes: u64,
+}
+
+/// What the report says that the storm does not know.
+#[derive(Clone, Debug)]
+pub struct Circumstances<'a> {
+    /// The machine.
+    pub machine: &'a Machine,
+    /// How maps is read.
+    pub locking: MapsLocking,
+    /// The command.
+    pub command: String,
+    /// What was dropped.
+    pub dropped: &'a [Dropped],
+    /// Heap allocations counted.
+    pub allocations: Option<u64>,
+}
+
+impl StormReport {
+    /// The report of a run that is over.
+    pub fn new(storm: &Storm, run: &Run, around: &Circumstances<'_>) -> StormReport {
+        let plan = storm.plan();
+        let counts = &run.counts;
+        let geometry = storm.arena().geometry();
+        let (violations, violations_beyond) = violations(storm);
+        let calls = |mode: Mode| counts.calls[mode as usize];
+        let by_mode = Mode::ALL.map(|mode| (mode.word(), calls(mode)));
+        let by_kind = Kind::ALL.map(|kind| (kind.word(), counts.operations[kind as usize]));
+        StormReport {
+            schema_version: SCHEMA_VERSION,
+            version: env!("CARGO_PKG_VERSION"),
+            kernel: around.machine.kernel.clone(),
+            arch: around.machine.arch.clone(),
+            cpus: around.machine.cpus,
+            page_size: around.machine.page_size,
+            seed: format!("{:#x}", plan.seed),
+            generator: crate::seed::GENERATOR,
+            command: around.command.clone(),
+            contract: plan.contract,
+            maps_locking: around.locking,
+            elapsed_ms: run.elapsed.as_millis() as u64,
+            verdict: verdict(storm, run),
+            ended: ending(run),
+            threads: plan.threads,
+            readers: plan.readers,
+            lanes: geometry.lanes as usize,
+            pages: geometry.pages as usize,
+            dropped: around.dropped.iter().map(|d| [d.what.clone(), d.why.clone()]).collect(),
+            operations: Operations {
+                total: counts.operations.iter().sum(),
+                failed: counts.failed,
+                by_kind: by_kind.into_iter().collect(),
+            },
+            reads: Reads {
+                calls: counts.calls.iter().sum::<u64>() - calls(Mode::Query),
+                walks: counts.walks,
+                queries: calls(Mode::Query),
+                lines: counts.lines,
+                bytes: counts.bytes,
+                failed: counts.errors,
+                by_mode: by_mode.into_iter().collect(),
+            },
+            checked_lines: counts.checked,
+            windows: counts.windows,
+            busy_windows: counts.busy,
+            undecided: counts.undecided,
+            tolerated: Tolerated::ALL
+                .map(|kind| (kind.word(), counts.tolerated[kind as usize]))
+                .into_iter()
+                .collect(),
+            scorecard: scorecard(storm, run),
+            violations,
+            violations_beyond,
+            standstills: Standstills {
+                checked: run.standstills,
+                mismatches: run.mismatches,
+                repaired: run.repaired,
+                differences: run.differences.iter().map(ToString::to_string).collect(),
+            },
+            spells: run.spells,
+            allocations_in_storm: around.allocations,
+            peak_rss_bytes: peak_rss(),
+        }
+    }
+
+    /// The exit code that goes with it.
+    pub fn exit(&self) -> Exit {
+        match (&self.ended, self.verdict) {
+            (Ending::Signal(libc::SIGTERM), _) => Exit::Terminated,
+            (Ending::Signal(_), _) => Exit::Interrupted,
+            (_, Verdict::Violated) => Exit::Violated,
+            (_, Verdict::Undecided) => Exit::Undecided,
+            (_, Verdict::Untestable) => Exit::Untestable,
+            (_, Verdict::Upheld) => Exit::Upheld,
+        }
+    }
+}
+
+fn verdict(storm: &Storm, run: &Run) -> Verdict {
+    let counts = &run.counts;
+    let (_, alarming) = storm.findings().counts();
+    let too_many = counts.undecided * 1000 > counts.windows * MOST_UNDECIDED_PER_MILLE;
+    if alarming > 0 {
+        Verdict::Violated
+    } else if run.lost.is_some() || too_many || counts.checked < FEWEST_CHECKED || counts.busy == 0
+    {
+        Verdict::Undecided
+    } else {
+        Verdict::Upheld
+    }
+}
+
+fn ending(run: &Run) -> Ending {
+    match run.ended {
+        Ended::Time => Ending::Time,
+        Ended::Signal(number) => Ending::Signal(number),
+        Ended::FailFast => Ending::FailFast,
+        Ended::Stall => Ending::Stall { tid: run.stalled, state: thread_state(run.stalled) },
+        Ended::Lost => Ending::Lost(run.lost.clone().unwrap_or_default()),
+    }
+}
+
+/// Where a thread is stuck: its system call, wait channel and kernel stack, as far as readable.
+fn thread_state(tid: Option<u32>) -> String {
+    let Some(tid) = tid else { return String::new() };
+    let part = |name: &str| {
+        let text = std::fs::read_to_string(format!("/proc/self/task/{tid}/{name}")).ok()?;
+        Some(format!("{name}: {}", text.trim_end()))
+    };
+    let parts: Vec<String> = ["syscall", "wchan", "stack"].into_iter().filter_map(part).collect();
+    parts.join("\n")
+}
+
+fn scorecard(storm: &Storm, run: &Run) -> Vec<Score> {
+    let counts: &Counts = &run.counts;
+    let asked = storm.plan().contract;
+    let score = |rule: Rule| {
+        let (checked, broken) = match rule {
+            Rule::Standstill => {
+                (run.standstills * storm.arena().geometry().lanes as u64, run.mismatches)
+            }
+            Rule::Return => {
+                let calls =
+                    counts.calls.iter().sum::<u64>() + counts.operations.iter().sum::<u64>();
+                (calls, u64::from(matches!(run.ended, Ended::Stall)))
+            }
+            Rule::OneInstant => (counts.tried_instants, counts.broken[rule as usize]),
+            _ => (counts.checked, counts.broken[rule as usize]),
+        };
+        Score {
+            promise: rule.promise(),
+            contract: rule.contract(),
+            asked: rule.contract() <= asked,
+            checked,
+            broken,
+        }
+    };
+    Rule::ALL.into_iter().map(score).collect()
+}
+
+fn violations(storm: &Storm) -> (Vec<Violation>, u64) {
+    let words = |kinds: KindSet| kinds.iter().map(Kind::word).collect();
+    storm.findings().with(|found, beyond| {
+        let violations = found.iter().map(|found| Violation {
+            signature: found.signature.to_string(),
+            class: found.signature.class.word(),
+            mechanism: found.signature.mechanism.map(|mechanism| mechanism.word()),
+            reader: found.signature.mode,
+            operations: words(found.signature.in_flight),
+            count: found.count,
+            first_at_ms: found.first_ns as f64 / 1e6,
+            allowed: found.allowed,
+            example: example_text(found, storm.arena()),
+        });
+        (violations.collect(), beyond)
+    })
+}
+
+/// The high-water mark of resident memory, in bytes.
+fn peak_rss() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kib.unwrap_or(0) << 10
+}

@@ -1,0 +1,14 @@
+//! One run as data, and its writers.
+//!
+//! Nothing in here measures or judges. [`StormReport`] is what a run was; [`text`], JSON (through
+//! serde) and [`live`] say it.
+
+mod data;
+mod example;
+pub mod live;
+pub mod text;
+
+pub use data::{
+    Circumstances, Ending, Operations, Reads, Score, Standstills, StormReport, Verdict, Violation,
+};
+pub use example::example_text;

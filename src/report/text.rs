@@ -1,0 +1,216 @@
+//! A run for people.
+
+use super::data::{Ending, StormReport, Verdict, Violation};
+use crate::oracle::Tolerated;
+use anstyle::{AnsiColor, Style};
+use std::io::{self, Write};
+
+const BOLD: Style = Style::new().bold();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+const GOOD: Style = AnsiColor::Green.on_default().bold();
+const DOUBTFUL: Style = AnsiColor::Yellow.on_default().bold();
+
+/// The first line of a run: what, where, how.
+pub fn first_line(
+    out: &mut impl Write,
+    machine: &crate::probe::Machine,
+    seed: &str,
+    command: &str,
+) -> io::Result<()> {
+    writeln!(
+        out,
+        "# mapstorm {} on Linux {} {}, {} CPUs, pages of {} bytes, seed {seed}: {command}",
+        env!("CARGO_PKG_VERSION"),
+        machine.kernel,
+        machine.arch,
+        machine.cpus,
+        machine.page_size,
+    )
+}
+
+/// The report of a storm.
+///
+/// # Errors
+/// What writing gave.
+pub fn storm(out: &mut impl Write, report: &StormReport, verbose: bool) -> io::Result<()> {
+    totals(out, report)?;
+    scorecard(out, report)?;
+    tolerated(out, report)?;
+    violations(out, report, verbose)?;
+    last_line(out, report)
+}
+
+fn totals(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
+    let seconds = report.elapsed_ms as f64 / 1000.0;
+    let per_second = |n: u64| (n as f64 / seconds.max(0.001)) as u64;
+    let (ops, reads) = (&report.operations, &report.reads);
+    writeln!(
+        out,
+        "{BOLD}storm{BOLD:#}       {seconds:.1} s, {} threads ({} readers), {} lanes of {} pages, \
+         contract {}, maps read under {}",
+        report.threads,
+        report.readers,
+        report.lanes,
+        report.pages,
+        report.contract,
+        report.maps_locking.words(),
+    )?;
+    for [what, why] in &report.dropped {
+        writeln!(out, "without     {what}: {why}")?;
+    }
+    write!(out, "operations  {} ({}/s), {} failed:", ops.total, per_second(ops.total), ops.failed)?;
+    for (kind, count) in ops.by_kind.iter().filter(|(_, count)| **count > 0) {
+        write!(out, " {kind} {count}")?;
+    }
+    write!(
+        out,
+        "\nreads       {} calls ({}/s) in {} walks, {} queries, {} failed:",
+        reads.calls,
+        per_second(reads.calls),
+        reads.walks,
+        reads.queries,
+        reads.failed
+    )?;
+    for (mode, count) in reads.by_mode.iter().filter(|(_, count)| **count > 0) {
+        write!(out, " {mode} {count}")?;
+    }
+    writeln!(
+        out,
+        "\njudged      {} lines and answers in {} windows, {} of them with operations in flight; \
+         {} windows undecided ({:.4} %)",
+        report.checked_lines,
+        report.windows,
+        report.busy_windows,
+        report.undecided,
+        100.0 * report.undecided as f64 / report.windows.max(1) as f64,
+    )?;
+    let stands = &report.standstills;
+    writeln!(
+        out,
+        "standstills {} compared, {} lanes differed, {} laid out anew",
+        stands.checked, stands.mismatches, stands.repaired
+    )?;
+    for difference in &stands.differences {
+        writeln!(out, "            {difference}")?;
+    }
+    write!(out, "memory      {} MiB at most", report.peak_rss_bytes >> 20)?;
+    match report.allocations_in_storm {
+        Some(count) => writeln!(out, ", {count} heap allocations between start and stop"),
+        None => writeln!(out),
+    }
+}
+
+fn scorecard(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
+    writeln!(
+        out,
+        "\n{BOLD}promise{BOLD:#}                               {BOLD}contract     tested       broken{BOLD:#}"
+    )?;
+    for score in &report.scorecard {
+        let style = match (score.broken, score.asked) {
+            (0, _) => GOOD,
+            (_, true) => BAD,
+            (_, false) => DOUBTFUL,
+        };
+        let note = if score.asked || score.broken == 0 { "" } else { "  (not asked for)" };
+        writeln!(
+            out,
+            "{:<37} {:<12} {:<12} {style}{}{style:#}{note}",
+            score.promise,
+            score.contract.word(),
+            score.checked,
+            score.broken
+        )?;
+    }
+    Ok(())
+}
+
+fn tolerated(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
+    if report.tolerated.values().all(|&count| count == 0) {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "\n{BOLD}tolerated{BOLD:#} (the series allows it; Documentation/filesystems/proc.rst, \
+         \"addresses never go backwards\", does not)"
+    )?;
+    for kind in Tolerated::ALL {
+        let count = report.tolerated.get(kind.word()).copied().unwrap_or(0);
+        if count > 0 {
+            writeln!(out, "  {:<13} {count:>8}  {}", kind.word(), kind.mechanism())?;
+        }
+    }
+    Ok(())
+}
+
+fn violations(out: &mut impl Write, report: &StormReport, verbose: bool) -> io::Result<()> {
+    if report.violations.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "\n{BOLD}violations{BOLD:#}  (class/mechanism/operations in flight/way of reading)"
+    )?;
+    for violation in &report.violations {
+        let style = if violation.allowed { DOUBTFUL } else { BAD };
+        writeln!(
+            out,
+            "  {style}{:<48}{style:#} {:>8} times, first after {:.1} ms{}",
+            violation.signature,
+            violation.count,
+            violation.first_at_ms,
+            if violation.allowed { ", allowed" } else { "" },
+        )?;
+    }
+    if report.violations_beyond > 0 {
+        writeln!(out, "  and {} with further signatures", report.violations_beyond)?;
+    }
+    for violation in examples(report, verbose) {
+        writeln!(out, "\n{BOLD}first {}{BOLD:#}", violation.signature)?;
+        for line in &violation.example {
+            writeln!(out, "  {line}")?;
+        }
+    }
+    Ok(())
+}
+
+/// One example of each class and mechanism, or, verbosely, of each signature.
+fn examples(report: &StormReport, verbose: bool) -> Vec<&Violation> {
+    let mut shown: Vec<&Violation> = Vec::new();
+    for violation in report.violations.iter().filter(|violation| !violation.example.is_empty()) {
+        let same = |other: &&Violation| {
+            other.class == violation.class && other.mechanism == violation.mechanism
+        };
+        if verbose || !shown.iter().any(same) {
+            shown.push(violation);
+        }
+    }
+    shown
+}
+
+fn last_line(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
+    let ended = match &report.ended {
+        Ending::Time => "its time was over".to_owned(),
+        Ending::Signal(number) => format!("signal {number} ended it"),
+        Ending::FailFast => "--fail-fast ended it".to_owned(),
+        Ending::Stall { tid, state } => {
+            let tid = tid.map_or("?".to_owned(), |tid| tid.to_string());
+            format!("a call of thread {tid} did not come back\n{state}\n")
+        }
+        Ending::Lost(why) => format!("it could not go on: {why}"),
+    };
+    let (style, verdict) = match report.verdict {
+        Verdict::Upheld => (GOOD, "upheld"),
+        Verdict::Violated => (BAD, "violated"),
+        Verdict::Undecided => (DOUBTFUL, "undecided"),
+        Verdict::Untestable => (DOUBTFUL, "not testable here"),
+    };
+    let alarming = report.violations.iter().filter(|violation| !violation.allowed);
+    let (signatures, count) =
+        alarming.fold((0, 0), |(n, sum), violation| (n + 1, sum + violation.count));
+    let found = match count {
+        0 => String::new(),
+        count => format!(" {count} times in {signatures} signatures"),
+    };
+    writeln!(out, "\nContract \"{}\" {style}{verdict}{style:#}{found}; {ended}.", report.contract)?;
+    writeln!(out, "# again: {}", report.command)
+}

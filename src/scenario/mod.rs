@@ -1,0 +1,207 @@
+//! A scenario is data: lanes to begin with, operations in loops, readers.
+//!
+//! The ten cases, a saved tear, a minimised tear and one written by hand are all scenarios, and
+//! one engine runs them: the storm's. The random storm is the same engine with a generator in
+//! place of the loops.
+
+mod words;
+
+pub use words::WordError;
+
+use crate::space::{Layout, MAX_PAGES, Misfit, Op, apply, fits};
+use crate::storm::Mode;
+use serde::{Deserialize, Serialize};
+
+/// The version of the file format.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// A scenario as it is written in a file.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// What it is called.
+    pub name: String,
+    /// Pages of every lane.
+    pub pages: u8,
+    /// The lanes to begin with, lowest first: `[0..4 rw-p anon] [6..8 r--s memfd0+2]`, or `empty`.
+    pub lanes: Vec<String>,
+    /// One loop of operations for each mutator.
+    pub mutators: Vec<Vec<Op>>,
+    /// One way of reading for each reader.
+    pub readers: Vec<Mode>,
+    /// Bytes of the first read call, for walks that must have their page boundary at a certain
+    /// line; none for a page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_read: Option<u32>,
+}
+
+/// Why a scenario can't be run.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// Written by another version.
+    #[error("it is of version {found}; this mapstorm reads version {SCHEMA_VERSION}")]
+    Version {
+        /// The version found.
+        found: u32,
+    },
+    /// A count is out of range.
+    #[error("{what} is {found}; it has to be {range}")]
+    Range {
+        /// Which field.
+        what: &'static str,
+        /// Its value.
+        found: usize,
+        /// What it may be.
+        range: &'static str,
+    },
+    /// A lane's text.
+    #[error("lane {lane}: {source}")]
+    Lane {
+        /// Which lane.
+        lane: usize,
+        /// What is wrong with it.
+        source: WordError,
+    },
+    /// An operation names a lane that there is not.
+    #[error("operation {step} of mutator {mutator} ({op}) is on a lane that there is not")]
+    NoLane {
+        /// Which mutator.
+        mutator: usize,
+        /// Which of its operations, from 0.
+        step: usize,
+        /// The operation.
+        op: Op,
+    },
+    /// An operation does not fit where the loop has come to.
+    #[error("operation {step} of mutator {mutator} ({op}) can't be done there: {misfit}")]
+    Misfit {
+        /// Which mutator.
+        mutator: usize,
+        /// Which of its operations, from 0; counted on in the second round.
+        step: usize,
+        /// The operation.
+        op: Op,
+        /// Why.
+        misfit: Misfit,
+    },
+}
+
+impl Scenario {
+    /// The lanes to begin with.
+    ///
+    /// # Errors
+    /// The first lane whose text does not parse.
+    pub fn layouts(&self) -> Result<Vec<Layout>, ScenarioError> {
+        let parse = |(lane, text): (usize, &String)| {
+            words::layout(text, self.pages as usize)
+                .map_err(|source| ScenarioError::Lane { lane, source })
+        };
+        self.lanes.iter().enumerate().map(parse).collect()
+    }
+
+    /// Whether the scenario can be run: versions, counts, and every loop, each mutator by itself,
+    /// twice round. (What several mutators make of each other's lanes is found out in the run: an
+    /// operation that does not fit is passed over.)
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(&self) -> Result<(), ScenarioError> {
+        if self.schema_version != SCHEMA_VERSION {
+            return Err(ScenarioError::Version { found: self.schema_version });
+        }
+        let range = |what, found: usize, low: usize, high: usize, range| {
+            let within = (low..=high).contains(&found);
+            if within { Ok(()) } else { Err(ScenarioError::Range { what, found, range }) }
+        };
+        range("pages", self.pages as usize, 1, MAX_PAGES, "1 to 64")?;
+        range("the number of lanes", self.lanes.len(), 1, 4096, "1 to 4096")?;
+        range("the number of mutators", self.mutators.len(), 1, 1024, "1 to 1024")?;
+        range("the number of readers", self.readers.len(), 1, 1024, "1 to 1024")?;
+        let lanes = self.layouts()?;
+        for (mutator, ops) in self.mutators.iter().enumerate() {
+            range("the number of operations in a loop", ops.len(), 1, 4096, "1 to 4096")?;
+            let mut lanes = lanes.clone();
+            for (step, op) in ops.iter().chain(ops).enumerate() {
+                self.play(&mut lanes, op, mutator, step)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn play(
+        &self,
+        lanes: &mut [Layout],
+        op: &Op,
+        mutator: usize,
+        step: usize,
+    ) -> Result<(), ScenarioError> {
+        let at = op.at().lane as usize;
+        let other = op.other_lane().map_or(at, usize::from);
+        if at >= lanes.len() || other >= lanes.len() {
+            return Err(ScenarioError::NoLane { mutator, step, op: *op });
+        }
+        let (mut first, mut second) = (lanes[at], lanes[other]);
+        fits(op, &first, &second).map_err(|misfit| ScenarioError::Misfit {
+            mutator,
+            step,
+            op: *op,
+            misfit,
+        })?;
+        apply(op, &mut first, &mut second);
+        if other != at {
+            lanes[other] = second;
+        }
+        lanes[at] = first;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::{Page, Place, Prot, Span};
+
+    fn split() -> Scenario {
+        let at = Place { lane: 0, span: Span::new(2, 4) };
+        Scenario {
+            schema_version: SCHEMA_VERSION,
+            name: "split and merge".into(),
+            pages: 8,
+            lanes: vec!["[0..6 rw-p anon] [7..8 r--s memfd1+12 !dump]".into(), "empty".into()],
+            mutators: vec![vec![
+                Op::Protect { at, prot: Prot::READ },
+                Op::Map { at, page: Page::anon(Prot::READ_WRITE) },
+            ]],
+            readers: vec![Mode::Walk, Mode::Query],
+            first_read: None,
+        }
+    }
+
+    #[test]
+    fn a_scenario_survives_the_file() {
+        let scenario = split();
+        assert_eq!(scenario.check(), Ok(()));
+        let text = serde_json::to_string_pretty(&scenario).unwrap();
+        assert_eq!(serde_json::from_str::<Scenario>(&text).unwrap(), scenario);
+        for (lane, layout) in scenario.layouts().unwrap().iter().enumerate() {
+            assert_eq!(layout.to_string(), scenario.lanes[lane]);
+        }
+    }
+
+    #[test]
+    fn what_cannot_run_is_refused_with_the_place() {
+        let mut wrong = split();
+        wrong.lanes[0] = "[0..3 rw-p anon]".into();
+        let text = wrong.check().unwrap_err().to_string();
+        assert!(text.contains("operation 0 of mutator 0") && text.contains("not mapped"), "{text}");
+
+        let wrong = Scenario { schema_version: 9, ..split() };
+        assert_eq!(wrong.check(), Err(ScenarioError::Version { found: 9 }));
+        let wrong = Scenario { lanes: vec!["[0..9 rw-p anon]".into()], ..split() };
+        assert!(wrong.check().unwrap_err().to_string().starts_with("lane 0"));
+        let wrong = Scenario { readers: vec![], ..split() };
+        assert!(wrong.check().unwrap_err().to_string().contains("readers"));
+    }
+}

@@ -1,0 +1,678 @@
+//! The director: starts the threads, paces them in spells, pauses them to compare, and stops them.
+
+use super::findings::{Findings, Mode, ModeSet, Signature};
+use super::mutator::Mutator;
+use super::placement::{Cpus, Seated};
+use super::program::draw_layout;
+use super::reader::{Place, Reader};
+use super::repertoire::Repertoire;
+use super::stage::{Spell, Stage};
+use super::standstill::{Difference, SeenLane, read_lanes};
+use super::tally::{Counts, Tally};
+use crate::arena::{Arena, Mm};
+use crate::maps::{Lines, MapsFile};
+use crate::oracle::{Class, Contract, History, Oracle};
+use crate::seed::Stream;
+use crate::space::{KindSet, Layout, Op, Span};
+use rustix::io::Errno;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// All workers.
+    pub threads: usize,
+    /// Those that read; the others mutate.
+    pub readers: usize,
+    /// How long.
+    pub duration: Duration,
+    /// The run's seed.
+    pub seed: u64,
+    /// What makes an anomaly a violation.
+    pub contract: Contract,
+    /// How to read.
+    pub modes: ModeSet,
+    /// Signatures that do not fail the run.
+    pub allow: Vec<String>,
+    /// Stop at the first violation that is not allowed.
+    pub fail_fast: bool,
+    /// Time between two standstills.
+    pub pause_every: Duration,
+    /// How long a call may take before it is a stall.
+    pub stall: Duration,
+    /// CPUs that workers can run on.
+    pub cpus: Cpus,
+}
+
+/// How a storm ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// Its time was over.
+    Time,
+    /// By a signal, its number.
+    Signal(i32),
+    /// By `--fail-fast`.
+    FailFast,
+    /// A worker's call did not come back; its thread could not be joined.
+    Stall,
+    /// Too many lanes were lost to failing operations, or maps could not be read.
+    Lost,
+}
+
+/// What goes wrong before or during a storm, other than a violation.
+#[derive(Debug, thiserror::Error)]
+pub enum StormError {
+    /// A thread could not be started.
+    #[error(
+        "cannot start thread {index} of {threads} ({source}); raise RLIMIT_NPROC (ulimit -u), \
+         kernel.threads-max or the cgroup's pids.max, or ask for fewer --threads"
+    )]
+    Spawn {
+        /// Which.
+        index: usize,
+        /// Of how many.
+        threads: usize,
+        /// What was given.
+        source: std::io::Error,
+    },
+    /// Maps can't be opened or read.
+    #[error("cannot read /proc/self/maps ({0}); is /proc mounted, and does the sandbox allow it?")]
+    Maps(Errno),
+    /// The first layout can't be made.
+    #[error("cannot make the first layout: {op}: {source}")]
+    Prepare {
+        /// The operation that failed.
+        op: Op,
+        /// What it gave.
+        source: Errno,
+    },
+}
+
+/// A storm as it is, for whoever shows progress.
+pub struct Live<'a> {
+    /// Time since the start.
+    pub elapsed: Duration,
+    /// All counters.
+    pub counts: &'a Counts,
+    /// Violations found, and those not allowed.
+    pub violations: (u64, u64),
+    /// Violations by class.
+    pub by_class: [(Class, u64); Class::ALL.len()],
+    /// Memory resident now.
+    pub rss_bytes: u64,
+}
+
+/// A storm that is over.
+pub struct Run {
+    /// How it ended.
+    pub ended: Ended,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// All counters.
+    pub counts: Counts,
+    /// Standstills at which the layouts were compared.
+    pub standstills: u64,
+    /// Lanes that differed at a standstill, the first few.
+    pub differences: Vec<Difference>,
+    /// Lanes that differed at a standstill.
+    pub mismatches: u64,
+    /// Lanes given a new layout after a failed operation.
+    pub repaired: u64,
+    /// Standstills and comparisons that could not be made, with the reason.
+    pub lost: Option<String>,
+    /// The worker that did not come back.
+    pub stalled: Option<u32>,
+    /// Spells played.
+    pub spells: u64,
+}
+
+/// A storm, prepared: everything it needs is allocated.
+pub struct Storm {
+    arena: Arena,
+    plan: Plan,
+    may: Repertoire,
+    oracle: Oracle,
+    findings: Findings,
+    tallies: Box<[Tally]>,
+    stage: Stage,
+    over: AtomicBool,
+}
+
+/// Bytes for the history of all lanes together.
+const HISTORY_BYTES: usize = 32 << 20;
+/// Versions that an example of a violation has room for.
+const EXAMPLE_VERSIONS: usize = 256;
+/// How long a spell is.
+const SPELL: Duration = Duration::from_millis(25);
+/// How often progress is shown.
+const SHOW_EVERY: Duration = Duration::from_millis(250);
+/// The most differences kept.
+const MOST_DIFFERENCES: usize = 16;
+/// A worker's stack; it holds a page or two of text at most.
+const STACK: usize = 256 << 10;
+
+impl Storm {
+    /// Maps the first layout, and makes the books for it.
+    ///
+    /// # Errors
+    /// When the layout can't be made.
+    pub fn prepare(arena: Arena, plan: Plan, may: Repertoire) -> Result<Storm, StormError> {
+        let geometry = *arena.geometry();
+        let pages = geometry.pages as usize;
+        let mut rng = Stream::new(plan.seed, "layout", 0);
+        let layouts: Vec<Layout> =
+            (0..geometry.lanes).map(|lane| draw_layout(&mut rng, &may, lane, pages)).collect();
+        for (lane, layout) in layouts.iter().enumerate() {
+            lay_out(&arena, lane as u16, layout)
+                .map_err(|(op, source)| StormError::Prepare { op, source })?;
+        }
+        let slots = (HISTORY_BYTES / geometry.lanes as usize / History::bytes(1, pages)).max(64);
+        let capacity = if slots.is_power_of_two() { slots } else { slots.next_power_of_two() / 2 };
+        Ok(Storm {
+            oracle: Oracle::new(geometry, &layouts, capacity),
+            findings: Findings::new(plan.allow.clone(), plan.fail_fast, EXAMPLE_VERSIONS),
+            tallies: (0..plan.threads).map(|_| Tally::default()).collect(),
+            stage: Stage::new(plan.threads),
+            over: AtomicBool::new(false),
+            arena,
+            plan,
+            may,
+        })
+    }
+
+    /// The violations.
+    pub fn findings(&self) -> &Findings {
+        &self.findings
+    }
+
+    /// The oracle.
+    pub fn oracle(&self) -> &Oracle {
+        &self.oracle
+    }
+
+    /// What was planned.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The arena.
+    pub fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
+    /// Runs until the time is over, `signal` gives a number, or something ends it. `show` is
+    /// called some times a second.
+    ///
+    /// Nothing allocates between the moment all threads are ready and the moment they are told
+    /// to stop: malloc means brk and mmap, noise in the address space under test. `window` is
+    /// called with true and false at these two moments.
+    ///
+    /// # Errors
+    /// When a thread can't be started or maps can't be opened.
+    pub fn run(
+        self: &Arc<Storm>,
+        signal: impl Fn() -> Option<i32>,
+        mut show: impl FnMut(&Live<'_>),
+        mut window: impl FnMut(bool),
+    ) -> Result<Run, StormError> {
+        let shared = MapsFile::own().map_err(StormError::Maps)?;
+        let mut pause = Pause {
+            source: MapsFile::own().map_err(StormError::Maps)?,
+            lines: Lines::default(),
+            lanes: vec![SeenLane::default(); self.arena.geometry().lanes as usize],
+            rng: Stream::new(self.plan.seed, "repair", 0),
+            watch: Watch::new(self.plan.threads),
+        };
+        let begun = Instant::now();
+        let mut threads = Vec::with_capacity(self.plan.threads);
+        for index in 0..self.plan.threads {
+            match self.spawn(index, &shared, begun) {
+                Ok(thread) => threads.push(thread),
+                Err(error) => {
+                    self.stage.stop();
+                    threads.into_iter().for_each(|thread| drop(thread.join()));
+                    return Err(error);
+                }
+            }
+        }
+        let mut run = Run::new();
+        // Everybody has allocated what it needs when everybody rests.
+        while !self.stage.at_rest() {
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        window(true);
+        self.direct(&mut run, &mut pause, &signal, &mut show);
+        window(false);
+        self.over.store(true, Ordering::Relaxed);
+        self.stage.stop();
+        run.counts = self.counts();
+        if run.stalled.is_none() {
+            for thread in threads {
+                // A worker that panicked has printed why; there is no verdict without it.
+                if thread.join().is_err() {
+                    run.lost.get_or_insert("a worker panicked".into());
+                    run.ended = Ended::Lost;
+                }
+            }
+            run.counts = self.counts();
+        }
+        Ok(run)
+    }
+
+    fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        self.tallies.iter().for_each(|tally| counts.add(tally));
+        counts
+    }
+
+    fn spawn(
+        self: &Arc<Storm>,
+        index: usize,
+        shared: &MapsFile,
+        begun: Instant,
+    ) -> Result<JoinHandle<()>, StormError> {
+        let sources = if index < self.plan.readers {
+            Some((MapsFile::own().map_err(StormError::Maps)?, shared.clone()))
+        } else {
+            None
+        };
+        let storm = Arc::clone(self);
+        std::thread::Builder::new()
+            .name(format!("storm-{index}"))
+            .stack_size(STACK)
+            .spawn(move || match sources {
+                Some((own, shared)) => storm.read(index, own, shared, begun),
+                None => storm.mutate(index),
+            })
+            .map_err(|source| StormError::Spawn { index, threads: self.plan.threads, source })
+    }
+
+    fn mutate(&self, index: usize) {
+        let rng = Stream::new(self.plan.seed, "mutator", index - self.plan.readers);
+        let tally = &self.tallies[index];
+        let mut mutator = Mutator::new(&self.oracle, tally, self.may, rng, index as u16);
+        let mut seat = Seated::anywhere(&self.plan.cpus);
+        self.stage.enter(index);
+        while let Some(cue) = self.stage.attend(index) {
+            seat.sit(cue.cpu);
+            mutator.attend();
+            while self.stage.is_on(cue.generation) {
+                if !mutator.step(&self.arena, &cue.spell) {
+                    // The lane is somebody else's: give way, on few CPUs to that somebody.
+                    std::thread::yield_now();
+                }
+                self.stage.beat(index);
+            }
+        }
+    }
+
+    fn read(&self, index: usize, own: MapsFile, shared: MapsFile, begun: Instant) {
+        let mut rng = Stream::new(self.plan.seed, "reader", index);
+        let place = Place {
+            oracle: &self.oracle,
+            identities: self.arena.identities(),
+            findings: &self.findings,
+            tally: &self.tallies[index],
+            contract: self.plan.contract,
+            reader: index,
+            begun,
+            versions: EXAMPLE_VERSIONS,
+            settle: Some(&self.over),
+        };
+        let turns = Stream::new(self.plan.seed, "turns", index);
+        let mut reader = Reader::new(own, Some(shared), turns, place);
+        let mut seat = Seated::anywhere(&self.plan.cpus);
+        self.stage.enter(index);
+        while let Some(cue) = self.stage.attend(index) {
+            seat.sit(cue.cpu);
+            reader.aim(cue.spell.first_lane, cue.spell.lanes);
+            while self.stage.is_on(cue.generation) {
+                let mode = draw_mode(&mut rng, &self.plan.modes);
+                for _ in 0..16 {
+                    reader.turn(mode);
+                    self.stage.beat(index);
+                    if !self.stage.is_on(cue.generation) {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn direct(
+        &self,
+        run: &mut Run,
+        pause: &mut Pause,
+        signal: &impl Fn() -> Option<i32>,
+        show: &mut impl FnMut(&Live<'_>),
+    ) {
+        let begun = Instant::now();
+        let mut rng = Stream::new(self.plan.seed, "director", 0);
+        let (mut shown, mut paused) = (begun, begun);
+        run.ended = loop {
+            let left = self.plan.duration.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                break Ended::Time;
+            }
+            let shape = Shape::draw(&mut rng, &self.plan, self.arena.geometry().lanes);
+            self.stage.play(shape.spell, |worker| shape.part(worker, &self.plan));
+            run.spells += 1;
+            std::thread::sleep(left.min(SPELL));
+            if let Some(number) = signal() {
+                break Ended::Signal(number);
+            }
+            if self.findings.wants_stop() {
+                break Ended::FailFast;
+            }
+            if let Some(worker) = pause.watch.stuck(&self.stage, self.plan.stall) {
+                break self.stalled(run, worker, begun);
+            }
+            if paused.elapsed() >= self.plan.pause_every {
+                if let Some(ended) = self.pause(run, pause, begun) {
+                    break ended;
+                }
+                paused = Instant::now();
+            }
+            if shown.elapsed() >= SHOW_EVERY {
+                let counts = self.counts();
+                show(&Live {
+                    elapsed: begun.elapsed(),
+                    counts: &counts,
+                    violations: self.findings.counts(),
+                    by_class: self.findings.by_class(),
+                    rss_bytes: resident(),
+                });
+                shown = Instant::now();
+            }
+        };
+        run.elapsed = begun.elapsed();
+        if !matches!(run.ended, Ended::Stall | Ended::Lost)
+            && let Some(ended) = self.pause(run, pause, begun)
+        {
+            run.ended = ended;
+        }
+    }
+
+    /// Everybody rests, and the kernel's layout is held against the oracle's.
+    fn pause(&self, run: &mut Run, pause: &mut Pause, begun: Instant) -> Option<Ended> {
+        self.stage.rest();
+        let called = Instant::now();
+        while !self.stage.at_rest() {
+            if called.elapsed() > self.plan.stall {
+                let worker = (0..self.plan.threads).find(|&w| !self.stage.rests(w)).unwrap_or(0);
+                return Some(self.stalled(run, worker, begun));
+            }
+            std::thread::sleep(Duration::from_micros(20));
+        }
+        // A lane that an operation failed in is laid out anew first; what it looked like in
+        // between nobody knows.
+        for lane in 0..self.arena.geometry().lanes {
+            if !self.oracle.hold(lane).current().known {
+                self.repair(run, pause, lane);
+            }
+        }
+        if let Err(errno) = pause.read(&self.arena) {
+            run.lost = Some(format!("cannot read /proc/self/maps at a standstill: {errno}"));
+            return Some(Ended::Lost);
+        }
+        run.standstills += 1;
+        for lane in 0..self.arena.geometry().lanes {
+            let current = *self.oracle.hold(lane).current();
+            let seen = &pause.lanes[lane as usize];
+            if !current.known || seen.is(&current.layout) {
+                continue;
+            }
+            if seen.stranger {
+                run.lost = Some(format!(
+                    "a mapping that is not the storm's lies in lane {lane}: something else in this \
+                     process maps memory in the arena"
+                ));
+                return Some(Ended::Lost);
+            }
+            run.mismatches += 1;
+            if run.differences.len() < MOST_DIFFERENCES {
+                run.differences.extend(seen.difference(lane, &current.layout));
+            }
+            self.alarm(Class::Mismatch, begun);
+            self.repair(run, pause, lane);
+        }
+        let lost =
+            (0..self.arena.geometry().lanes).all(|lane| !self.oracle.hold(lane).current().known);
+        lost.then(|| {
+            run.lost =
+                Some("operations failed in every lane, and none could be laid out anew".into());
+            Ended::Lost
+        })
+    }
+
+    fn repair(&self, run: &mut Run, pause: &mut Pause, lane: u16) {
+        let pages = self.arena.geometry().pages as usize;
+        let layout = draw_layout(&mut pause.rng, &self.may, lane, pages);
+        if lay_out(&self.arena, lane, &layout).is_ok() {
+            self.oracle.repair(&mut self.oracle.hold(lane), &layout);
+            run.repaired += 1;
+        }
+    }
+
+    fn stalled(&self, run: &mut Run, worker: usize, begun: Instant) -> Ended {
+        run.stalled = self.stage.tid(worker);
+        self.alarm(Class::Stall, begun);
+        Ended::Stall
+    }
+
+    /// A violation that no reader found.
+    fn alarm(&self, class: Class, begun: Instant) {
+        let signature = Signature { class, mechanism: None, in_flight: KindSet::EMPTY, mode: None };
+        self.findings.record(signature, begun.elapsed().as_nanos() as u64, |_| {});
+    }
+}
+
+/// One of the ways of reading: whole pages from the bottom most often, because they read most
+/// lines for their time.
+fn draw_mode(rng: &mut Stream, modes: &ModeSet) -> Mode {
+    let weight = |mode: Mode| match mode {
+        Mode::Walk => 4,
+        Mode::Pread => 3,
+        Mode::Shared | Mode::Query => 2,
+        Mode::Short => 1,
+    };
+    let mut left = rng.below(modes.iter().map(|&mode| weight(mode)).sum());
+    for &mode in modes {
+        match left.checked_sub(weight(mode)) {
+            None => return mode,
+            Some(rest) => left = rest,
+        }
+    }
+    unreachable!("the weights add up")
+}
+
+/// Memory resident now, in bytes; read without allocating. 0 where it can't be read.
+fn resident() -> u64 {
+    let mut text = [0; 128];
+    let mut read = || -> Option<u64> {
+        use rustix::fs::{Mode, OFlags};
+        let fd = rustix::fs::open("/proc/self/statm", OFlags::RDONLY, Mode::empty()).ok()?;
+        let len = rustix::io::read(&fd, &mut text).ok()?;
+        let pages = str::from_utf8(&text[..len]).ok()?.split(' ').nth(1)?;
+        Some(pages.parse::<u64>().ok()? * rustix::param::page_size() as u64)
+    };
+    read().unwrap_or(0)
+}
+
+/// Maps one lane as `layout` says, whatever it was before.
+fn lay_out(arena: &Arena, lane: u16, layout: &Layout) -> Result<(), (Op, Errno)> {
+    let at = |start: usize, end: usize| crate::space::Place { lane, span: Span::new(start, end) };
+    let carry_out = |op: Op| arena.carry_out(&op).map_err(|errno| (op, errno));
+    carry_out(Op::Unmap { at: at(0, layout.len()) })?;
+    layout
+        .vmas()
+        .try_for_each(|vma| carry_out(Op::Map { at: at(vma.start, vma.end), page: vma.page }))
+}
+
+impl Run {
+    fn new() -> Run {
+        Run {
+            ended: Ended::Time,
+            elapsed: Duration::ZERO,
+            counts: Counts::default(),
+            standstills: 0,
+            differences: Vec::with_capacity(MOST_DIFFERENCES),
+            mismatches: 0,
+            repaired: 0,
+            lost: None,
+            stalled: None,
+            spells: 0,
+        }
+    }
+}
+
+/// What the director works with; made before the start.
+struct Pause {
+    watch: Watch,
+    source: MapsFile,
+    lines: Lines,
+    lanes: Vec<SeenLane>,
+    rng: Stream,
+}
+
+impl Pause {
+    fn read(&mut self, arena: &Arena) -> Result<(), Errno> {
+        let Pause { source, lines, lanes, .. } = self;
+        read_lanes(source, arena.identities(), arena.geometry(), lines, lanes)
+    }
+}
+
+/// Looks for workers that play and whose calls do not come back.
+struct Watch {
+    last: Vec<(u64, Instant)>,
+}
+
+impl Watch {
+    fn new(workers: usize) -> Watch {
+        Watch { last: vec![(0, Instant::now()); workers] }
+    }
+
+    fn stuck(&mut self, stage: &Stage, patience: Duration) -> Option<usize> {
+        let now = Instant::now();
+        for (worker, last) in self.last.iter_mut().enumerate() {
+            let (beats, plays) = stage.pulse(worker);
+            if !plays || beats != last.0 {
+                *last = (beats, now);
+            }
+        }
+        self.last.iter().position(|(_, since)| now - *since > patience)
+    }
+}
+
+/// Who plays in a spell, and where.
+struct Shape {
+    spell: Spell,
+    first_reader: usize,
+    readers: usize,
+    first_mutator: usize,
+    mutators: usize,
+    /// Each on a CPU of its own.
+    spread: bool,
+}
+
+impl Shape {
+    /// Threads that wait for a core tear nothing: most spells let as many play as there are
+    /// CPUs, each on its own, another few twice as many, and some everybody.
+    fn draw(rng: &mut Stream, plan: &Plan, lanes: u16) -> Shape {
+        let (readers, mutators) = (plan.readers, plan.threads - plan.readers);
+        let cpus = plan.cpus.count();
+        let play = match rng.below(8) {
+            0 => plan.threads,
+            1 => 2 * cpus,
+            _ => cpus,
+        };
+        // At least one of each; the rest are mutators and readers at random.
+        let play = play.clamp(2, plan.threads);
+        let most = readers.min(play - 1);
+        let least = play.saturating_sub(mutators).max(1);
+        let reading = rng.between(least, most.max(least));
+        let in_play = match rng.below(4) {
+            0 => lanes,
+            1 => lanes.min(2),
+            _ => 1,
+        };
+        // The lowest lane is read soonest: half of the spells begin there.
+        let most_low = (lanes - in_play) as usize;
+        let spell = Spell {
+            first_lane: if rng.one_in(2) { 0 } else { rng.between(0, most_low) as u16 },
+            lanes: in_play,
+            hammer: *rng.pick(&[8, 8, 6, 2]),
+        };
+        Shape {
+            spell,
+            first_reader: rng.below(readers),
+            readers: reading,
+            first_mutator: rng.below(mutators),
+            mutators: play - reading,
+            spread: play <= cpus,
+        }
+    }
+
+    /// A worker's part: `None` to rest, else the CPU to play on, if it is to keep to one.
+    fn part(&self, worker: usize, plan: &Plan) -> Option<Option<usize>> {
+        // Ranks turn round, so that every worker gets its share. Readers and mutators that play
+        // are numbered through, and so are the CPUs.
+        let turn = |rank: usize, first: usize, of: usize| (rank + of - first) % of;
+        let number = match worker.checked_sub(plan.readers) {
+            None => {
+                let turn = turn(worker, self.first_reader, plan.readers);
+                (turn < self.readers).then_some(turn)
+            }
+            Some(rank) => {
+                let turn = turn(rank, self.first_mutator, plan.threads - plan.readers);
+                (turn < self.mutators).then_some(self.readers + turn)
+            }
+        };
+        number.map(|number| if self.spread { plan.cpus.nth(number) } else { None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(threads: usize, readers: usize) -> Plan {
+        Plan {
+            threads,
+            readers,
+            duration: Duration::ZERO,
+            seed: 0,
+            contract: Contract::Series,
+            modes: ModeSet::new(),
+            allow: Vec::new(),
+            fail_fast: false,
+            pause_every: Duration::from_secs(1),
+            stall: Duration::from_secs(1),
+            cpus: Cpus::allowed(),
+        }
+    }
+
+    #[test]
+    fn every_spell_has_both_and_every_worker_gets_its_turn() {
+        for (threads, readers) in [(2, 1), (3, 2), (3, 1), (64, 16), (64, 63), (64, 1)] {
+            let plan = plan(threads, readers);
+            let mut rng = Stream::new(5, "shape", threads);
+            let mut played = vec![false; threads];
+            // A worker of 64 plays in an eighth of the spells with everybody alone: 2000 spells
+            // pass one of them by with probability below 64 * (7/8)^2000 < 1e-100.
+            for _ in 0..2000 {
+                let shape = Shape::draw(&mut rng, &plan, 8);
+                let parts: Vec<bool> =
+                    (0..threads).map(|w| shape.part(w, &plan).is_some()).collect();
+                let (reading, mutating) = parts.split_at(readers);
+                assert!(reading.contains(&true) && mutating.contains(&true));
+                assert!(shape.spell.first_lane + shape.spell.lanes <= 8);
+                played.iter_mut().zip(parts).for_each(|(played, plays)| *played |= plays);
+            }
+            assert!(!played.contains(&false), "{threads} threads, {readers} readers");
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Violations, gathered by signature.
+
+use super::reader::{Tape, TapeCall};
+use crate::oracle::{Class, Evidence, Mechanism};
+use crate::space::KindSet;
+use arrayvec::ArrayVec;
+use parking_lot::Mutex;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// The ways of reading, as `--read` names them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub enum Mode {
+    /// From the bottom, a page a call.
+    Walk,
+    /// pread at a random offset, then the pages after it.
+    Pread,
+    /// From the bottom, with small odd buffers.
+    Short,
+    /// pread on a descriptor that several readers share.
+    Shared,
+    /// PROCMAP_QUERY.
+    Query,
+}
+
+impl Mode {
+    /// All modes.
+    pub const ALL: [Mode; 5] = [Mode::Walk, Mode::Pread, Mode::Short, Mode::Shared, Mode::Query];
+
+    /// The word `--read` takes.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Mode::Walk => "walk",
+            Mode::Pread => "pread",
+            Mode::Short => "short",
+            Mode::Shared => "shared",
+            Mode::Query => "query",
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Mode, String> {
+        Mode::ALL.into_iter().find(|mode| mode.word() == word).ok_or_else(|| {
+            let known: Vec<&str> = Mode::ALL.iter().map(|mode| mode.word()).collect();
+            format!("unknown way to read {word:?}; known are {}", known.join(", "))
+        })
+    }
+}
+
+/// A set of ways of reading, in the order of [`Mode::ALL`].
+pub type ModeSet = ArrayVec<Mode, 5>;
+
+/// What makes two violations the same.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Signature {
+    /// The class.
+    pub class: Class,
+    /// The mechanism, where the evidence points to one.
+    pub mechanism: Option<Mechanism>,
+    /// The kinds of operation in flight: the mechanism's, or all.
+    pub in_flight: KindSet,
+    /// How it was read; `None` for what no reader found.
+    pub mode: Option<Mode>,
+}
+
+impl fmt::Display for Signature {
+    /// `hole/replaced-in-flight/remap/query`: class, mechanism or `-`, kinds joined by `+` or
+    /// `-`, way of reading or `-`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/", self.class, self.mechanism.map_or("-", Mechanism::word))?;
+        for (i, kind) in self.in_flight.iter().enumerate() {
+            write!(f, "{}{kind}", if i == 0 { "" } else { "+" })?;
+        }
+        if self.in_flight.is_empty() {
+            f.write_str("-")?;
+        }
+        write!(f, "/{}", self.mode.map_or("-", Mode::word))
+    }
+}
+
+/// The first violation with a signature, in full.
+pub struct Example {
+    /// The verdict and the versions it was judged by.
+    pub evidence: Evidence,
+    /// The bytes read in the walk.
+    pub bytes: Vec<u8>,
+    /// The calls that delivered them.
+    pub calls: Vec<TapeCall>,
+    /// Which reader.
+    pub reader: usize,
+}
+
+impl Example {
+    fn with_room(versions: usize) -> Example {
+        Example {
+            evidence: Evidence::with_room(versions),
+            bytes: Vec::with_capacity(Tape::BYTES),
+            calls: Vec::with_capacity(Tape::CALLS),
+            reader: 0,
+        }
+    }
+}
+
+/// All violations with one signature.
+pub struct Found {
+    /// The signature.
+    pub signature: Signature,
+    /// How many.
+    pub count: u64,
+    /// When the first was found, in nanoseconds since the storm began.
+    pub first_ns: u64,
+    /// Whether `--allow` names it.
+    pub allowed: bool,
+    /// The first one.
+    pub example: Example,
+}
+
+/// The most signatures kept apart; violations with further ones are only counted.
+const MOST_SIGNATURES: usize = 48;
+
+/// The table of violations. All its room is made before the storm.
+pub struct Findings {
+    table: Mutex<Table>,
+    allow: Vec<String>,
+    total: AtomicU64,
+    alarming: AtomicU64,
+    by_class: [AtomicU64; Class::ALL.len()],
+    fail_fast: bool,
+    stop: AtomicBool,
+}
+
+struct Table {
+    found: ArrayVec<Box<Found>, MOST_SIGNATURES>,
+    spare: ArrayVec<Box<Found>, MOST_SIGNATURES>,
+    beyond: u64,
+}
+
+impl Findings {
+    /// An empty table. A signature is allowed when one of `allow` is a prefix of it, ending at a
+    /// `/` or at the end. With `fail_fast` the first that is not allowed asks for a stop.
+    pub fn new(allow: Vec<String>, fail_fast: bool, versions: usize) -> Findings {
+        let slot = |_| {
+            Box::new(Found {
+                signature: Signature {
+                    class: Class::Unknown,
+                    mechanism: None,
+                    in_flight: KindSet::EMPTY,
+                    mode: None,
+                },
+                count: 0,
+                first_ns: 0,
+                allowed: false,
+                example: Example::with_room(versions),
+            })
+        };
+        let table = Table {
+            found: ArrayVec::new(),
+            spare: (0..MOST_SIGNATURES).map(slot).collect(),
+            beyond: 0,
+        };
+        Findings {
+            table: Mutex::new(table),
+            allow,
+            total: AtomicU64::new(0),
+            alarming: AtomicU64::new(0),
+            by_class: Default::default(),
+            fail_fast,
+            stop: AtomicBool::new(false),
+        }
+    }
+
+    fn allows(&self, signature: &Signature) -> bool {
+        // Written into a fixed buffer: this runs in mid-storm, where nothing allocates.
+        let mut text = arrayvec::ArrayString::<160>::new();
+        let written = fmt::Write::write_fmt(&mut text, format_args!("{signature}"));
+        debug_assert!(written.is_ok(), "a signature is shorter than 160 bytes");
+        self.allow.iter().any(|prefix| {
+            text.strip_prefix(prefix.trim_end_matches('/'))
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    }
+
+    /// Counts a violation; `fill` is called with the example's room when its signature is new.
+    pub fn record(&self, signature: Signature, at_ns: u64, fill: impl FnOnce(&mut Example)) {
+        let mut table = self.table.lock();
+        let known = table.found.iter_mut().find(|found| found.signature == signature);
+        let allowed = if let Some(found) = known {
+            found.count += 1;
+            found.allowed
+        } else {
+            let allowed = self.allows(&signature);
+            match table.spare.pop() {
+                None => table.beyond += 1,
+                Some(mut found) => {
+                    fill(&mut found.example);
+                    (found.signature, found.count) = (signature, 1);
+                    (found.first_ns, found.allowed) = (at_ns, allowed);
+                    table.found.push(found);
+                }
+            }
+            allowed
+        };
+        drop(table);
+        // Relaxed: counters for the live line and the exit code, read after the threads are
+        // joined where it matters.
+        self.total.fetch_add(1, Ordering::Relaxed);
+        self.by_class[signature.class as usize].fetch_add(1, Ordering::Relaxed);
+        if !allowed {
+            self.alarming.fetch_add(1, Ordering::Relaxed);
+            if self.fail_fast {
+                self.stop.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Whether the run is to end at once.
+    pub fn wants_stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// All violations, and those that no `--allow` names.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.total.load(Ordering::Relaxed), self.alarming.load(Ordering::Relaxed))
+    }
+
+    /// All violations by class.
+    pub fn by_class(&self) -> [(Class, u64); Class::ALL.len()] {
+        Class::ALL.map(|class| (class, self.by_class[class as usize].load(Ordering::Relaxed)))
+    }
+
+    /// Calls `f` with the violations by signature, in the order of their first, and the number of
+    /// violations for which there was no room in the table.
+    pub fn with<R>(&self, f: impl FnOnce(&[Box<Found>], u64) -> R) -> R {
+        let table = self.table.lock();
+        f(&table.found, table.beyond)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::Kind;
+
+    fn signature(mode: Mode) -> Signature {
+        Signature {
+            class: Class::Hole,
+            mechanism: Some(Mechanism::ReplacedInFlight),
+            in_flight: [Kind::Map, Kind::Remap].into_iter().collect(),
+            mode: Some(mode),
+        }
+    }
+
+    fn findings(allow: &[&str]) -> Findings {
+        Findings::new(allow.iter().map(|s| s.to_string()).collect(), true, 4)
+    }
+
+    #[test]
+    fn signatures_read_as_paths() {
+        assert_eq!(signature(Mode::Query).to_string(), "hole/replaced-in-flight/map+remap/query");
+        let bare = Signature {
+            mechanism: None,
+            in_flight: KindSet::EMPTY,
+            mode: None,
+            ..signature(Mode::Walk)
+        };
+        assert_eq!(bare.to_string(), "hole/-/-/-");
+    }
+
+    #[test]
+    fn allowing_goes_by_whole_components() {
+        for (allow, allowed) in [
+            ("hole", true),
+            ("hole/", true),
+            ("hole/replaced-in-flight", true),
+            ("hole/replaced-in-flight/map+remap/query", true),
+            ("hole/replaced", false),
+            ("ho", false),
+            ("torn", false),
+        ] {
+            assert_eq!(findings(&[allow]).allows(&signature(Mode::Query)), allowed, "{allow}");
+        }
+    }
+
+    #[test]
+    fn the_first_of_a_signature_is_the_example() {
+        let findings = findings(&["hole/replaced-in-flight/map+remap/walk"]);
+        for (at, mode) in [(5, Mode::Walk), (6, Mode::Walk)] {
+            findings.record(signature(mode), at, |example| example.reader = at as usize);
+        }
+        assert!(!findings.wants_stop());
+        findings.record(signature(Mode::Short), 7, |example| example.reader = 7);
+        assert!(findings.wants_stop());
+        assert_eq!(findings.counts(), (3, 1));
+        findings.with(|found, beyond| {
+            let seen: Vec<_> =
+                found.iter().map(|f| (f.count, f.first_ns, f.example.reader)).collect();
+            assert_eq!((seen, beyond), (vec![(2, 5, 5), (1, 7, 7)], 0));
+        });
+    }
+}

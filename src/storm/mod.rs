@@ -1,0 +1,28 @@
+//! The threads: mutators and readers, and the director that starts, paces, pauses and stops them.
+//!
+//! Nothing in here prints. What the readers find goes to [`Findings`], what everybody does is
+//! counted in [`Tally`]s; the report is made of both.
+
+mod calibrate;
+mod director;
+mod findings;
+mod mutator;
+mod placement;
+mod program;
+mod reader;
+mod repertoire;
+mod stage;
+mod standstill;
+mod tally;
+
+pub use calibrate::{Calibration, Dropped, calibrate};
+pub use director::{Ended, Live, Plan, Run, Storm, StormError};
+pub use findings::{Example, Findings, Found, Mode, ModeSet, Signature};
+pub use mutator::Mutator;
+pub use placement::Cpus;
+pub use program::{Program, draw_layout};
+pub use reader::{Reader, Tape, TapeCall};
+pub use repertoire::Repertoire;
+pub use stage::{Cue, Spell, Stage};
+pub use standstill::{Difference, read_lanes};
+pub use tally::{Counts, Tally};

@@ -1,0 +1,131 @@
+//! One mutator: draws an operation, writes it down, carries it out, writes down that it is done.
+
+use super::program::Program;
+use super::repertoire::Repertoire;
+use super::stage::Spell;
+use super::tally::Tally;
+use crate::arena::Mm;
+use crate::oracle::{Held, Invoked, Oracle};
+use crate::seed::Stream;
+use crate::space::{Layout, Op, fits};
+
+/// A mutator and its plan.
+pub struct Mutator<'a> {
+    oracle: &'a Oracle,
+    tally: &'a Tally,
+    may: Repertoire,
+    rng: Stream,
+    worker: u16,
+    program: Option<Program>,
+    /// Operations left in this stint.
+    left: usize,
+}
+
+/// An operation that is about to be made, or is under way, with the locks of its lanes.
+pub struct UnderWay<'a> {
+    /// What is done.
+    pub op: Op,
+    first: Held<'a>,
+    second: Option<Held<'a>>,
+    invoked: Invoked,
+}
+
+impl<'a> Mutator<'a> {
+    /// The mutator of worker number `worker`.
+    pub fn new(
+        oracle: &'a Oracle,
+        tally: &'a Tally,
+        may: Repertoire,
+        rng: Stream,
+        worker: u16,
+    ) -> Mutator<'a> {
+        Mutator { oracle, tally, may, rng, worker, program: None, left: 0 }
+    }
+
+    /// Begins a spell: the plan of the last one is dropped.
+    pub fn attend(&mut self) {
+        self.program = None;
+    }
+
+    /// One operation, if the lane it was planned for is free. Whether there was one.
+    #[inline]
+    pub fn step(&mut self, mm: &impl Mm, spell: &Spell) -> bool {
+        let Some(under_way) = self.begin(spell) else {
+            return false;
+        };
+        let done = mm.carry_out(&under_way.op).is_ok();
+        self.finish(under_way, done);
+        true
+    }
+
+    /// Plans the next operation, takes the locks of its lanes, and writes down what it is going
+    /// to do. `None` when a lane was not free or no longer fits; nothing has happened then.
+    #[inline]
+    pub fn begin(&mut self, spell: &Spell) -> Option<UnderWay<'a>> {
+        if self.left == 0 || self.program.is_none() {
+            self.program = Some(self.plan(spell)?);
+            self.left = 16 << self.rng.below(8);
+        }
+        self.left -= 1;
+        let begun = self.try_begin();
+        if begun.is_none() {
+            // The lane is taken or was changed under the program's feet: another plan.
+            self.left = 0;
+        }
+        begun
+    }
+
+    fn try_begin(&mut self) -> Option<UnderWay<'a>> {
+        let program = self.program.as_mut()?;
+        let (lane, other) = program.lanes();
+        let mut first = self.oracle.try_hold(lane)?;
+        // Two locks are never waited for, so their order does not matter.
+        let mut second = match other {
+            Some(other) => Some(self.oracle.try_hold(other)?),
+            None => None,
+        };
+        let usable = |held: &Held<'_>| held.current().known;
+        if !usable(&first) || second.as_ref().is_some_and(|held| !usable(held)) {
+            return None;
+        }
+        let none = Layout::empty(1);
+        let there = second.as_ref().map_or(&none, |held| &held.current().layout);
+        let op = program.next(&mut self.rng, &self.may, &first.current().layout, there)?;
+        if op.other_lane().is_none() {
+            second = None;
+        }
+        let there = second.as_ref().map_or(&none, |held| &held.current().layout);
+        fits(&op, &first.current().layout, there).ok()?;
+        let invoked = self.oracle.invoke(&op, self.worker, &mut first, second.as_mut());
+        Some(UnderWay { op, first, second, invoked })
+    }
+
+    /// Writes down that the operation has returned.
+    #[inline]
+    pub fn finish(&mut self, mut under_way: UnderWay<'a>, done: bool) {
+        if done {
+            self.oracle.returned(under_way.invoked);
+            Tally::add(&self.tally.operations[under_way.op.kind() as usize], 1);
+        } else {
+            let second = under_way.second.as_mut();
+            self.oracle.failed(under_way.invoked, &mut under_way.first, second);
+            Tally::add(&self.tally.failed, 1);
+            self.left = 0;
+        }
+    }
+
+    fn plan(&mut self, spell: &Spell) -> Option<Program> {
+        let pick =
+            |rng: &mut Stream| spell.first_lane + rng.below(spell.lanes.max(1) as usize) as u16;
+        let lane = pick(&mut self.rng);
+        let other = if self.rng.one_in(2) { lane } else { pick(&mut self.rng) };
+        if self.rng.below(8) < spell.hammer as usize {
+            let layout = self.oracle.try_hold(lane)?.current().layout;
+            let hammer = Program::hammer(&mut self.rng, &self.may, lane, &layout, other);
+            if hammer.is_some() {
+                return hammer;
+            }
+        }
+        Some(Program::Scatter { lane, other })
+    }
+}

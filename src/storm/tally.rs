@@ -1,0 +1,89 @@
+//! What everybody does, counted: one block of counters a worker, summed by whoever reports.
+
+use super::findings::Mode;
+use crate::oracle::{Rule, Tolerated};
+use crate::space::Kind;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const KINDS: usize = Kind::ALL.len();
+const MODES: usize = Mode::ALL.len();
+const RULES: usize = Rule::ALL.len();
+const TOLERATED: usize = Tolerated::ALL.len();
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident $([$len:ident])?),* $(,)?) => {
+        /// One worker's counters. Only the worker writes them.
+        #[derive(Default)]
+        #[repr(align(128))]
+        pub struct Tally {
+            $($(#[$doc])* pub(super) $name: counters!(@cell $($len)?),)*
+        }
+
+        /// Counters as plain numbers, of one worker or summed over several.
+        #[derive(Clone, Default, PartialEq, Eq, Debug)]
+        pub struct Counts {
+            $($(#[$doc])* pub $name: counters!(@plain $($len)?),)*
+        }
+
+        impl Counts {
+            /// Adds a worker's counters as they stand.
+            pub fn add(&mut self, tally: &Tally) {
+                $(counters!(@add self, tally, $name $($len)?);)*
+            }
+        }
+    };
+    (@cell) => { AtomicU64 };
+    (@cell $len:ident) => { [AtomicU64; $len] };
+    (@plain) => { u64 };
+    (@plain $len:ident) => { [u64; $len] };
+    (@add $sum:ident, $tally:ident, $name:ident) => {
+        // Relaxed: numbers for people, read while they change.
+        $sum.$name += $tally.$name.load(Ordering::Relaxed)
+    };
+    (@add $sum:ident, $tally:ident, $name:ident $len:ident) => {
+        for (sum, cell) in $sum.$name.iter_mut().zip(&$tally.$name) {
+            *sum += cell.load(Ordering::Relaxed);
+        }
+    };
+}
+
+counters! {
+    /// Operations that succeeded, by [`Kind`].
+    operations[KINDS],
+    /// Operations that failed.
+    failed,
+    /// Read calls and queries, by [`Mode`].
+    calls[MODES],
+    /// Walks begun: sequences of read calls after a seek.
+    walks,
+    /// Lines that were parsed.
+    lines,
+    /// Lines, answers and ends of file that were judged against the oracle.
+    checked,
+    /// Windows that were judged: calls that delivered at least one checked line or answer.
+    windows,
+    /// Windows with at least one line that could not be judged.
+    undecided,
+    /// Calls that failed.
+    errors,
+    /// Windows in which at least one operation was in flight or took effect.
+    busy,
+    /// Verdicts that were wrong, by [`Rule`], whether or not the contract asked for makes them
+    /// violations.
+    broken[RULES],
+    /// Calls whose lines could be tried for a common instant.
+    tried_instants,
+    /// Tolerated anomalies, by [`Tolerated`].
+    tolerated[TOLERATED],
+    /// Bytes read.
+    bytes,
+}
+
+impl Tally {
+    /// Adds to a counter of this worker's own.
+    #[inline]
+    pub(super) fn add(cell: &AtomicU64, n: u64) {
+        // Relaxed and no read-modify-write: one writer.
+        cell.store(cell.load(Ordering::Relaxed) + n, Ordering::Relaxed);
+    }
+}
