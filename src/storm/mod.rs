@@ -24,5 +24,5 @@ pub use program::{Program, draw_layout};
 pub use reader::{Reader, Tape, TapeCall};
 pub use repertoire::Repertoire;
 pub use stage::{Cue, Spell, Stage};
-pub use standstill::{Difference, read_lanes};
+pub use standstill::{Difference, SeenLane, read_lanes};
 pub use tally::{Counts, Tally};
