@@ -12,5 +12,8 @@ pub mod probe;
 pub mod report;
 pub mod scenario;
 pub mod seed;
+pub mod selfcheck;
+pub mod sim;
 pub mod space;
 pub mod storm;
+pub mod verify;

@@ -3,12 +3,14 @@
 mod latency;
 mod output;
 mod probe;
+mod selfcheck;
 mod signals;
 mod storm;
 
 pub use latency::{compare, latency};
 pub use output::{Output, set_colour};
 pub use probe::probe;
+pub use selfcheck::selfcheck;
 pub use signals::Signals;
 pub use storm::storm;
 
