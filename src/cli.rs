@@ -112,6 +112,13 @@ pub struct StormArgs {
     /// A file of signatures to allow, one a line; # begins a comment
     #[arg(long, value_name = "FILE")]
     pub allow_file: Vec<PathBuf>,
+    /// Keep the evidence of each new signature in this directory, as files for `mapstorm verify`,
+    /// `explain`, `replay`, `minimize` and `emit-c`
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Examples to keep of each signature
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub keep: u8,
     /// Stop at the first violation that is not allowed
     #[arg(long)]
     pub fail_fast: bool,

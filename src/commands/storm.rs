@@ -55,6 +55,7 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         allow,
         fail_fast: args.fail_fast,
         pause_every: Duration::from_secs_f64(args.pause_every),
+        keep: args.keep as usize,
         stall: Duration::from_secs_f64(args.stall),
         cpus: machine.cpus,
     };

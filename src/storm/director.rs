@@ -40,6 +40,8 @@ pub struct Plan {
     pub fail_fast: bool,
     /// Time between two standstills.
     pub pause_every: Duration,
+    /// Examples kept of each signature.
+    pub keep: usize,
     /// How long a call may take before it is a stall.
     pub stall: Duration,
     /// CPUs that workers can run on.
@@ -143,7 +145,7 @@ pub struct Storm {
 /// Bytes for the history of all lanes together.
 const HISTORY_BYTES: usize = 32 << 20;
 /// Versions that an example of a violation has room for.
-const EXAMPLE_VERSIONS: usize = 256;
+const EXAMPLE_VERSIONS: usize = 2048;
 /// How long a spell is.
 const SPELL: Duration = Duration::from_millis(25);
 /// How often progress is shown.
@@ -172,7 +174,12 @@ impl Storm {
         let capacity = if slots.is_power_of_two() { slots } else { slots.next_power_of_two() / 2 };
         Ok(Storm {
             oracle: Oracle::new(geometry, &layouts, capacity),
-            findings: Findings::new(plan.allow.clone(), plan.fail_fast, EXAMPLE_VERSIONS),
+            findings: Findings::new(
+                plan.allow.clone(),
+                plan.fail_fast,
+                plan.keep,
+                EXAMPLE_VERSIONS,
+            ),
             tallies: (0..plan.threads).map(|_| Tally::default()).collect(),
             stage: Stage::new(plan.threads),
             over: AtomicBool::new(false),
@@ -461,7 +468,7 @@ impl Storm {
     /// A violation that no reader found.
     fn alarm(&self, class: Class, begun: Instant) {
         let signature = Signature { class, mechanism: None, in_flight: KindSet::EMPTY, mode: None };
-        self.findings.record(signature, begun.elapsed().as_nanos() as u64, |_| {});
+        self.findings.record(signature, begun.elapsed().as_nanos() as u64, None);
     }
 }
 

@@ -6,6 +6,7 @@
 mod calibrate;
 mod director;
 mod findings;
+mod judge;
 mod mutator;
 mod program;
 mod reader;
@@ -13,14 +14,17 @@ mod repertoire;
 mod stage;
 mod standstill;
 mod tally;
+mod tape;
+mod testimony;
 
 pub use calibrate::{Calibration, Dropped, calibrate};
 pub use director::{Ended, Live, Plan, Run, Storm, StormError};
-pub use findings::{Example, Findings, Found, Mode, ModeSet, Signature};
+pub use findings::{Example, Findings, Found, Keeping, Mode, ModeSet, Piece, Signature};
 pub use mutator::Mutator;
 pub use program::{Program, draw_layout};
-pub use reader::{Reader, Tape, TapeCall};
+pub use reader::{Place as ReaderPlace, Reader};
 pub use repertoire::Repertoire;
 pub use stage::{Spell, Stage};
 pub use standstill::{Difference, read_lanes};
 pub use tally::{Counts, Tally};
+pub use tape::{Tape, TapeCall};
