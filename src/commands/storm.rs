@@ -12,7 +12,7 @@ use mapstorm::probe::{Limits, Machine, MapsLocking, observe_locking, query_works
 use mapstorm::report::live::{LiveLine, PLAIN_EVERY, live_line};
 use mapstorm::report::{Circumstances, StormReport, text};
 use mapstorm::space::KindSet;
-use mapstorm::storm::{Dropped, Live, Mode, ModeSet, Plan, Repertoire, Storm, calibrate};
+use mapstorm::storm::{Cpus, Dropped, Live, Mode, ModeSet, Plan, Repertoire, Storm, calibrate};
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,7 +57,7 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         pause_every: Duration::from_secs_f64(args.pause_every),
         keep: args.keep as usize,
         stall: Duration::from_secs_f64(args.stall),
-        cpus: machine.cpus,
+        cpus: Cpus::allowed(),
     };
     let storm = Arc::new(Storm::prepare(arena, plan, may)?);
     let mut progress = Progress::new(print.quiet);

@@ -1,7 +1,8 @@
 //! The director: starts the threads, paces them in spells, pauses them to compare, and stops them.
 
-use super::findings::{Findings, ModeSet, Signature};
+use super::findings::{Findings, Mode, ModeSet, Signature};
 use super::mutator::Mutator;
+use super::placement::{Cpus, Seated};
 use super::program::draw_layout;
 use super::reader::{Place, Reader};
 use super::repertoire::Repertoire;
@@ -45,7 +46,7 @@ pub struct Plan {
     /// How long a call may take before it is a stall.
     pub stall: Duration,
     /// CPUs that workers can run on.
-    pub cpus: usize,
+    pub cpus: Cpus,
 }
 
 /// How a storm ended.
@@ -300,11 +301,13 @@ impl Storm {
         let rng = Stream::new(self.plan.seed, "mutator", index - self.plan.readers);
         let tally = &self.tallies[index];
         let mut mutator = Mutator::new(&self.oracle, tally, self.may, rng, index as u16);
+        let mut seat = Seated::anywhere(&self.plan.cpus);
         self.stage.enter(index);
-        while let Some((generation, spell)) = self.stage.attend(index) {
+        while let Some(cue) = self.stage.attend(index) {
+            seat.sit(cue.cpu);
             mutator.attend();
-            while self.stage.is_on(generation) {
-                if !mutator.step(&self.arena, &spell) {
+            while self.stage.is_on(cue.generation) {
+                if !mutator.step(&self.arena, &cue.spell) {
                     // The lane is somebody else's: give way, on few CPUs to that somebody.
                     std::thread::yield_now();
                 }
@@ -328,15 +331,17 @@ impl Storm {
         };
         let turns = Stream::new(self.plan.seed, "turns", index);
         let mut reader = Reader::new(own, Some(shared), turns, place);
+        let mut seat = Seated::anywhere(&self.plan.cpus);
         self.stage.enter(index);
-        while let Some((generation, spell)) = self.stage.attend(index) {
-            reader.aim(spell.first_lane, spell.lanes);
-            while self.stage.is_on(generation) {
-                let mode = *rng.pick(&self.plan.modes);
+        while let Some(cue) = self.stage.attend(index) {
+            seat.sit(cue.cpu);
+            reader.aim(cue.spell.first_lane, cue.spell.lanes);
+            while self.stage.is_on(cue.generation) {
+                let mode = draw_mode(&mut rng, &self.plan.modes);
                 for _ in 0..16 {
                     reader.turn(mode);
                     self.stage.beat(index);
-                    if !self.stage.is_on(generation) {
+                    if !self.stage.is_on(cue.generation) {
                         break;
                     }
                 }
@@ -360,7 +365,7 @@ impl Storm {
                 break Ended::Time;
             }
             let shape = Shape::draw(&mut rng, &self.plan, self.arena.geometry().lanes);
-            self.stage.play(shape.spell, |worker| shape.plays(worker, &self.plan));
+            self.stage.play(shape.spell, |worker| shape.part(worker, &self.plan));
             run.spells += 1;
             std::thread::sleep(left.min(SPELL));
             if let Some(number) = signal() {
@@ -472,6 +477,25 @@ impl Storm {
     }
 }
 
+/// One of the ways of reading: whole pages from the bottom most often, because they read most
+/// lines for their time.
+fn draw_mode(rng: &mut Stream, modes: &ModeSet) -> Mode {
+    let weight = |mode: Mode| match mode {
+        Mode::Walk => 4,
+        Mode::Pread => 3,
+        Mode::Shared | Mode::Query => 2,
+        Mode::Short => 1,
+    };
+    let mut left = rng.below(modes.iter().map(|&mode| weight(mode)).sum());
+    for &mode in modes {
+        match left.checked_sub(weight(mode)) {
+            None => return mode,
+            Some(rest) => left = rest,
+        }
+    }
+    unreachable!("the weights add up")
+}
+
 /// Memory resident now, in bytes; read without allocating. 0 where it can't be read.
 fn resident() -> u64 {
     let mut text = [0; 128];
@@ -557,17 +581,20 @@ struct Shape {
     readers: usize,
     first_mutator: usize,
     mutators: usize,
+    /// Each on a CPU of its own.
+    spread: bool,
 }
 
 impl Shape {
     /// Threads that wait for a core tear nothing: most spells let as many play as there are
-    /// CPUs, another few twice as many, and some everybody.
+    /// CPUs, each on its own, another few twice as many, and some everybody.
     fn draw(rng: &mut Stream, plan: &Plan, lanes: u16) -> Shape {
         let (readers, mutators) = (plan.readers, plan.threads - plan.readers);
+        let cpus = plan.cpus.count();
         let play = match rng.below(8) {
             0 => plan.threads,
-            1 => 2 * plan.cpus,
-            _ => plan.cpus,
+            1 => 2 * cpus,
+            _ => cpus,
         };
         // At least one of each; the rest are mutators and readers at random.
         let play = play.clamp(2, plan.threads);
@@ -579,8 +606,10 @@ impl Shape {
             1 => lanes.min(2),
             _ => 1,
         };
+        // The lowest lane is read soonest: half of the spells begin there.
+        let most_low = (lanes - in_play) as usize;
         let spell = Spell {
-            first_lane: rng.below((lanes - in_play) as usize + 1) as u16,
+            first_lane: if rng.one_in(2) { 0 } else { rng.between(0, most_low) as u16 },
             lanes: in_play,
             hammer: *rng.pick(&[8, 8, 6, 2]),
         };
@@ -590,18 +619,67 @@ impl Shape {
             readers: reading,
             first_mutator: rng.below(mutators),
             mutators: play - reading,
+            spread: play <= cpus,
         }
     }
 
-    fn plays(&self, worker: usize, plan: &Plan) -> bool {
-        // Ranks turn round, so that every worker gets its share.
-        let within =
-            |rank: usize, first: usize, count: usize, of: usize| (rank + of - first) % of < count;
-        match worker.checked_sub(plan.readers) {
-            None => within(worker, self.first_reader, self.readers, plan.readers),
-            Some(rank) => {
-                within(rank, self.first_mutator, self.mutators, plan.threads - plan.readers)
+    /// A worker's part: `None` to rest, else the CPU to play on, if it is to keep to one.
+    fn part(&self, worker: usize, plan: &Plan) -> Option<Option<usize>> {
+        // Ranks turn round, so that every worker gets its share. Readers and mutators that play
+        // are numbered through, and so are the CPUs.
+        let turn = |rank: usize, first: usize, of: usize| (rank + of - first) % of;
+        let number = match worker.checked_sub(plan.readers) {
+            None => {
+                let turn = turn(worker, self.first_reader, plan.readers);
+                (turn < self.readers).then_some(turn)
             }
+            Some(rank) => {
+                let turn = turn(rank, self.first_mutator, plan.threads - plan.readers);
+                (turn < self.mutators).then_some(self.readers + turn)
+            }
+        };
+        number.map(|number| if self.spread { plan.cpus.nth(number) } else { None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(threads: usize, readers: usize) -> Plan {
+        Plan {
+            threads,
+            readers,
+            duration: Duration::ZERO,
+            seed: 0,
+            contract: Contract::Series,
+            modes: ModeSet::new(),
+            allow: Vec::new(),
+            fail_fast: false,
+            pause_every: Duration::from_secs(1),
+            stall: Duration::from_secs(1),
+            cpus: Cpus::allowed(),
+        }
+    }
+
+    #[test]
+    fn every_spell_has_both_and_every_worker_gets_its_turn() {
+        for (threads, readers) in [(2, 1), (3, 2), (3, 1), (64, 16), (64, 63), (64, 1)] {
+            let plan = plan(threads, readers);
+            let mut rng = Stream::new(5, "shape", threads);
+            let mut played = vec![false; threads];
+            // A worker of 64 plays in an eighth of the spells with everybody alone: 2000 spells
+            // pass one of them by with probability below 64 * (7/8)^2000 < 1e-100.
+            for _ in 0..2000 {
+                let shape = Shape::draw(&mut rng, &plan, 8);
+                let parts: Vec<bool> =
+                    (0..threads).map(|w| shape.part(w, &plan).is_some()).collect();
+                let (reading, mutating) = parts.split_at(readers);
+                assert!(reading.contains(&true) && mutating.contains(&true));
+                assert!(shape.spell.first_lane + shape.spell.lanes <= 8);
+                played.iter_mut().zip(parts).for_each(|(played, plays)| *played |= plays);
+            }
+            assert!(!played.contains(&false), "{threads} threads, {readers} readers");
         }
     }
 }

@@ -29,12 +29,28 @@ impl Spell {
     }
 }
 
+/// A worker's CPU where it may run on any.
+const ANY_CPU: u32 = u32::MAX;
+
+/// What a worker learns when it is to play.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cue {
+    /// The spell's generation, for [`Stage::is_on`].
+    pub generation: u32,
+    /// What to do in it.
+    pub spell: Spell,
+    /// The CPU to run on; `None` for any.
+    pub cpu: Option<usize>,
+}
+
 /// One worker as the director sees it.
 #[derive(Default)]
 struct Seat {
     plays: AtomicBool,
     /// Whether it waits in `attend`; for reports only.
     rests: AtomicBool,
+    /// The CPU to run on in this spell, or [`ANY_CPU`].
+    cpu: AtomicU32,
     /// Counts calls; a worker that plays and whose count stands still is stuck.
     beats: AtomicU64,
     thread: OnceLock<(Thread, u32)>,
@@ -78,9 +94,8 @@ impl Stage {
         self.seats[worker].thread.get().map(|(_, tid)| *tid)
     }
 
-    /// Waits until worker `me` is to play. Gives the spell and its generation, or `None` when
-    /// the storm is over.
-    pub fn attend(&self, me: usize) -> Option<(u32, Spell)> {
+    /// Waits until worker `me` is to play; `None` when the storm is over.
+    pub fn attend(&self, me: usize) -> Option<Cue> {
         let seat = &self.seats[me];
         let mut rested = false;
         loop {
@@ -103,7 +118,12 @@ impl Stage {
                 // a director that still found everybody resting has raised it before, which is
                 // seen here, and the worker attends again without having done anything.
                 if self.generation.load(Ordering::SeqCst) == generation {
-                    return Some((generation, Spell::unpack(self.spell.load(Ordering::Relaxed))));
+                    let cpu = seat.cpu.load(Ordering::Relaxed);
+                    return Some(Cue {
+                        generation,
+                        spell: Spell::unpack(self.spell.load(Ordering::Relaxed)),
+                        cpu: (cpu != ANY_CPU).then_some(cpu as usize),
+                    });
                 }
                 rested = false;
                 continue;
@@ -146,11 +166,15 @@ impl Stage {
         self.seats[worker].rests.load(Ordering::Relaxed)
     }
 
-    /// Begins a spell with the workers that `plays` names.
-    pub fn play(&self, spell: Spell, plays: impl Fn(usize) -> bool) {
+    /// Begins a spell. `part` gives each worker's part: `None` to rest, else the CPU to play on,
+    /// or `Some(None)` to play on any.
+    pub fn play(&self, spell: Spell, part: impl Fn(usize) -> Option<Option<usize>>) {
         self.spell.store(spell.pack(), Ordering::Relaxed);
         for (worker, seat) in self.seats.iter().enumerate() {
-            seat.plays.store(plays(worker), Ordering::Relaxed);
+            let part = part(worker);
+            seat.plays.store(part.is_some(), Ordering::Relaxed);
+            let cpu = part.flatten().map_or(ANY_CPU, |cpu| cpu as u32);
+            seat.cpu.store(cpu, Ordering::Relaxed);
         }
         self.raise();
         for seat in self.seats.iter().filter(|seat| seat.plays.load(Ordering::Relaxed)) {

@@ -1,0 +1,82 @@
+//! Which CPUs there are, and how a worker keeps to one.
+
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+/// The CPUs this process may run on, as taskset and cpusets leave them.
+#[derive(Clone, Debug)]
+pub struct Cpus {
+    all: CpuSet,
+    list: Vec<usize>,
+}
+
+impl Cpus {
+    /// The CPUs allowed now.
+    pub fn allowed() -> Cpus {
+        let all = sched_getaffinity(None).unwrap_or_else(|_| {
+            let mut first = CpuSet::new();
+            first.set(0);
+            first
+        });
+        let list = (0..CpuSet::MAX_CPU).filter(|&cpu| all.is_set(cpu)).collect();
+        Cpus { all, list }
+    }
+
+    /// How many, at least one.
+    pub fn count(&self) -> usize {
+        self.list.len().max(1)
+    }
+
+    /// The `n`th of them, counted round.
+    pub fn nth(&self, n: usize) -> Option<usize> {
+        self.list.get(n % self.count()).copied()
+    }
+}
+
+/// Where the calling thread runs.
+pub struct Seated<'a> {
+    cpus: &'a Cpus,
+    at: Option<usize>,
+}
+
+impl<'a> Seated<'a> {
+    /// A thread that runs anywhere.
+    pub fn anywhere(cpus: &'a Cpus) -> Seated<'a> {
+        Seated { cpus, at: None }
+    }
+
+    /// Moves the calling thread to `cpu`, or lets it run anywhere again. Where that is not
+    /// allowed, it stays: placement makes tears likelier and is no matter of right or wrong.
+    pub fn sit(&mut self, cpu: Option<usize>) {
+        if self.at == cpu {
+            return;
+        }
+        let one = cpu.map(|cpu| {
+            let mut one = CpuSet::new();
+            one.set(cpu);
+            one
+        });
+        if sched_setaffinity(None, one.as_ref().unwrap_or(&self.cpus.all)).is_ok() {
+            self.at = cpu;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_sits_where_it_is_told_and_gets_up_again() {
+        let cpus = Cpus::allowed();
+        let before = sched_getaffinity(None).unwrap();
+        let mut seat = Seated::anywhere(&cpus);
+        for n in 0..cpus.count() {
+            seat.sit(cpus.nth(n));
+            let now = sched_getaffinity(None).unwrap();
+            assert_eq!(now.count(), 1);
+            assert!(now.is_set(cpus.nth(n).unwrap()));
+        }
+        seat.sit(None);
+        assert_eq!(sched_getaffinity(None).unwrap(), before);
+    }
+}
