@@ -4,6 +4,7 @@
 
 pub mod allocations;
 pub mod arena;
+pub mod evidence;
 pub mod exit;
 pub mod maps;
 pub mod oracle;
@@ -13,3 +14,4 @@ pub mod scenario;
 pub mod seed;
 pub mod space;
 pub mod storm;
+pub mod verify;

@@ -7,6 +7,7 @@
 mod words;
 
 pub use words::WordError;
+pub(crate) use words::layout as layout_from_words;
 
 use crate::space::{Layout, MAX_PAGES, Misfit, Op, apply, fits};
 use crate::storm::Mode;

@@ -11,6 +11,8 @@ mod op;
 mod page;
 
 pub use geometry::Geometry;
+#[cfg(test)]
+pub(crate) use layout::drawing;
 pub use layout::{Layout, MAX_PAGES, Vma, Vmas, span_mask};
 pub use op::{Kind, KindSet, Misfit, Op, Place, Span, apply, fits};
 pub use page::{Advice, Backing, MAX_FILES, MAX_NAMES, MAX_PGOFF, Page, Prot};

@@ -215,7 +215,9 @@ impl Storm {
     ///
     /// Nothing allocates between the moment all threads are ready and the moment they are told
     /// to stop: malloc means brk and mmap, noise in the address space under test. `window` is
-    /// called with true and false at these two moments.
+    /// called with true and false at these two moments. `keep` is called when the findings have
+    /// examples that nobody has looked at; everybody rests meanwhile and it may allocate, so it
+    /// lies between a `window(false)` and a `window(true)`.
     ///
     /// # Errors
     /// When a thread can't be started or maps can't be opened.
@@ -224,6 +226,7 @@ impl Storm {
         signal: impl Fn() -> Option<i32>,
         mut show: impl FnMut(&Live<'_>),
         mut window: impl FnMut(bool),
+        mut keep: impl FnMut(&Findings),
     ) -> Result<Run, StormError> {
         let shared = MapsFile::own().map_err(StormError::Maps)?;
         let mut pause = Pause {
@@ -251,7 +254,12 @@ impl Storm {
             std::thread::sleep(Duration::from_micros(100));
         }
         window(true);
-        self.direct(&mut run, &mut pause, &signal, &mut show);
+        let mut kept_at_rest = |findings: &Findings| {
+            window(false);
+            keep(findings);
+            window(true);
+        };
+        self.direct(&mut run, &mut pause, &signal, &mut show, &mut kept_at_rest);
         window(false);
         self.over.store(true, Ordering::Relaxed);
         self.stage.stop();
@@ -355,6 +363,7 @@ impl Storm {
         pause: &mut Pause,
         signal: &impl Fn() -> Option<i32>,
         show: &mut impl FnMut(&Live<'_>),
+        keep: &mut impl FnMut(&Findings),
     ) {
         let begun = Instant::now();
         let mut rng = Stream::new(self.plan.seed, "director", 0);
@@ -370,6 +379,12 @@ impl Storm {
             std::thread::sleep(left.min(SPELL));
             if let Some(number) = signal() {
                 break Ended::Signal(number);
+            }
+            if self.findings.fresh() {
+                if let Some(ended) = self.rest(run, begun) {
+                    break ended;
+                }
+                keep(&self.findings);
             }
             if self.findings.wants_stop() {
                 break Ended::FailFast;
@@ -401,10 +416,15 @@ impl Storm {
         {
             run.ended = ended;
         }
+        // With a call that does not come back not everybody rests; what was found is kept
+        // nevertheless.
+        if self.findings.fresh() {
+            keep(&self.findings);
+        }
     }
 
-    /// Everybody rests, and the kernel's layout is held against the oracle's.
-    fn pause(&self, run: &mut Run, pause: &mut Pause, begun: Instant) -> Option<Ended> {
+    /// Calls everybody to rest and waits for it; what ends the storm when somebody does not come.
+    fn rest(&self, run: &mut Run, begun: Instant) -> Option<Ended> {
         self.stage.rest();
         let called = Instant::now();
         while !self.stage.at_rest() {
@@ -413,6 +433,14 @@ impl Storm {
                 return Some(self.stalled(run, worker, begun));
             }
             std::thread::sleep(Duration::from_micros(20));
+        }
+        None
+    }
+
+    /// Everybody rests, and the kernel's layout is held against the oracle's.
+    fn pause(&self, run: &mut Run, pause: &mut Pause, begun: Instant) -> Option<Ended> {
+        if let Some(ended) = self.rest(run, begun) {
+            return Some(ended);
         }
         // A lane that an operation failed in is laid out anew first; what it looked like in
         // between nobody knows.

@@ -108,7 +108,8 @@ pub struct Example {
 
 /// The bytes `from..to` of a tape, judged as one walk: from where nothing was held against what
 /// came before, to the end of the line that breaks it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Piece {
     /// The first byte. Where it is not the tape's first, a line ends before it.
     pub from: usize,

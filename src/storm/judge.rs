@@ -262,6 +262,8 @@ impl Judge<'_> {
     /// Goes on as if the walk had begun after the line just judged.
     fn resume(&mut self, pos: Option<u64>, window: Window) {
         self.walk.resume(pos, window);
+        self.start = (pos, window);
+        self.path.clear();
         self.since = window.from;
         self.low = pos;
         self.piece = Some((self.fed.0, self.fed.1, pos.is_some()));

@@ -1,0 +1,145 @@
+//! A walk as a sequence of things seen, one after the other.
+
+use super::saved::{Reading, SavedWalk};
+use crate::oracle::{Rule, Sighting, Tick, Window};
+use crate::space::{Geometry, Layout};
+
+/// One thing the reader saw.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum What {
+    /// That nothing is mapped at this address, on the way to a line, an answer or an end.
+    Nothing {
+        /// The page's address.
+        address: u64,
+    },
+    /// A line.
+    Line {
+        /// Its number.
+        index: usize,
+        /// What it shows.
+        seen: Sighting,
+    },
+}
+
+/// A thing seen, and when at the earliest and latest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Event {
+    pub what: What,
+    /// The lane and the page it is about; `None` outside the lanes.
+    pub place: Option<(u16, usize)>,
+    pub from: Tick,
+    pub to: Tick,
+}
+
+/// What comes next: something seen, or something that is wrong whatever the instants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Next {
+    Event(Event),
+    Wrong(Rule, Option<usize>),
+}
+
+impl Event {
+    /// Whether a lane that looks like this shows what was seen.
+    pub fn agrees(&self, layout: &Layout, geometry: &Geometry) -> bool {
+        let Some((_, page)) = self.place else {
+            return true;
+        };
+        match self.what {
+            What::Nothing { .. } => !layout.pages()[page].is_mapped(),
+            What::Line { seen, .. } => layout.vmas().any(|vma| {
+                let length = ((vma.end - vma.start) as u64) << geometry.page_shift;
+                vma.start == page
+                    && seen.end - seen.start == length
+                    && seen.start % geometry.page_size() == 0
+                    && vma.page.visible() == seen.page
+            }),
+        }
+    }
+}
+
+/// The whole walk.
+pub(super) fn sequence(walk: &SavedWalk) -> Vec<Next> {
+    let mut sequence = Vec::new();
+    let mut pos = match walk.reading {
+        Reading::Walk(pos) => pos,
+        Reading::Query { address, .. } => Some(address),
+    };
+    for (index, line) in walk.lines.iter().enumerate() {
+        let Some(seen) = line.seen else {
+            sequence.push(Next::Wrong(Rule::WholeLines, Some(index)));
+            return sequence;
+        };
+        let not_covering = |address: u64| seen.start > address;
+        if let Reading::Query { address, or_next: false } = walk.reading
+            && not_covering(address)
+        {
+            sequence.push(Next::Wrong(Rule::Existence, Some(index)));
+            return sequence;
+        }
+        if pos.is_some_and(|pos| seen.end <= pos) {
+            sequence.push(Next::Wrong(Rule::Progress, Some(index)));
+            return sequence;
+        }
+        let from = pos.unwrap_or(seen.start);
+        sequence.extend(gap(walk, from, seen.start, line.window).map(Next::Event));
+        sequence.push(match place(&walk.geometry, &seen) {
+            Ok(place) => Next::Event(Event {
+                what: What::Line { index, seen },
+                place,
+                from: line.window.from,
+                to: line.window.to,
+            }),
+            Err(rule) => Next::Wrong(rule, Some(index)),
+        });
+        pos = Some(seen.end);
+    }
+    end(walk, pos, &mut sequence);
+    sequence
+}
+
+fn end(walk: &SavedWalk, pos: Option<u64>, sequence: &mut Vec<Next>) {
+    match walk.reading {
+        Reading::Walk(_) => {
+            // Something lies above every arena: the stack.
+            if walk.end.is_some() && pos.is_none_or(|pos| pos < walk.geometry.end()) {
+                sequence.push(Next::Wrong(Rule::WholeLines, None));
+            }
+        }
+        Reading::Query { address, or_next } if walk.lines.is_empty() => {
+            let to = if or_next { walk.geometry.end() } else { address + 1 };
+            sequence.extend(gap(walk, address, to, walk.begin).map(Next::Event));
+            if or_next {
+                sequence.push(Next::Wrong(Rule::WholeLines, None));
+            }
+        }
+        Reading::Query { .. } => {}
+    }
+}
+
+/// The lanes' pages between two addresses, each seen to be unmapped some time before the end of
+/// the window and after what was seen before.
+fn gap(walk: &SavedWalk, from: u64, to: u64, window: Window) -> impl Iterator<Item = Event> {
+    let geometry = walk.geometry;
+    let first = from - from % geometry.page_size();
+    (first.max(geometry.base)..to.min(geometry.end()))
+        .step_by(geometry.page_size() as usize)
+        .map(move |address| (address, geometry.locate(address)))
+        .filter(move |(_, (_, page))| *page < geometry.pages as usize)
+        .map(move |(address, place)| Event {
+            what: What::Nothing { address },
+            place: Some(place),
+            from: 0,
+            to: window.to,
+        })
+}
+
+/// Where a line lies. A line that is partly in a lane and partly not was never true.
+fn place(geometry: &Geometry, seen: &Sighting) -> Result<Option<(u16, usize)>, Rule> {
+    if seen.start >= geometry.end() || seen.end <= geometry.base {
+        return Ok(None);
+    }
+    if !geometry.contains(seen.start) {
+        return Err(Rule::Existence);
+    }
+    Ok(Some(geometry.locate(seen.start)))
+}

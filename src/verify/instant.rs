@@ -1,0 +1,68 @@
+//! Whether each call's lines, and the gaps between them, were all true at one instant.
+
+use super::game::Game;
+use super::saved::{SavedLine, SavedWalk};
+use crate::oracle::{Sighting, Window};
+use crate::space::Layout;
+
+/// The first line of a call that has no such instant.
+pub(super) fn torn(game: &Game<'_>, walk: &SavedWalk) -> Option<usize> {
+    let calls = walk.lines.iter().filter_map(|line| line.call);
+    let calls: std::collections::BTreeSet<u32> = calls.collect();
+    calls.into_iter().find_map(|call| {
+        let of_call = |line: &SavedLine| line.call == Some(call);
+        let seen: Vec<Sighting> =
+            walk.lines.iter().filter(|line| of_call(line)).filter_map(|line| line.seen).collect();
+        let window = walk.calls[call as usize];
+        if shared(game, walk, &seen, window) {
+            return None;
+        }
+        walk.lines.iter().position(of_call)
+    })
+}
+
+fn shared(game: &Game<'_>, walk: &SavedWalk, seen: &[Sighting], window: Window) -> bool {
+    let within = |instant: &usize| (window.from..=window.to).contains(&game.instants[*instant]);
+    (0..game.instants.len()).filter(within).any(|instant| {
+        // Each lane may have been in any version that it can have at this instant.
+        (0..walk.geometry.lanes).all(|lane| {
+            let versions = game.versions(lane);
+            let mut visible = versions.iter().filter(|record| game.visible(record, instant));
+            untouched(walk, lane, seen)
+                || versions.is_empty() && game.generous()
+                || visible.any(|record| match record.origin.known {
+                    true => looks(walk, lane, &record.layout, seen),
+                    false => game.generous(),
+                })
+        })
+    })
+}
+
+/// Whether the call says nothing of the lane.
+fn untouched(walk: &SavedWalk, lane: u16, seen: &[Sighting]) -> bool {
+    let geometry = &walk.geometry;
+    let (base, top) = (geometry.address(lane, 0), geometry.address(lane, geometry.pages as usize));
+    match (seen.first(), seen.last()) {
+        (Some(first), Some(last)) => first.start >= top || last.end <= base,
+        _ => true,
+    }
+}
+
+/// Whether the lane, as far as the call covers it, shows these VMAs and no others.
+fn looks(walk: &SavedWalk, lane: u16, layout: &Layout, seen: &[Sighting]) -> bool {
+    let geometry = &walk.geometry;
+    let (low, high) = (seen[0].start, seen[seen.len() - 1].end);
+    let vmas: Vec<Sighting> = layout
+        .vmas()
+        .map(|vma| Sighting {
+            start: geometry.address(lane, vma.start),
+            end: geometry.address(lane, vma.end),
+            page: vma.page.visible(),
+        })
+        .filter(|vma| vma.end > low && vma.start < high)
+        .collect();
+    let (base, top) = (geometry.address(lane, 0), geometry.address(lane, geometry.pages as usize));
+    let lines: Vec<Sighting> =
+        seen.iter().copied().filter(|seen| seen.end > base && seen.start < top).collect();
+    vmas == lines
+}
