@@ -56,6 +56,7 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         modes,
         allow,
         fail_fast: args.fail_fast,
+        until: Vec::new(),
         pause_every: Duration::from_secs_f64(args.pause_every),
         keep: args.keep as usize,
         stall: Duration::from_secs_f64(args.stall),
@@ -150,7 +151,10 @@ fn modes(
     file: &mut MapsFile,
     dropped: &mut Vec<Dropped>,
 ) -> Result<ModeSet, Failure> {
-    let wanted = |mode: &Mode| args.read.is_empty() || args.read.contains(mode);
+    let wanted = |mode: &Mode| match args.read.is_empty() {
+        true => mode.is_default(),
+        false => args.read.contains(mode),
+    };
     let mut modes: ModeSet = Mode::ALL.into_iter().filter(wanted).collect();
     if modes.contains(&Mode::Query)
         && let Err(errno) = query_works(file)

@@ -8,6 +8,7 @@ use crate::arena::Identities;
 use crate::maps::parse;
 use crate::oracle::{Contract, Rule, Sighting, VersionRecord, Window};
 use crate::space::Page;
+use crate::storm::Mode;
 use crate::verify::{Reading, SavedLine, SavedWalk};
 
 /// One line of the text.
@@ -51,14 +52,14 @@ pub fn lines<'a>(tear: &Tear, text: &'a [u8]) -> Vec<RawLine<'a>> {
         let to = newline.map_or(end, |at| at + 1);
         // Calls that delivered nothing begin where the next one does.
         let call = starts.partition_point(|&start| start <= from) - 1;
-        lines.push(RawLine {
-            text: &text[from..end],
-            from,
-            to,
-            call,
-            doubtful: call > 0 && starts[call] == from && tear.calls[call].kept,
-            whole: newline.is_some(),
-        });
+        let doubtful = call > 0 && starts[call] == from && tear.calls[call].kept;
+        let line =
+            RawLine { text: &text[from..end], from, to, call, doubtful, whole: newline.is_some() };
+        // smaps: behind each header come lines such as `Size:  4 kB`; no header begins so.
+        let detail = line.text.first().is_some_and(u8::is_ascii_uppercase);
+        if tear.mode != Some(Mode::Smaps) || !detail {
+            lines.push(line);
+        }
         from = to;
     }
     lines

@@ -4,6 +4,7 @@ use super::findings::{Example, Findings, Mode};
 use super::reader::Place;
 use super::tally::Tally;
 use super::tape::Tape;
+use super::views::{View, Views};
 use crate::arena::Identities;
 use crate::maps::parse;
 use crate::oracle::{
@@ -57,6 +58,9 @@ pub(super) struct Judge<'a> {
     /// How a violation waits for operations under way: the storm's way, or not at all where
     /// nothing moves while the reader judges.
     pub(super) settle: Option<&'a AtomicBool>,
+    /// What tells a scenario's layouts apart, and what the walk has shown so far.
+    pub(super) views: Option<&'a Views>,
+    pub(super) view: View,
 }
 
 impl<'a> Judge<'a> {
@@ -88,6 +92,8 @@ impl<'a> Judge<'a> {
             undecided: false,
             broke: false,
             settle: place.settle,
+            views: None,
+            view: View::NOTHING,
         }
     }
 }
@@ -101,6 +107,7 @@ impl Judge<'_> {
     }
 
     pub(super) fn begin(&mut self, pos: Option<u64>, window: Window) {
+        self.count_view();
         self.walk.begin(pos, window);
         self.start = (pos, window);
         self.path.clear();
@@ -112,7 +119,18 @@ impl Judge<'_> {
         self.broke = false;
     }
 
+    /// Counts what the walk that is over showed of a scenario.
+    pub(super) fn count_view(&mut self) {
+        if let Some(index) = std::mem::take(&mut self.view).index() {
+            Tally::add(&self.tally.views[index], 1);
+        }
+    }
+
     pub(super) fn text(&mut self, text: &[u8], call: u32, tape: &Tape) {
+        // smaps: behind each header come lines such as `Size:  4 kB`; no header begins so.
+        if self.mode == Mode::Smaps && text.first().is_some_and(u8::is_ascii_uppercase) {
+            return;
+        }
         let Some(made) = tape.call(call) else {
             // The call fell off the tape: a line that began in it can't be placed in time.
             self.undecided = true;
@@ -149,6 +167,9 @@ impl Judge<'_> {
         let verdict = self.walk.line(&seen, window);
         if self.path.len() < LONGEST_PATH {
             self.path.push((seen, window));
+        }
+        if let Some(views) = self.views {
+            self.view = self.view | views.of(&seen);
         }
         // A line made in the call before is no part of this call's snapshot.
         if !widened {

@@ -8,6 +8,7 @@ use crate::arena::Mm;
 use crate::oracle::{Held, Invoked, Oracle};
 use crate::seed::Stream;
 use crate::space::{Layout, Op, fits};
+use std::sync::Arc;
 
 /// A mutator and its plan.
 pub struct Mutator<'a> {
@@ -19,6 +20,8 @@ pub struct Mutator<'a> {
     program: Option<Program>,
     /// Operations left in this stint.
     left: usize,
+    /// Whether the program is a scenario's, which is kept whatever happens.
+    scripted: bool,
 }
 
 /// An operation that is about to be made, or is under way, with the locks of its lanes.
@@ -39,12 +42,23 @@ impl<'a> Mutator<'a> {
         rng: Stream,
         worker: u16,
     ) -> Mutator<'a> {
-        Mutator { oracle, tally, may, rng, worker, program: None, left: 0 }
+        Mutator { oracle, tally, may, rng, worker, program: None, left: 0, scripted: false }
     }
 
-    /// Begins a spell: the plan of the last one is dropped.
+    /// Makes it do the operations of `ops` in a loop, and nothing else. One that does not fit
+    /// because another mutator changed the lane is passed over.
+    #[must_use]
+    pub fn scripted(mut self, ops: Arc<[Op]>) -> Mutator<'a> {
+        self.program = Some(Program::Script { ops, next: 0 });
+        self.scripted = true;
+        self
+    }
+
+    /// Begins a spell: the plan of the last one is dropped, unless it is a script.
     pub fn attend(&mut self) {
-        self.program = None;
+        if !self.scripted {
+            self.program = None;
+        }
     }
 
     /// One operation, if the lane it was planned for is free. Whether there was one.
@@ -62,6 +76,9 @@ impl<'a> Mutator<'a> {
     /// to do. `None` when a lane was not free or no longer fits; nothing has happened then.
     #[inline]
     pub fn begin(&mut self, spell: &Spell) -> Option<UnderWay<'a>> {
+        if self.scripted {
+            return self.try_begin();
+        }
         if self.left == 0 || self.program.is_none() {
             self.program = Some(self.plan(spell)?);
             self.left = 16 << self.rng.below(8);
