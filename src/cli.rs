@@ -34,6 +34,16 @@ pub struct Cli {
 pub enum Command {
     /// Shows what this kernel and machine offer
     Probe(ProbeArgs),
+    /// Decides from saved tears alone whether they prove a violation
+    Verify(VerifyArgs),
+    /// Tells and draws what happened in a saved tear
+    Explain(ExplainArgs),
+    /// Shows a saved tear again, or runs a scenario; exit code 1 when it was shown
+    Replay(ReplayArgs),
+    /// Searches for the smallest scenario that still shows a tear
+    Minimize(MinimizeArgs),
+    /// Writes a C program that shows a tear
+    EmitC(EmitCArgs),
 }
 
 /// How to print; for every subcommand.
@@ -128,6 +138,60 @@ pub struct StormArgs {
     /// Seconds after which a call that has not come back is a stall
     #[arg(long, default_value = "10", value_parser = seconds, value_name = "SECONDS")]
     pub stall: f64,
+}
+
+/// Options of `mapstorm verify`.
+#[derive(Args, Clone, Debug)]
+pub struct VerifyArgs {
+    /// Files that a storm saved with --out
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// Options of `mapstorm explain`.
+#[derive(Args, Clone, Debug)]
+pub struct ExplainArgs {
+    /// A file that a storm saved with --out
+    pub file: PathBuf,
+    /// Also write a page for a browser
+    #[arg(long, value_name = "OUT")]
+    pub html: Option<PathBuf>,
+}
+
+/// Options of `mapstorm replay`.
+#[derive(Args, Clone, Debug)]
+pub struct ReplayArgs {
+    /// A file that a storm saved with --out, or a scenario
+    pub file: PathBuf,
+    /// How long to try, in seconds
+    #[arg(long, default_value = "10", value_parser = seconds)]
+    pub seconds: f64,
+    /// Seed of what the readers draw
+    #[arg(long, value_parser = seed)]
+    pub seed: Option<u64>,
+}
+
+/// Options of `mapstorm minimize`.
+#[derive(Args, Clone, Debug)]
+pub struct MinimizeArgs {
+    /// A file that a storm saved with --out, or a scenario
+    pub file: PathBuf,
+    /// Where the scenario goes
+    #[arg(short, long, value_name = "OUT")]
+    pub output: PathBuf,
+    /// How long to search, in seconds
+    #[arg(long, default_value = "180", value_parser = seconds)]
+    pub seconds: f64,
+}
+
+/// Options of `mapstorm emit-c`.
+#[derive(Args, Clone, Debug)]
+pub struct EmitCArgs {
+    /// A scenario, best a minimized one, or a file that a storm saved with --out
+    pub file: PathBuf,
+    /// Where the program goes [default: stdout]
+    #[arg(short, long, value_name = "OUT")]
+    pub output: Option<PathBuf>,
 }
 
 /// Options of `mapstorm probe`.

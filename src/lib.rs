@@ -9,6 +9,7 @@ pub mod exit;
 pub mod maps;
 pub mod oracle;
 pub mod probe;
+pub mod replay;
 pub mod report;
 pub mod scenario;
 pub mod seed;

@@ -15,7 +15,7 @@ use crate::arena::{Arena, Mm};
 use crate::maps::{Lines, MapsFile};
 use crate::oracle::{Class, Contract, History, Oracle};
 use crate::seed::Stream;
-use crate::space::{KindSet, Layout, Op, Span};
+use crate::space::{KindSet, Layout, Op, Span, making};
 use rustix::io::Errno;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -613,9 +613,7 @@ pub(crate) fn lay_out(arena: &Arena, lane: u16, layout: &Layout) -> Result<(), (
     let at = |start: usize, end: usize| crate::space::Place { lane, span: Span::new(start, end) };
     let carry_out = |op: Op| arena.carry_out(&op).map_err(|errno| (op, errno));
     carry_out(Op::Unmap { at: at(0, layout.len()) })?;
-    layout
-        .vmas()
-        .try_for_each(|vma| carry_out(Op::Map { at: at(vma.start, vma.end), page: vma.page }))
+    layout.vmas().flat_map(|vma| making(at(vma.start, vma.end), vma.page)).try_for_each(carry_out)
 }
 
 impl Run {
