@@ -81,10 +81,22 @@ pub fn minimize(
     let size = Size::of(&best.scenario);
     progress(&Tried { change: None, shown: true, took: every, best: size }, &best.scenario);
     let mut failed: Vec<Scenario> = Vec::new();
+    // In one pass a change that failed is not tried again, although the scenario has become
+    // another; passes go on until one changes nothing.
+    let mut refused: Vec<Change> = Vec::new();
+    let mut improved = false;
     let complete = loop {
         let next = candidates(&best.scenario);
-        let Some((change, smaller)) = next.into_iter().find(|(_, s)| !failed.contains(s)) else {
-            break true;
+        let open = |(change, smaller): &(Change, Scenario)| {
+            !refused.contains(change) && !failed.contains(smaller)
+        };
+        let Some((change, smaller)) = next.into_iter().find(open) else {
+            if !improved {
+                break true;
+            }
+            refused.clear();
+            improved = false;
+            continue;
         };
         if search.over() {
             break false;
@@ -96,8 +108,11 @@ pub fn minimize(
             break false;
         }
         match rate {
-            Some(rate) => (best, every) = (candidate, rate),
-            None => failed.push(candidate.scenario),
+            Some(rate) => (best, every, improved) = (candidate, rate, true),
+            None => {
+                failed.push(candidate.scenario);
+                refused.push(change.clone());
+            }
         }
         let tried = Tried {
             change: Some(change),
