@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use mapstorm::latency::{CompareArgs, LatencyArgs};
 use mapstorm::oracle::Contract;
 use mapstorm::space::{Kind, MAX_PAGES};
 use mapstorm::storm::Mode;
@@ -44,14 +45,15 @@ pub enum Command {
     Minimize(MinimizeArgs),
     /// Writes a C program that shows a tear
     EmitC(EmitCArgs),
+    /// Measures what readers of maps cost the threads that map and unmap
+    Latency(LatencyArgs),
+    /// Sets results of `latency` side by side
+    Compare(CompareArgs),
 }
 
 /// How to print; for every subcommand.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct PrintArgs {
-    /// The form of the result on stdout; progress always goes to stderr
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
     /// When to use colours; NO_COLOR and CLICOLOR_FORCE are honoured
     #[arg(long, global = true, value_enum, default_value_t = Colour::Auto)]
     pub color: Colour,
@@ -93,7 +95,7 @@ pub struct StormArgs {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4095))]
     pub readers: Option<u16>,
     /// How long, in seconds; fractions are allowed
-    #[arg(long, default_value = "10", value_parser = seconds)]
+    #[arg(long, default_value = "10", value_parser = seconds, allow_negative_numbers = true)]
     pub seconds: f64,
     /// Seed of the random choices, decimal or 0x hexadecimal [default: drawn]
     #[arg(long, value_parser = seed)]
@@ -133,11 +135,14 @@ pub struct StormArgs {
     #[arg(long)]
     pub fail_fast: bool,
     /// Seconds between two standstills, at which the kernel's layout is compared with the oracle's
-    #[arg(long, default_value = "1", value_parser = seconds, value_name = "SECONDS")]
+    #[arg(long, default_value = "1", value_parser = seconds, value_name = "SECONDS", allow_negative_numbers = true)]
     pub pause_every: f64,
     /// Seconds after which a call that has not come back is a stall
-    #[arg(long, default_value = "10", value_parser = seconds, value_name = "SECONDS")]
+    #[arg(long, default_value = "10", value_parser = seconds, value_name = "SECONDS", allow_negative_numbers = true)]
     pub stall: f64,
+    /// The form of the result on stdout; progress always goes to stderr
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
 }
 
 /// Options of `mapstorm verify`.
@@ -146,6 +151,9 @@ pub struct VerifyArgs {
     /// Files that a storm saved with --out
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// The form of the result on stdout; progress always goes to stderr
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
 }
 
 /// Options of `mapstorm explain`.
@@ -164,11 +172,14 @@ pub struct ReplayArgs {
     /// A file that a storm saved with --out, or a scenario
     pub file: PathBuf,
     /// How long to try, in seconds
-    #[arg(long, default_value = "10", value_parser = seconds)]
+    #[arg(long, default_value = "10", value_parser = seconds, allow_negative_numbers = true)]
     pub seconds: f64,
     /// Seed of what the readers draw
     #[arg(long, value_parser = seed)]
     pub seed: Option<u64>,
+    /// The form of the result on stdout; progress always goes to stderr
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
 }
 
 /// Options of `mapstorm minimize`.
@@ -180,8 +191,11 @@ pub struct MinimizeArgs {
     #[arg(short, long, value_name = "OUT")]
     pub output: PathBuf,
     /// How long to search, in seconds
-    #[arg(long, default_value = "180", value_parser = seconds)]
+    #[arg(long, default_value = "180", value_parser = seconds, allow_negative_numbers = true)]
     pub seconds: f64,
+    /// The form of the result on stdout; progress always goes to stderr
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
 }
 
 /// Options of `mapstorm emit-c`.
@@ -196,7 +210,11 @@ pub struct EmitCArgs {
 
 /// Options of `mapstorm probe`.
 #[derive(Args, Clone, Debug)]
-pub struct ProbeArgs {}
+pub struct ProbeArgs {
+    /// The form of the result on stdout; progress always goes to stderr
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
 
 const LONGEST_SECONDS: f64 = 366.0 * 24.0 * 3600.0;
 

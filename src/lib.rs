@@ -6,6 +6,7 @@ pub mod allocations;
 pub mod arena;
 pub mod evidence;
 pub mod exit;
+pub mod latency;
 pub mod maps;
 pub mod oracle;
 pub mod probe;

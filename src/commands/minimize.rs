@@ -63,7 +63,7 @@ pub fn minimize(args: &MinimizeArgs, print: &PrintArgs) -> Result<Exit, Failure>
         return Ok(signalled(signals.arrived()).unwrap_or(Exit::Undecided));
     };
     write(&found.best.scenario)?;
-    Output.print(report(&found, args, print, begun.elapsed()).as_bytes())?;
+    Output.print(report(&found, args, begun.elapsed()).as_bytes())?;
     Ok(signalled(found.signal).unwrap_or(Exit::Upheld))
 }
 
@@ -100,10 +100,10 @@ fn told(tried: &Tried, elapsed: Duration) {
     eprintln!("# {:>5.1} s  {what}: {how}; best: {}", elapsed.as_secs_f64(), tried.best);
 }
 
-fn report(found: &Minimized, args: &MinimizeArgs, print: &PrintArgs, took: Duration) -> String {
+fn report(found: &Minimized, args: &MinimizeArgs, took: Duration) -> String {
     let scenario = &found.best.scenario;
     let file = args.output.display().to_string();
-    if print.format == Format::Json {
+    if args.format == Format::Json {
         let report = Report {
             schema_version: 1,
             shows: name(&found.best),

@@ -2,6 +2,7 @@
 
 mod emit_c;
 mod explain;
+mod latency;
 mod minimize;
 mod output;
 mod probe;
@@ -12,6 +13,7 @@ mod verify;
 
 pub use emit_c::emit_c;
 pub use explain::explain;
+pub use latency::{compare, latency};
 pub use minimize::minimize;
 pub use output::{Output, set_colour};
 pub use probe::probe;
@@ -36,6 +38,9 @@ pub enum Failure {
     /// Something else is in the way.
     #[error("{0}")]
     Environment(String),
+    /// A measurement that could not be made, with its own exit code.
+    #[error("{0:#}")]
+    Latency(anyhow::Error),
     /// stdout can't be written.
     #[error("cannot write the result to stdout: {0}")]
     Output(std::io::Error),
@@ -47,6 +52,7 @@ impl Failure {
         match self {
             Failure::Usage(_) => Exit::Usage,
             Failure::Untestable(_) => Exit::Untestable,
+            Failure::Latency(error) => mapstorm::latency::exit_of(error),
             Failure::Environment(_) | Failure::Output(_) => Exit::Internal,
         }
     }

@@ -85,7 +85,7 @@ pub fn replay(args: &ReplayArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         eprintln!("# {}: {}", name(&target), Size::of(&target.scenario));
     }
     let attempt = attempt(&target, contract, time, seed, || signals.arrived()).map_err(not_run)?;
-    let text = match print.format {
+    let text = match args.format {
         Format::Json => json(&target, &attempt),
         Format::Text => for_people(&target, &attempt, print.verbose),
     };

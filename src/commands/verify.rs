@@ -1,7 +1,7 @@
 //! `mapstorm verify`: does a file prove a violation?
 
 use super::{Failure, Output};
-use crate::cli::{Format, PrintArgs, VerifyArgs};
+use crate::cli::{Format, VerifyArgs};
 use mapstorm::evidence::{FileError, Proof, Tear, TearError, load_tear};
 use mapstorm::exit::Exit;
 use serde::Serialize;
@@ -26,7 +26,7 @@ struct Report {
 ///
 /// # Errors
 /// When one can't be judged at all, after the others were.
-pub fn verify(args: &VerifyArgs, print: &PrintArgs) -> Result<Exit, Failure> {
+pub fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
     let mut files = Vec::new();
     let mut broken = None;
     for path in &args.files {
@@ -41,7 +41,7 @@ pub fn verify(args: &VerifyArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         }
     }
     let all = files.iter().all(|file| file.proves);
-    let text = match print.format {
+    let text = match args.format {
         Format::Json => {
             let report = Report { schema_version: 1, files };
             serde_json::to_string(&report).expect("plain data") + "\n"

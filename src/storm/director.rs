@@ -11,6 +11,7 @@ use super::shape::Shape;
 use super::stage::Stage;
 use super::standstill::{Difference, SeenLane, read_lanes};
 use super::tally::{Counts, Tally};
+use super::tripwire::Tripwire;
 use crate::arena::{Arena, Mm};
 use crate::maps::{Lines, MapsFile};
 use crate::oracle::{Class, Contract, History, Oracle};
@@ -158,6 +159,8 @@ const EXAMPLE_VERSIONS: usize = 2048;
 const SPELL: Duration = Duration::from_millis(25);
 /// How often progress is shown.
 const SHOW_EVERY: Duration = Duration::from_millis(250);
+/// Standstills in a row at which no lane could be laid out anew, and the storm gives up.
+const MOST_HOPELESS: u32 = 10;
 /// The most differences kept.
 const MOST_DIFFERENCES: usize = 16;
 /// A worker's stack; it holds a page or two of text at most.
@@ -272,6 +275,7 @@ impl Storm {
             lanes: vec![SeenLane::default(); self.arena.geometry().lanes as usize],
             rng: Stream::new(self.plan.seed, "repair", 0),
             watch: Watch::new(self.plan.threads),
+            hopeless: 0,
         };
         let begun = Instant::now();
         let mut threads = Vec::with_capacity(self.plan.threads);
@@ -388,6 +392,7 @@ impl Storm {
             reader: index,
             begun,
             versions: EXAMPLE_VERSIONS,
+            tripwire: Tripwire::new(),
             settle: Some(&self.over),
         };
         let turns = Stream::new(self.plan.seed, "turns", index);
@@ -545,9 +550,12 @@ impl Storm {
         }
         let lost =
             (0..self.arena.geometry().lanes).all(|lane| !self.oracle.hold(lane).current().known);
-        lost.then(|| {
-            run.lost =
-                Some("operations failed in every lane, and none could be laid out anew".into());
+        pause.hopeless = if lost { pause.hopeless + 1 } else { 0 };
+        (pause.hopeless == MOST_HOPELESS).then(|| {
+            run.lost = Some(
+                "operations fail in every lane, and none could be laid out anew for some time"
+                    .into(),
+            );
             Ended::Lost
         })
     }
@@ -636,6 +644,8 @@ impl Run {
 /// What the director works with; made before the start.
 struct Pause {
     watch: Watch,
+    /// Standstills in a row at which every lane was lost.
+    hopeless: u32,
     source: MapsFile,
     lines: Lines,
     lanes: Vec<SeenLane>,

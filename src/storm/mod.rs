@@ -19,6 +19,7 @@ mod standstill;
 mod tally;
 mod tape;
 mod testimony;
+mod tripwire;
 mod views;
 
 pub use calibrate::{Calibration, Dropped, calibrate};
@@ -35,4 +36,5 @@ pub use stage::{Cue, Spell, Stage};
 pub use standstill::{Difference, SeenLane, read_lanes};
 pub use tally::{Counts, Tally};
 pub use tape::{Tape, TapeCall};
+pub use tripwire::Tripwire;
 pub use views::{View, Views};

@@ -7,7 +7,7 @@ use super::tally::Tally;
 use crate::arena::Mm;
 use crate::oracle::{Held, Invoked, Oracle};
 use crate::seed::Stream;
-use crate::space::{Layout, Op, fits};
+use crate::space::{Layout, Op, cases_in, fits};
 use std::sync::Arc;
 
 /// A mutator and its plan.
@@ -20,6 +20,8 @@ pub struct Mutator<'a> {
     program: Option<Program>,
     /// Operations left in this stint.
     left: usize,
+    /// The lanes as they were before the operation under way.
+    before: [Layout; 2],
     /// Whether the program is a scenario's, which is kept whatever happens.
     scripted: bool,
 }
@@ -42,7 +44,8 @@ impl<'a> Mutator<'a> {
         rng: Stream,
         worker: u16,
     ) -> Mutator<'a> {
-        Mutator { oracle, tally, may, rng, worker, program: None, left: 0, scripted: false }
+        let before = [Layout::empty(1); 2];
+        Mutator { oracle, tally, may, rng, worker, program: None, left: 0, before, scripted: false }
     }
 
     /// Makes it do the operations of `ops` in a loop, and nothing else. One that does not fit
@@ -113,6 +116,7 @@ impl<'a> Mutator<'a> {
         }
         let there = second.as_ref().map_or(&none, |held| &held.current().layout);
         fits(&op, &first.current().layout, there).ok()?;
+        self.before = [first.current().layout, *there];
         let invoked = self.oracle.invoke(&op, self.worker, &mut first, second.as_mut());
         Some(UnderWay { op, first, second, invoked })
     }
@@ -123,11 +127,24 @@ impl<'a> Mutator<'a> {
         if done {
             self.oracle.returned(under_way.invoked);
             Tally::add(&self.tally.operations[under_way.op.kind() as usize], 1);
+            self.count_cases(&under_way);
         } else {
             let second = under_way.second.as_mut();
             self.oracle.failed(under_way.invoked, &mut under_way.first, second);
             Tally::add(&self.tally.failed, 1);
             self.left = 0;
+        }
+    }
+
+    /// Counts which of the ten merges and splits it was. After it has returned: what comes between
+    /// the two ticks blurs what readers can be held to.
+    fn count_cases(&self, under_way: &UnderWay<'_>) {
+        let lanes = std::iter::once(&under_way.first).chain(&under_way.second);
+        for (held, before) in lanes.zip(&self.before) {
+            let after = &held.current().layout;
+            for case in cases_in(&under_way.op, held.lane(), before, after).iter() {
+                Tally::add(&self.tally.cases[case.index()], 1);
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use super::judge::Judge;
 use super::script::Reading;
 use super::tally::Tally;
 use super::tape::{Tape, TapeCall};
+use super::tripwire::Tripwire;
 use super::views::{View, Views};
 use crate::arena::Identities;
 use crate::maps::{Answer, Chunk, Lines, MapsRead, QueryFlags};
@@ -27,6 +28,9 @@ pub struct Reader<'a, M> {
     /// Where in the file the arena's lines were in the last whole walk.
     text: (u64, u64),
     page: usize,
+    tripwire: Option<Tripwire>,
+    /// The nanoseconds within which this turn's calls are held up, if they are.
+    trip_within: Option<usize>,
     /// The lanes in play: the first and how many.
     lanes: (u16, u16),
     /// smaps, for [`Mode::Smaps`].
@@ -56,6 +60,8 @@ pub struct Place<'a> {
     pub begun: Instant,
     /// Room for versions in the evidence.
     pub versions: usize,
+    /// What holds the reader up in mid-call now and then.
+    pub tripwire: Option<Tripwire>,
     /// Raised when the storm is over. A violation waits, as long as it is not, until the
     /// operations it is about have returned: had one failed, nothing would be known of its lane.
     /// `None` where no operation goes on while the reader judges.
@@ -76,6 +82,8 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             rng,
             text: (0, 1 << 14),
             page: oracle.geometry().page_size() as usize,
+            tripwire: place.tripwire,
+            trip_within: None,
             lanes: (0, oracle.geometry().lanes),
             smaps: None,
             part: None,
@@ -111,6 +119,8 @@ impl<'a, M: MapsRead> Reader<'a, M> {
     /// sixteen goes on to the end of the file.
     pub fn turn(&mut self, mode: Mode) {
         self.judge.mode = mode;
+        // Every other turn is held up, within 4 to 64 microseconds: a page of maps takes some ten.
+        self.trip_within = self.rng.one_in(2).then(|| 4000 << self.rng.below(5));
         let behind = self.judge.oracle.geometry().address(self.lanes.0 + self.lanes.1, 0);
         let onwards = self.part.is_none() && self.rng.one_in(16);
         let until = if onwards { u64::MAX } else { behind };
@@ -196,6 +206,9 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         let judge = &mut self.judge;
         let room = self.tape.room(asked);
         let clock = judge.oracle.clock();
+        if let (Some(tripwire), Some(most)) = (&self.tripwire, self.trip_within) {
+            tripwire.arm(&mut self.rng, most);
+        }
         let from = clock.now();
         let result = self.source.pread(room, offset);
         let window = Window { from, to: clock.now() };

@@ -3,13 +3,14 @@
 use super::findings::Mode;
 use super::views::View;
 use crate::oracle::{Rule, Tolerated};
-use crate::space::Kind;
+use crate::space::{Case, Kind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const KINDS: usize = Kind::ALL.len();
 const MODES: usize = Mode::ALL.len();
 const RULES: usize = Rule::ALL.len();
 const TOLERATED: usize = Tolerated::ALL.len();
+const CASES: usize = Case::ALL.len();
 const VIEWS: usize = View::COUNTED.len();
 
 macro_rules! counters {
@@ -90,6 +91,8 @@ counters! {
     tried_instants,
     /// Tolerated anomalies, by [`Tolerated`].
     tolerated[TOLERATED],
+    /// Operations that succeeded, by the [`Case`] they are; some are two, most are none.
+    cases[CASES],
     /// Bytes read.
     bytes,
     /// Walks and queries by what they showed of a scenario, by [`View::COUNTED`].
