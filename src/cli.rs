@@ -38,6 +38,16 @@ pub enum Command {
     Probe(ProbeArgs),
     /// Checks the checker: every bug of a catalogue of simulated kernels must be found
     Selfcheck(SelfcheckArgs),
+    /// Decides from saved tears alone whether they prove a violation
+    Verify(VerifyArgs),
+    /// Tells and draws what happened in a saved tear
+    Explain(ExplainArgs),
+    /// Shows a saved tear again, or runs a scenario; exit code 1 when it was shown
+    Replay(ReplayArgs),
+    /// Searches for the smallest scenario that still shows a tear
+    Minimize(MinimizeArgs),
+    /// Writes a C program that shows a tear
+    EmitC(EmitCArgs),
     /// Measures what readers of maps cost the threads that map and unmap
     Latency(LatencyArgs),
     /// Sets results of `latency` side by side
@@ -117,6 +127,13 @@ pub struct StormArgs {
     /// A file of signatures to allow, one a line; # begins a comment
     #[arg(long, value_name = "FILE")]
     pub allow_file: Vec<PathBuf>,
+    /// Keep the evidence of each new signature in this directory, as files for `mapstorm verify`,
+    /// `explain`, `replay`, `minimize` and `emit-c`
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Examples to keep of each signature
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub keep: u8,
     /// Stop at the first violation that is not allowed
     #[arg(long)]
     pub fail_fast: bool,
@@ -129,6 +146,69 @@ pub struct StormArgs {
     /// The form of the result on stdout; progress always goes to stderr
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
+}
+
+/// Options of `mapstorm verify`.
+#[derive(Args, Clone, Debug)]
+pub struct VerifyArgs {
+    /// Files that a storm saved with --out
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The form of the result on stdout; progress always goes to stderr
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// Options of `mapstorm explain`.
+#[derive(Args, Clone, Debug)]
+pub struct ExplainArgs {
+    /// A file that a storm saved with --out
+    pub file: PathBuf,
+    /// Also write a page for a browser
+    #[arg(long, value_name = "OUT")]
+    pub html: Option<PathBuf>,
+}
+
+/// Options of `mapstorm replay`.
+#[derive(Args, Clone, Debug)]
+pub struct ReplayArgs {
+    /// A file that a storm saved with --out, or a scenario
+    pub file: PathBuf,
+    /// How long to try, in seconds
+    #[arg(long, default_value = "10", value_parser = seconds, allow_negative_numbers = true)]
+    pub seconds: f64,
+    /// Seed of what the readers draw
+    #[arg(long, value_parser = seed)]
+    pub seed: Option<u64>,
+    /// The form of the result on stdout; progress always goes to stderr
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// Options of `mapstorm minimize`.
+#[derive(Args, Clone, Debug)]
+pub struct MinimizeArgs {
+    /// A file that a storm saved with --out, or a scenario
+    pub file: PathBuf,
+    /// Where the scenario goes
+    #[arg(short, long, value_name = "OUT")]
+    pub output: PathBuf,
+    /// How long to search, in seconds
+    #[arg(long, default_value = "180", value_parser = seconds, allow_negative_numbers = true)]
+    pub seconds: f64,
+    /// The form of the result on stdout; progress always goes to stderr
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// Options of `mapstorm emit-c`.
+#[derive(Args, Clone, Debug)]
+pub struct EmitCArgs {
+    /// A scenario, best a minimized one, or a file that a storm saved with --out
+    pub file: PathBuf,
+    /// Where the program goes [default: stdout]
+    #[arg(short, long, value_name = "OUT")]
+    pub output: Option<PathBuf>,
 }
 
 /// Options of `mapstorm probe`.

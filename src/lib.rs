@@ -4,11 +4,13 @@
 
 pub mod allocations;
 pub mod arena;
+pub mod evidence;
 pub mod exit;
 pub mod latency;
 pub mod maps;
 pub mod oracle;
 pub mod probe;
+pub mod replay;
 pub mod report;
 pub mod scenario;
 pub mod seed;

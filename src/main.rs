@@ -25,6 +25,11 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     commands::set_colour(cli.print.color);
     match &cli.command {
         None => commands::storm(&cli.storm, &cli.print),
+        Some(Command::Verify(args)) => commands::verify(args),
+        Some(Command::Explain(args)) => commands::explain(args, &cli.print),
+        Some(Command::Replay(args)) => commands::replay(args, &cli.print),
+        Some(Command::Minimize(args)) => commands::minimize(args, &cli.print),
+        Some(Command::EmitC(args)) => commands::emit_c(args, &cli.print),
         Some(Command::Probe(args)) => commands::probe(args),
         Some(Command::Selfcheck(args)) => commands::selfcheck(args),
         Some(Command::Latency(args)) => commands::latency(args, &cli.print),

@@ -1,18 +1,28 @@
 //! What the subcommands do: from arguments to a report and an exit code.
 
+mod emit_c;
+mod explain;
 mod latency;
+mod minimize;
 mod output;
 mod probe;
+mod replay;
 mod selfcheck;
 mod signals;
 mod storm;
+mod verify;
 
+pub use emit_c::emit_c;
+pub use explain::explain;
 pub use latency::{compare, latency};
+pub use minimize::minimize;
 pub use output::{Output, set_colour};
 pub use probe::probe;
+pub use replay::replay;
 pub use selfcheck::selfcheck;
 pub use signals::Signals;
 pub use storm::storm;
+pub use verify::verify;
 
 use mapstorm::arena::ReserveError;
 use mapstorm::exit::Exit;
@@ -53,6 +63,12 @@ impl Failure {
 impl From<ReserveError> for Failure {
     fn from(error: ReserveError) -> Failure {
         Failure::Environment(error.to_string())
+    }
+}
+
+impl From<mapstorm::evidence::FileError> for Failure {
+    fn from(error: mapstorm::evidence::FileError) -> Failure {
+        Failure::Usage(error.to_string())
     }
 }
 

@@ -5,6 +5,7 @@ use super::{Failure, Output, Signals};
 use crate::cli::{Format, PrintArgs, StormArgs};
 use mapstorm::allocations;
 use mapstorm::arena::Arena;
+use mapstorm::evidence::{Checked, Keeper, Kept, Origins};
 use mapstorm::exit::Exit;
 use mapstorm::maps::MapsFile;
 use mapstorm::oracle::Contract;
@@ -13,6 +14,7 @@ use mapstorm::report::live::{LiveLine, PLAIN_EVERY, live_line};
 use mapstorm::report::{Circumstances, StormReport, text};
 use mapstorm::space::KindSet;
 use mapstorm::storm::{Cpus, Dropped, Live, Mode, ModeSet, Plan, Repertoire, Storm, calibrate};
+use std::cell::RefCell;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,19 +58,36 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         fail_fast: args.fail_fast,
         until: Vec::new(),
         pause_every: Duration::from_secs_f64(args.pause_every),
+        keep: args.keep as usize,
         stall: Duration::from_secs_f64(args.stall),
         cpus: Cpus::allowed(),
     };
+    let origins = Origins {
+        machine: machine.clone(),
+        seed,
+        command: command.clone(),
+        contract: plan.contract,
+        geometry: *arena.geometry(),
+        identities: arena.identities().clone(),
+    };
+    let mut keeper = Keeper::new(origins, args.out.as_deref())
+        .map_err(|error| Failure::Usage(error.to_string()))?;
     let storm = Arc::new(Storm::prepare(arena, plan, may)?);
-    let mut progress = Progress::new(print.quiet);
-    let run = storm.run(|| signals.arrived(), |live| progress.show(live), allocations::arm)?;
-    progress.clear();
+    let progress = RefCell::new(Progress::new(print.quiet));
+    let run = storm.run(
+        || signals.arrived(),
+        |live| progress.borrow_mut().show(live),
+        allocations::arm,
+        |findings| progress.borrow().tell(keeper.keep(findings)),
+    )?;
+    progress.borrow().clear();
     let around = Circumstances {
         machine: &machine,
         locking,
         command,
         dropped: &dropped,
         allocations: Some(allocations::count()),
+        kept: keeper.kept(),
     };
     let report = StormReport::new(&storm, &run, &around);
     let mut out = Vec::new();
@@ -189,15 +208,8 @@ fn draw_seed() -> u64 {
 
 /// The command as it was given, with the seed: to be pasted.
 fn command_line(seed: u64) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./,:+@%".contains(c);
-    let quote = |word: String| match !word.is_empty() && word.chars().all(plain) {
-        true => word,
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    };
-    let mut words: Vec<String> = std::env::args_os()
-        .skip(1)
-        .map(|word| quote(word.to_string_lossy().into_owned()))
-        .collect();
+    let mut words: Vec<String> =
+        std::env::args_os().skip(1).map(|word| text::quoted(&word.to_string_lossy())).collect();
     if !words.iter().any(|word| word == "--seed" || word.starts_with("--seed=")) {
         words.push(format!("--seed {seed:#x}"));
     }
@@ -230,6 +242,27 @@ impl Progress {
         for part in [before, &self.line, behind] {
             // stderr is for progress only: if it can't be written the storm goes on.
             let _ = rustix::io::write(rustix::stdio::stderr(), part.as_bytes());
+        }
+    }
+
+    /// What became of new signatures.
+    fn tell(&self, kept: &[Kept]) {
+        if self.quiet {
+            return;
+        }
+        self.clear();
+        for kept in kept {
+            let signature = kept.signature;
+            match (&kept.checked, &kept.path, &kept.trouble) {
+                (Checked::Disagrees(why), ..) => {
+                    eprintln!("# {signature}: THE SECOND CHECKER DISAGREES: {why}");
+                }
+                (_, _, Some(trouble)) => {
+                    eprintln!("# {signature} could not be saved ({trouble}); kept in memory");
+                }
+                (_, Some(path), None) => eprintln!("# {signature} kept in {}", path.display()),
+                (_, None, None) => {}
+            }
         }
     }
 

@@ -5,6 +5,9 @@
 //! and the name. The addresses and the offset have at least eight hexadecimal digits, the device
 //! two and two; the name may hold anything but a newline.
 
+use std::fmt;
+use std::io::{self, Write};
+
 /// A parsed line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Line<'a> {
@@ -24,6 +27,43 @@ pub struct Line<'a> {
     pub inode: u64,
     /// Path, `[name]`, or empty.
     pub name: &'a [u8],
+}
+
+impl Line<'_> {
+    /// Prints the line as the kernel does, newline included.
+    ///
+    /// # Errors
+    /// What writing gave.
+    pub fn print(&self, out: &mut impl Write) -> io::Result<()> {
+        let flag = |bit: u8, c: char| if self.perms & bit != 0 { c } else { '-' };
+        let share = if self.perms & 8 != 0 { 's' } else { 'p' };
+        let mut text = arrayvec::ArrayString::<128>::new();
+        let printed = fmt::Write::write_fmt(
+            &mut text,
+            format_args!(
+                "{:08x}-{:08x} {}{}{}{share} {:08x} {:02x}:{:02x} {} ",
+                self.start,
+                self.end,
+                flag(1, 'r'),
+                flag(2, 'w'),
+                flag(4, 'x'),
+                self.offset,
+                self.dev_major,
+                self.dev_minor,
+                self.inode,
+            ),
+        );
+        debug_assert!(printed.is_ok(), "numbers of 64 bits fit");
+        out.write_all(text.as_bytes())?;
+        if !self.name.is_empty() {
+            // The column that names begin in (seq_pad in show_map_vma).
+            for _ in text.len()..73 {
+                out.write_all(b" ")?;
+            }
+            out.write_all(self.name)?;
+        }
+        out.write_all(b"\n")
+    }
 }
 
 /// Why a line does not parse: the field, for the report.
@@ -209,27 +249,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn print(line: &Line<'_>) -> Vec<u8> {
-        let flag = |bit: u8, c: char| if line.perms & bit != 0 { c } else { '-' };
-        let share = if line.perms & 8 != 0 { 's' } else { 'p' };
-        let mut text = format!(
-            "{:08x}-{:08x} {}{}{}{share} {:08x} {:02x}:{:02x} {} ",
-            line.start,
-            line.end,
-            flag(1, 'r'),
-            flag(2, 'w'),
-            flag(4, 'x'),
-            line.offset,
-            line.dev_major,
-            line.dev_minor,
-            line.inode,
-        )
-        .into_bytes();
-        if !line.name.is_empty() {
-            while text.len() < 73 {
-                text.push(b' ');
-            }
-            text.extend_from_slice(line.name);
-        }
+        let mut text = Vec::new();
+        line.print(&mut text).unwrap();
+        assert_eq!(text.pop(), Some(b'\n'));
         text
     }
 

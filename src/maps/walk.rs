@@ -44,6 +44,11 @@ impl Lines {
         self.carried == 0 && !self.skip
     }
 
+    /// Whether everything up to the next newline is going to be dropped.
+    pub fn skips(&self) -> bool {
+        self.skip
+    }
+
     /// Takes the bytes of call number `call` and hands over each line they complete.
     #[inline]
     pub fn feed(&mut self, mut bytes: &[u8], call: u32, mut take: impl FnMut(Chunk<'_>)) {

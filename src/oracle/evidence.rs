@@ -1,7 +1,7 @@
 //! What is kept of a violation, and the mechanism it points to.
 
 use super::clock::{Tick, Window};
-use super::history::{Origin, Version};
+use super::history::{History, Origin, Version};
 use super::ledger::Oracle;
 use super::verdict::{Break, Class};
 use super::walk::Forgive;
@@ -106,8 +106,8 @@ impl Evidence {
         }
     }
 
-    /// Copies the versions of `lanes` out of the history. Never allocates: what does not fit is
-    /// left out, and `complete` says so.
+    /// Copies the versions of `lanes` out of the history. Never allocates: a lane that does not
+    /// fit, or that the history no longer has, is left out whole, and `complete` says so.
     pub fn fill(
         &mut self,
         oracle: &Oracle,
@@ -120,34 +120,35 @@ impl Evidence {
         self.versions.clear();
         self.complete = true;
         for lane in lanes {
-            let history = oracle.history(lane);
-            let Ok(first) = history.first_at(since) else {
-                self.complete = false;
-                continue;
-            };
             let begin = self.versions.len();
-            let mut version = first;
-            loop {
-                if self.versions.len() == self.versions.capacity() {
-                    self.complete = false;
-                    break;
-                }
-                self.versions.push(VersionRecord {
-                    lane,
-                    version,
-                    invoked: history.invoked(version),
-                    closed: history.closed(version),
-                    layout: history.layout(version),
-                    origin: history.origin(version),
-                });
-                version += 1;
-                if version > history.head() || history.invoked(version) >= found.window.to {
-                    break;
-                }
-            }
-            if history.confirm(first).is_err() {
+            if !self.copy(oracle.history(lane), lane) {
                 self.versions.truncate(begin);
                 self.complete = false;
+            }
+        }
+    }
+
+    /// Copies what may have been seen of one lane; false when it is not all there.
+    fn copy(&mut self, history: &History, lane: u16) -> bool {
+        let Ok(first) = history.first_at(self.since) else {
+            return false;
+        };
+        let mut version = first;
+        loop {
+            if self.versions.len() == self.versions.capacity() {
+                return false;
+            }
+            self.versions.push(VersionRecord {
+                lane,
+                version,
+                invoked: history.invoked(version),
+                closed: history.closed(version),
+                layout: history.layout(version),
+                origin: history.origin(version),
+            });
+            version += 1;
+            if version > history.head() || history.invoked(version) >= self.found.window.to {
+                return history.confirm(first).is_ok();
             }
         }
     }

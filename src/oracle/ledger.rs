@@ -1,10 +1,12 @@
 //! The lanes' books: who may change a lane, and what is written down before and after.
 
 use super::clock::Clock;
+use super::evidence::VersionRecord;
 use super::history::{History, Origin, Version};
 use crate::space::{Geometry, Layout, Op, apply};
 use crossbeam_utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
+use std::collections::BTreeMap;
 
 /// The oracle: the clock, and for each lane its history and its present layout.
 pub struct Oracle {
@@ -70,6 +72,42 @@ impl Oracle {
             })
         };
         Oracle { geometry, clock: Clock::default(), lanes: initial.iter().map(lane).collect() }
+    }
+
+    /// Books that say what `records` say, by lane and then by number, and of other lanes that
+    /// nothing is known. Versions are numbered anew, from 0 in each lane.
+    pub fn recall(geometry: Geometry, records: &[VersionRecord]) -> Oracle {
+        let firsts: BTreeMap<u16, Version> =
+            records.iter().rev().map(|record| (record.lane, record.version)).collect();
+        let pages = geometry.pages as usize;
+        let lane = |lane: u16| {
+            let mut own = records.iter().filter(|record| record.lane == lane);
+            let first = own.clone().next();
+            let initial = first.map_or(Layout::empty(pages), |record| record.layout);
+            let capacity = own.clone().count().next_power_of_two().max(2);
+            let history = History::new(capacity, &initial);
+            if first.is_none_or(|record| !record.origin.known) {
+                history.disown(0);
+            }
+            let mut before = own.next();
+            for record in own {
+                let peer = record.origin.peer.and_then(|peer| {
+                    let first = firsts.get(&record.origin.op?.across(lane)?)?;
+                    peer.checked_sub(*first)
+                });
+                let origin = Origin { peer, ..record.origin };
+                let version = history.push(record.invoked, &record.layout, &origin);
+                if let Some(before) = before.replace(record) {
+                    history.close(version - 1, before.closed);
+                }
+            }
+            if let Some(last) = before {
+                history.close(history.head(), last.closed);
+            }
+            let current = Current { layout: initial, version: history.head(), known: false };
+            CachePadded::new(Lane { history, current: Mutex::new(current) })
+        };
+        Oracle { geometry, clock: Clock::default(), lanes: (0..geometry.lanes).map(lane).collect() }
     }
 
     /// Where the lanes lie.

@@ -1,6 +1,7 @@
 //! A run as data; the JSON form is this structure.
 
 use super::example::example_text;
+use crate::evidence::{Checked, Kept};
 use crate::exit::Exit;
 use crate::oracle::{Contract, Rule, Tolerated};
 use crate::probe::{Machine, MapsLocking};
@@ -120,6 +121,39 @@ pub struct Violation {
     pub allowed: bool,
     /// The first one in full, for people.
     pub example: Vec<String>,
+    /// Its examples that were looked at.
+    pub kept: Vec<KeptExample>,
+}
+
+/// What became of one example of a signature.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct KeptExample {
+    /// What the second checker said: `proved`, `undecided` or `disagrees`.
+    pub second_checker: &'static str,
+    /// How it disagrees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disagreement: Option<String>,
+    /// The file.
+    pub file: Option<String>,
+    /// Why there is none although `--out` was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_saved: Option<String>,
+}
+
+impl From<&Kept> for KeptExample {
+    fn from(kept: &Kept) -> KeptExample {
+        let (second_checker, disagreement) = match &kept.checked {
+            Checked::Proved => ("proved", None),
+            Checked::Undecided => ("undecided", None),
+            Checked::Disagrees(why) => ("disagrees", Some(why.clone())),
+        };
+        KeptExample {
+            second_checker,
+            disagreement,
+            file: kept.path.as_ref().map(|path| path.display().to_string()),
+            not_saved: kept.trouble.clone(),
+        }
+    }
 }
 
 /// The comparisons while nothing moved.
@@ -219,6 +253,8 @@ pub struct Circumstances<'a> {
     pub dropped: &'a [Dropped],
     /// Heap allocations counted.
     pub allocations: Option<u64>,
+    /// What became of the examples.
+    pub kept: &'a [Kept],
 }
 
 impl StormReport {
@@ -227,7 +263,7 @@ impl StormReport {
         let plan = storm.plan();
         let counts = &run.counts;
         let geometry = storm.arena().geometry();
-        let (violations, violations_beyond) = violations(storm);
+        let (violations, violations_beyond) = violations(storm, around.kept);
         let calls = |mode: Mode| counts.calls[mode as usize];
         let by_mode = Mode::ALL.map(|mode| (mode.word(), calls(mode)));
         let by_kind = Kind::ALL.map(|kind| (kind.word(), counts.operations[kind as usize]));
@@ -292,8 +328,26 @@ impl StormReport {
         }
     }
 
+    /// Violations that the second checker does not see as the first does, with the reason: one of
+    /// the two is wrong, and so may be the verdict.
+    pub fn disagreements(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.violations.iter().flat_map(|violation| {
+            let reasons = violation.kept.iter().filter_map(|kept| kept.disagreement.as_deref());
+            reasons.map(|why| (violation.signature.as_str(), why))
+        })
+    }
+
+    /// The files in which tears were kept.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        let kept = self.violations.iter().flat_map(|violation| &violation.kept);
+        kept.filter_map(|kept| kept.file.as_deref())
+    }
+
     /// The exit code that goes with it.
     pub fn exit(&self) -> Exit {
+        if self.disagreements().next().is_some() {
+            return Exit::Internal;
+        }
         match (&self.ended, self.verdict) {
             (Ending::Signal(libc::SIGTERM), _) => Exit::Terminated,
             (Ending::Signal(_), _) => Exit::Interrupted,
@@ -367,7 +421,7 @@ fn scorecard(storm: &Storm, run: &Run) -> Vec<Score> {
     Rule::ALL.into_iter().map(score).collect()
 }
 
-fn violations(storm: &Storm) -> (Vec<Violation>, u64) {
+fn violations(storm: &Storm, kept: &[Kept]) -> (Vec<Violation>, u64) {
     let words = |kinds: KindSet| kinds.iter().map(Kind::word).collect();
     storm.findings().with(|found, beyond| {
         let violations = found.iter().map(|found| Violation {
@@ -380,6 +434,11 @@ fn violations(storm: &Storm) -> (Vec<Violation>, u64) {
             first_at_ms: found.first_ns as f64 / 1e6,
             allowed: found.allowed,
             example: example_text(found, storm.arena()),
+            kept: kept
+                .iter()
+                .filter(|kept| kept.signature == found.signature)
+                .map(KeptExample::from)
+                .collect(),
         });
         (violations.collect(), beyond)
     })

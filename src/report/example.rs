@@ -4,7 +4,7 @@ use crate::arena::Arena;
 use crate::maps::parse;
 use crate::oracle::{Break, Class, OPEN, Rule, VersionRecord};
 use crate::space::Geometry;
-use crate::storm::Found;
+use crate::storm::{Example, Found};
 
 /// Lines shown before and after the break.
 const AROUND: usize = 3;
@@ -13,18 +13,21 @@ const VERSIONS: usize = 12;
 
 /// The example of a signature as lines of text: the sentence, the lines read, the versions.
 pub fn example_text(found: &Found, arena: &Arena) -> Vec<String> {
-    let evidence = &found.example.evidence;
+    let Some((example, _)) = found.examples().first() else {
+        return Vec::new();
+    };
+    let evidence = &example.evidence;
     let broken = &evidence.found;
     let geometry = arena.geometry();
     if matches!(broken.class, Class::Mismatch | Class::Stall) {
         return Vec::new();
     }
     let mut text = vec![sentence(broken, geometry)];
-    let lines = lines_around(found, broken, geometry);
+    let lines = lines_around(example, broken, geometry);
     if !lines.is_empty() {
         text.push(format!(
             "read by reader {} (clock before and after each call in brackets):",
-            found.example.reader
+            example.reader
         ));
         text.extend(lines);
     }
@@ -92,14 +95,13 @@ fn sentence(broken: &Break, geometry: &Geometry) -> String {
 }
 
 /// The lines read around the break, with the borders between read calls.
-fn lines_around(found: &Found, broken: &Break, geometry: &Geometry) -> Vec<String> {
+fn lines_around(example: &Example, broken: &Break, geometry: &Geometry) -> Vec<String> {
     let mut text = Vec::new();
     let mut start = 0;
     let mut carried = 0;
     // Bytes of all calls follow one another; a border falls where a call's bytes end.
-    let bytes = &found.example.bytes;
-    let mut borders = found
-        .example
+    let bytes = &example.bytes;
+    let mut borders = example
         .calls
         .iter()
         .map(|call| {

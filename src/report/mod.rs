@@ -9,6 +9,7 @@ pub mod live;
 pub mod text;
 
 pub use data::{
-    Circumstances, Ending, Operations, Reads, Score, Standstills, StormReport, Verdict, Violation,
+    Circumstances, Ending, KeptExample, Operations, Reads, Score, Standstills, StormReport,
+    Verdict, Violation,
 };
 pub use example::example_text;

@@ -217,5 +217,45 @@ fn last_line(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
         count => format!(" {count} times in {signatures} signatures"),
     };
     writeln!(out, "\nContract \"{}\" {style}{verdict}{style:#}{found}; {ended}.", report.contract)?;
-    writeln!(out, "# again: {}", report.command)
+    for (signature, why) in report.disagreements() {
+        writeln!(
+            out,
+            "{BAD}THE TWO CHECKERS DISAGREE{BAD:#} on {signature}: to the second it is {why}. This \
+             is a bug in mapstorm; do not trust this verdict."
+        )?;
+    }
+    writeln!(out, "# again: {}", report.command)?;
+    commands(out, report)
+}
+
+/// What to paste for the tears that were kept.
+fn commands(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
+    let kept = || report.violations.iter().flat_map(|violation| &violation.kept);
+    for trouble in kept().filter_map(|kept| kept.not_saved.as_deref()) {
+        writeln!(out, "{BAD}a tear could not be saved{BAD:#}: {trouble}")?;
+    }
+    let files: Vec<String> = report.files().map(quoted).collect();
+    if files.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "# {} tears kept, each proved by the second checker. To look at them:",
+        files.len()
+    )?;
+    writeln!(out, "mapstorm verify {}", files.join(" "))?;
+    for file in &files {
+        writeln!(out, "mapstorm explain {file}")?;
+        writeln!(out, "mapstorm replay {file}")?;
+    }
+    Ok(())
+}
+
+/// A word as a shell takes it.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./,:+@%".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
 }

@@ -11,6 +11,7 @@ mod words;
 pub use aim::AimError;
 pub use run::{RunError, RunPlan, ScenarioRun, run, run_showing};
 pub use words::WordError;
+pub(crate) use words::layout as layout_from_words;
 
 use crate::space::{Layout, MAX_PAGES, Misfit, Op, apply, fits};
 use crate::storm::{Mode, Tape};

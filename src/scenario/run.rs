@@ -184,7 +184,7 @@ pub fn run_showing(
     let plan = engine_plan(scenario, plan, &noise);
     let storm = Arc::new(Storm::scripted(arena, plan, may, script)?);
     let before = allocations::count();
-    let run = storm.run(signal, show, allocations::arm)?;
+    let run = storm.run(signal, show, allocations::arm, |_| {})?;
     let aimed = target.and_then(|target| still_aimed(&storm, first_mode, target));
     Ok(ScenarioRun {
         storm,
@@ -226,6 +226,7 @@ fn engine_plan(scenario: &Scenario, plan: &RunPlan, noise: &Noise) -> Plan {
         fail_fast: plan.fail_fast,
         until: plan.until.clone(),
         pause_every: plan.pause_every,
+        keep: 1,
         stall: plan.stall,
         cpus: Cpus::allowed(),
     }

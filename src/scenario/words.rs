@@ -82,7 +82,7 @@ impl FromStr for Page {
 ///
 /// # Errors
 /// When the text says no layout, or one that does not fit.
-pub(super) fn layout(text: &str, pages: usize) -> Result<Layout, WordError> {
+pub(crate) fn layout(text: &str, pages: usize) -> Result<Layout, WordError> {
     const EXPECTED: &str = "a lane is `empty` or such as `[0..4 rw-p anon] [6..8 r--s memfd0+2]`, \
         lowest first, within the scenario's pages";
     let bad = || wrong(text, EXPECTED);

@@ -8,6 +8,7 @@
 mod cases;
 mod geometry;
 mod layout;
+mod making;
 mod op;
 mod page;
 
@@ -16,5 +17,6 @@ pub use geometry::Geometry;
 #[cfg(test)]
 pub(crate) use layout::drawing;
 pub use layout::{Layout, MAX_PAGES, Vma, Vmas, span_mask};
+pub use making::making;
 pub use op::{Kind, KindSet, Misfit, Op, Place, Span, apply, fits};
 pub use page::{Advice, Backing, MAX_FILES, MAX_NAMES, MAX_PGOFF, Page, Prot};

@@ -333,6 +333,11 @@ impl Op {
         }
     }
 
+    /// Of a move between `lane` and another lane, the other.
+    pub fn across(&self, lane: u16) -> Option<u16> {
+        self.other_lane().map(|other| if other == lane { self.at().lane } else { other })
+    }
+
     /// The operation in two words, for the history; [`Op::unpack`] is the inverse.
     ///
     /// Word 0, lowest bits first: kind (8), lane (16), start (8), length (8), an argument (8).

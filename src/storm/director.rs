@@ -16,7 +16,7 @@ use crate::arena::{Arena, Mm};
 use crate::maps::{Lines, MapsFile};
 use crate::oracle::{Class, Contract, History, Oracle};
 use crate::seed::Stream;
-use crate::space::{KindSet, Layout, Op, Span};
+use crate::space::{KindSet, Layout, Op, Span, making};
 use rustix::io::Errno;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,6 +46,8 @@ pub struct Plan {
     pub until: Vec<String>,
     /// Time between two standstills.
     pub pause_every: Duration,
+    /// Examples kept of each signature.
+    pub keep: usize,
     /// How long a call may take before it is a stall.
     pub stall: Duration,
     /// CPUs that workers can run on.
@@ -152,7 +154,7 @@ const HISTORY_BYTES: usize = 32 << 20;
 /// The same for a scenario: it may be run many times over, and has few lanes.
 const SCRIPT_HISTORY_BYTES: usize = 8 << 20;
 /// Versions that an example of a violation has room for.
-const EXAMPLE_VERSIONS: usize = 256;
+const EXAMPLE_VERSIONS: usize = 2048;
 /// How long a spell is.
 const SPELL: Duration = Duration::from_millis(25);
 /// How often progress is shown.
@@ -208,7 +210,8 @@ impl Storm {
         let bytes = if script.is_some() { SCRIPT_HISTORY_BYTES } else { HISTORY_BYTES };
         let slots = (bytes / geometry.lanes as usize / History::bytes(1, pages)).max(64);
         let capacity = if slots.is_power_of_two() { slots } else { slots.next_power_of_two() / 2 };
-        let findings = Findings::new(plan.allow.clone(), plan.fail_fast, EXAMPLE_VERSIONS);
+        let findings =
+            Findings::new(plan.allow.clone(), plan.fail_fast, plan.keep, EXAMPLE_VERSIONS);
         Ok(Storm {
             oracle: Oracle::new(geometry, &layouts, capacity),
             findings: findings.until(plan.until.clone()),
@@ -252,7 +255,9 @@ impl Storm {
     ///
     /// Nothing allocates between the moment all threads are ready and the moment they are told
     /// to stop: malloc means brk and mmap, noise in the address space under test. `window` is
-    /// called with true and false at these two moments.
+    /// called with true and false at these two moments. `keep` is called when the findings have
+    /// examples that nobody has looked at; everybody rests meanwhile and it may allocate, so it
+    /// lies between a `window(false)` and a `window(true)`.
     ///
     /// # Errors
     /// When a thread can't be started or maps can't be opened.
@@ -261,6 +266,7 @@ impl Storm {
         signal: impl Fn() -> Option<i32>,
         mut show: impl FnMut(&Live<'_>),
         mut window: impl FnMut(bool),
+        mut keep: impl FnMut(&Findings),
     ) -> Result<Run, StormError> {
         let shared = MapsFile::own().map_err(StormError::Maps)?;
         let mut pause = Pause {
@@ -289,7 +295,12 @@ impl Storm {
             std::thread::sleep(Duration::from_micros(100));
         }
         window(true);
-        self.direct(&mut run, &mut pause, &signal, &mut show);
+        let mut kept_at_rest = |findings: &Findings| {
+            window(false);
+            keep(findings);
+            window(true);
+        };
+        self.direct(&mut run, &mut pause, &signal, &mut show, &mut kept_at_rest);
         window(false);
         self.over.store(true, Ordering::Relaxed);
         self.stage.stop();
@@ -422,6 +433,7 @@ impl Storm {
         pause: &mut Pause,
         signal: &impl Fn() -> Option<i32>,
         show: &mut impl FnMut(&Live<'_>),
+        keep: &mut impl FnMut(&Findings),
     ) {
         let begun = Instant::now();
         let mut rng = Stream::new(self.plan.seed, "director", 0);
@@ -441,6 +453,12 @@ impl Storm {
             std::thread::sleep(left.min(SPELL));
             if let Some(number) = signal() {
                 break Ended::Signal(number);
+            }
+            if self.findings.fresh() {
+                if let Some(ended) = self.rest(run, begun) {
+                    break ended;
+                }
+                keep(&self.findings);
             }
             if self.findings.wants_stop() {
                 break Ended::FailFast;
@@ -472,10 +490,15 @@ impl Storm {
         {
             run.ended = ended;
         }
+        // With a call that does not come back not everybody rests; what was found is kept
+        // nevertheless.
+        if self.findings.fresh() {
+            keep(&self.findings);
+        }
     }
 
-    /// Everybody rests, and the kernel's layout is held against the oracle's.
-    fn pause(&self, run: &mut Run, pause: &mut Pause, begun: Instant) -> Option<Ended> {
+    /// Calls everybody to rest and waits for it; what ends the storm when somebody does not come.
+    fn rest(&self, run: &mut Run, begun: Instant) -> Option<Ended> {
         self.stage.rest();
         let called = Instant::now();
         while !self.stage.at_rest() {
@@ -484,6 +507,14 @@ impl Storm {
                 return Some(self.stalled(run, worker, begun));
             }
             std::thread::sleep(Duration::from_micros(20));
+        }
+        None
+    }
+
+    /// Everybody rests, and the kernel's layout is held against the oracle's.
+    fn pause(&self, run: &mut Run, pause: &mut Pause, begun: Instant) -> Option<Ended> {
+        if let Some(ended) = self.rest(run, begun) {
+            return Some(ended);
         }
         // A lane that an operation failed in is laid out anew first; what it looked like in
         // between nobody knows.
@@ -549,7 +580,7 @@ impl Storm {
     /// A violation that no reader found.
     fn alarm(&self, class: Class, begun: Instant) {
         let signature = Signature { class, mechanism: None, in_flight: KindSet::EMPTY, mode: None };
-        self.findings.record(signature, begun.elapsed().as_nanos() as u64, |_| {});
+        self.findings.record(signature, begun.elapsed().as_nanos() as u64, None);
     }
 }
 
@@ -590,9 +621,7 @@ pub(crate) fn lay_out(arena: &Arena, lane: u16, layout: &Layout) -> Result<(), (
     let at = |start: usize, end: usize| crate::space::Place { lane, span: Span::new(start, end) };
     let carry_out = |op: Op| arena.carry_out(&op).map_err(|errno| (op, errno));
     carry_out(Op::Unmap { at: at(0, layout.len()) })?;
-    layout
-        .vmas()
-        .try_for_each(|vma| carry_out(Op::Map { at: at(vma.start, vma.end), page: vma.page }))
+    layout.vmas().flat_map(|vma| making(at(vma.start, vma.end), vma.page)).try_for_each(carry_out)
 }
 
 impl Run {

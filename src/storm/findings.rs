@@ -1,6 +1,6 @@
 //! Violations, gathered by signature.
 
-use super::reader::{Tape, TapeCall};
+use super::tape::{Tape, TapeCall};
 use crate::oracle::{Class, Evidence, Mechanism};
 use crate::space::KindSet;
 use arrayvec::ArrayVec;
@@ -112,27 +112,59 @@ impl fmt::Display for Signature {
     }
 }
 
-/// The first violation with a signature, in full.
+/// A violation in full: enough to judge it again elsewhere.
 pub struct Example {
     /// The verdict and the versions it was judged by.
     pub evidence: Evidence,
-    /// The bytes read in the walk.
+    /// The bytes read in the walk; of a query, its answer as maps prints it.
     pub bytes: Vec<u8>,
     /// The calls that delivered them.
     pub calls: Vec<TapeCall>,
     /// Which reader.
     pub reader: usize,
+    /// The piece of the bytes that was judged as one walk.
+    pub piece: Piece,
+    /// Of a query, the address and whether it asked for the next VMA, too.
+    pub asked: Option<(u64, bool)>,
+}
+
+/// The bytes `from..to` of a tape, judged as one walk: from where nothing was held against what
+/// came before, to the end of the line that breaks it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Piece {
+    /// The first byte. Where it is not the tape's first, a line ends before it.
+    pub from: usize,
+    /// One past the last byte.
+    pub to: usize,
+    /// Whether the end of the line before the first byte is where the walk goes on from.
+    pub after: bool,
+    /// Whether the file ended there.
+    pub end: bool,
 }
 
 impl Example {
-    fn with_room(versions: usize) -> Example {
+    /// An empty one with room for `versions` versions and all of a tape.
+    pub fn with_room(versions: usize) -> Example {
         Example {
             evidence: Evidence::with_room(versions),
             bytes: Vec::with_capacity(Tape::BYTES),
             calls: Vec::with_capacity(Tape::CALLS),
             reader: 0,
+            piece: Piece::default(),
+            asked: None,
         }
     }
+}
+
+/// An example's way to the disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Keeping {
+    /// Not looked at yet.
+    #[default]
+    New,
+    /// Confirmed by the second checker and dealt with; the number is the keeper's.
+    Done(usize),
 }
 
 /// All violations with one signature.
@@ -145,8 +177,17 @@ pub struct Found {
     pub first_ns: u64,
     /// Whether `--allow` names it.
     pub allowed: bool,
-    /// The first one.
-    pub example: Example,
+    /// Room for as many as are kept.
+    slots: Vec<(Example, Keeping)>,
+    /// How many of them are filled.
+    filled: usize,
+}
+
+impl Found {
+    /// The examples there are, the first found first, each with how far it is kept.
+    pub fn examples(&self) -> &[(Example, Keeping)] {
+        &self.slots[..self.filled]
+    }
 }
 
 /// The most signatures kept apart; violations with further ones are only counted.
@@ -162,6 +203,8 @@ pub struct Findings {
     by_class: [AtomicU64; Class::ALL.len()],
     fail_fast: bool,
     stop: AtomicBool,
+    /// Raised when an example is put in.
+    fresh: AtomicBool,
 }
 
 struct Table {
@@ -171,9 +214,10 @@ struct Table {
 }
 
 impl Findings {
-    /// An empty table. A signature is allowed when one of `allow` is a prefix of it, ending at a
-    /// `/` or at the end. With `fail_fast` the first that is not allowed asks for a stop.
-    pub fn new(allow: Vec<String>, fail_fast: bool, versions: usize) -> Findings {
+    /// An empty table with `keep` examples of each signature, of up to `versions` versions each. A
+    /// signature is allowed when one of `allow` is a prefix of it, ending at a `/` or at the end.
+    /// With `fail_fast` the first that is not allowed asks for a stop.
+    pub fn new(allow: Vec<String>, fail_fast: bool, keep: usize, versions: usize) -> Findings {
         let slot = |_| {
             Box::new(Found {
                 signature: Signature {
@@ -185,7 +229,8 @@ impl Findings {
                 count: 0,
                 first_ns: 0,
                 allowed: false,
-                example: Example::with_room(versions),
+                slots: (0..keep).map(|_| (Example::with_room(versions), Keeping::New)).collect(),
+                filled: 0,
             })
         };
         let table = Table {
@@ -202,6 +247,7 @@ impl Findings {
             by_class: Default::default(),
             fail_fast,
             stop: AtomicBool::new(false),
+            fresh: AtomicBool::new(false),
         }
     }
 
@@ -217,25 +263,45 @@ impl Findings {
         self.allow.iter().any(|prefix| signature.begins_with(prefix))
     }
 
-    /// Counts a violation; `fill` is called with the example's room when its signature is new.
-    pub fn record(&self, signature: Signature, at_ns: u64, fill: impl FnOnce(&mut Example)) {
+    /// Whether another example of the signature would be kept.
+    pub fn wants(&self, signature: &Signature) -> bool {
+        let table = self.table.lock();
+        match table.found.iter().find(|found| found.signature == *signature) {
+            Some(found) => found.filled < found.slots.len(),
+            None => !table.spare.is_empty(),
+        }
+    }
+
+    /// Counts a violation, and exchanges `example` with the room kept for it as long as there is
+    /// some.
+    pub fn record(&self, signature: Signature, at_ns: u64, example: Option<&mut Example>) {
         let mut table = self.table.lock();
-        let known = table.found.iter_mut().find(|found| found.signature == signature);
-        let allowed = if let Some(found) = known {
-            found.count += 1;
-            found.allowed
-        } else {
-            let allowed = self.allows(&signature);
-            match table.spare.pop() {
-                None => table.beyond += 1,
-                Some(mut found) => {
-                    fill(&mut found.example);
-                    (found.signature, found.count) = (signature, 1);
-                    (found.first_ns, found.allowed) = (at_ns, allowed);
-                    table.found.push(found);
-                }
+        let mut known = table.found.iter().position(|found| found.signature == signature);
+        if known.is_none()
+            && let Some(mut new) = table.spare.pop()
+        {
+            (new.signature, new.first_ns) = (signature, at_ns);
+            new.allowed = self.allows(&signature);
+            table.found.push(new);
+            known = Some(table.found.len() - 1);
+        }
+        let allowed = match known {
+            None => {
+                table.beyond += 1;
+                self.allows(&signature)
             }
-            allowed
+            Some(at) => {
+                let found = &mut table.found[at];
+                found.count += 1;
+                if let (Some(example), Some(slot)) = (example, found.slots.get_mut(found.filled)) {
+                    std::mem::swap(&mut slot.0, example);
+                    slot.1 = Keeping::New;
+                    found.filled += 1;
+                    // Relaxed: a hint; what it is about lies behind the lock.
+                    self.fresh.store(true, Ordering::Relaxed);
+                }
+                found.allowed
+            }
         };
         drop(table);
         // Relaxed: counters for the live line and the exit code, read after the threads are
@@ -250,6 +316,34 @@ impl Findings {
         }
         if self.until.iter().any(|prefix| signature.begins_with(prefix)) {
             self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether examples have come in since this was last asked.
+    pub fn fresh(&self) -> bool {
+        self.fresh.swap(false, Ordering::Relaxed)
+    }
+
+    /// Calls `look` with every example that nobody has looked at; one for which it gives `None`
+    /// makes room for another.
+    pub fn look(&self, mut look: impl FnMut(&Found, &Example) -> Option<usize>) {
+        let mut table = self.table.lock();
+        for found in &mut table.found {
+            let mut at = 0;
+            while at < found.filled {
+                if found.slots[at].1 == Keeping::New {
+                    match look(found, &found.slots[at].0) {
+                        Some(number) => found.slots[at].1 = Keeping::Done(number),
+                        None => {
+                            found.filled -= 1;
+                            let filled = found.filled;
+                            found.slots.swap(at, filled);
+                            continue;
+                        }
+                    }
+                }
+                at += 1;
+            }
         }
     }
 
@@ -291,7 +385,28 @@ mod tests {
     }
 
     fn findings(allow: &[&str]) -> Findings {
-        Findings::new(allow.iter().map(|s| s.to_string()).collect(), true, 4)
+        Findings::new(allow.iter().map(|s| s.to_string()).collect(), true, 1, 4)
+    }
+
+    fn put(findings: &Findings, mode: Mode, at: u64) {
+        let mut example = Example::with_room(0);
+        example.reader = at as usize;
+        findings.record(signature(mode), at, Some(&mut example));
+    }
+
+    #[test]
+    fn an_example_that_is_no_good_makes_room_for_another() {
+        let findings = findings(&[]);
+        put(&findings, Mode::Walk, 1);
+        assert!(findings.fresh() && !findings.wants(&signature(Mode::Walk)));
+        findings.look(|_, _| None);
+        assert!(!findings.fresh() && findings.wants(&signature(Mode::Walk)));
+        put(&findings, Mode::Walk, 2);
+        findings.look(|_, example| Some(example.reader));
+        findings.look(|_, _| panic!("looked at already"));
+        findings.with(|found, _| {
+            assert_eq!((found[0].count, found[0].examples()[0].1), (2, Keeping::Done(2)));
+        });
     }
 
     #[test]
@@ -325,15 +440,15 @@ mod tests {
     fn the_first_of_a_signature_is_the_example() {
         let findings = findings(&["hole/replaced-in-flight/map+remap/walk"]);
         for (at, mode) in [(5, Mode::Walk), (6, Mode::Walk)] {
-            findings.record(signature(mode), at, |example| example.reader = at as usize);
+            put(&findings, mode, at);
         }
         assert!(!findings.wants_stop());
-        findings.record(signature(Mode::Short), 7, |example| example.reader = 7);
+        put(&findings, Mode::Short, 7);
         assert!(findings.wants_stop());
         assert_eq!(findings.counts(), (3, 1));
         findings.with(|found, beyond| {
             let seen: Vec<_> =
-                found.iter().map(|f| (f.count, f.first_ns, f.example.reader)).collect();
+                found.iter().map(|f| (f.count, f.first_ns, f.examples()[0].0.reader)).collect();
             assert_eq!((seen, beyond), (vec![(2, 5, 5), (1, 7, 7)], 0));
         });
     }

@@ -2,131 +2,19 @@
 //!
 //! Generic over [`MapsRead`], so that the very same code reads the real file and a simulated one.
 
-use super::findings::{Findings, Mode, Signature};
+use super::findings::{Findings, Mode};
+use super::judge::Judge;
 use super::script::Reading;
 use super::tally::Tally;
+use super::tape::{Tape, TapeCall};
 use super::tripwire::Tripwire;
 use super::views::{View, Views};
 use crate::arena::Identities;
-use crate::maps::{Answer, Chunk, Lines, MapsRead, QueryFlags, parse};
-use crate::oracle::{
-    Break, Class, Contract, Evidence, Mechanism, Oracle, Rule, Sighting, Snapshot, Tick, Tolerated,
-    Verdict, Walk, Window, in_flight,
-};
+use crate::maps::{Answer, Chunk, Lines, MapsRead, QueryFlags};
+use crate::oracle::{Contract, Oracle, Sighting, Tolerated, Verdict, Window};
 use crate::seed::Stream;
-use crate::space::KindSet;
-use rustix::io::Errno;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
-
-/// Lines of a walk that are remembered; in a longer one mechanisms are no longer told.
-const LONGEST_PATH: usize = 2048;
-
-/// One call of the walk under way.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TapeCall {
-    /// The offset asked for.
-    pub offset: u64,
-    /// The bytes asked for.
-    pub asked: u32,
-    /// The bytes delivered.
-    pub got: u32,
-    /// The clock around the call.
-    pub window: Window,
-    /// Whether a line that begins with the call's first byte may have been made in the call
-    /// before: fs/seq_file.c, `seq_read_iter`, when what was left over from an earlier call uses
-    /// up a call exactly, still makes the next record, and keeps it for the next call.
-    pub kept: bool,
-}
-
-/// The bytes of the walk under way and the calls that delivered them, kept for the evidence.
-///
-/// The kernel writes straight into it. A walk too long for it begins again at the front: what is
-/// lost is evidence, never a verdict.
-pub struct Tape {
-    bytes: Box<[u8]>,
-    used: usize,
-    calls: Vec<TapeCall>,
-    /// Number of the first call on the tape.
-    first: u32,
-}
-
-impl Tape {
-    /// Bytes that fit.
-    pub const BYTES: usize = 128 << 10;
-    /// Calls that fit.
-    pub const CALLS: usize = 1024;
-    /// The most that one call may ask for.
-    pub const LONGEST: usize = 16 << 10;
-
-    fn new() -> Tape {
-        Tape {
-            bytes: vec![0; Tape::BYTES].into(),
-            used: 0,
-            calls: Vec::with_capacity(Tape::CALLS),
-            first: 0,
-        }
-    }
-
-    fn rewind(&mut self) {
-        self.used = 0;
-        self.first = 0;
-        self.calls.clear();
-    }
-
-    fn room(&mut self, asked: usize) -> &mut [u8] {
-        if self.used + asked > self.bytes.len() || self.calls.len() == self.calls.capacity() {
-            self.first += self.calls.len() as u32;
-            self.used = 0;
-            self.calls.clear();
-        }
-        &mut self.bytes[self.used..self.used + asked]
-    }
-
-    fn next_call(&self) -> u32 {
-        self.first + self.calls.len() as u32
-    }
-
-    /// A call, if it is still on the tape.
-    fn call(&self, call: u32) -> Option<&TapeCall> {
-        self.calls.get(call.checked_sub(self.first)? as usize)
-    }
-}
-
-/// Everything a reader judges with, apart from the source and the tape.
-struct Judge<'a> {
-    oracle: &'a Oracle,
-    identities: &'a Identities,
-    findings: &'a Findings,
-    tally: &'a Tally,
-    contract: Contract,
-    walk: Walk<'a>,
-    snapshot: Snapshot<'a>,
-    evidence: Evidence,
-    /// Checkers that forgive, one a mechanism.
-    forgiving: [(Mechanism, Walk<'a>); Mechanism::TRIED.len()],
-    /// Where the walk began, and what was seen on it so far; no more once it is full.
-    start: (Option<u64>, Window),
-    path: Vec<(Sighting, Window)>,
-    mode: Mode,
-    reader: usize,
-    begun: Instant,
-    /// The address of the last query, and whether it asked for the next VMA, too.
-    asked: (u64, bool),
-    /// First tick of the walk.
-    since: Tick,
-    /// The call whose lines the snapshot collects.
-    collecting: Option<(u32, Window)>,
-    /// Whether a line of the window under judgement was undecided, or wrong.
-    undecided: bool,
-    broke: bool,
-    /// How a violation waits for operations under way: the storm's way, or not at all where
-    /// nothing moves while the reader judges.
-    settle: Option<&'a AtomicBool>,
-    /// What tells a scenario's layouts apart, and what the walk has shown so far.
-    views: Option<&'a Views>,
-    view: View,
-}
+use std::time::Instant;
 
 /// A reader.
 pub struct Reader<'a, M> {
@@ -184,6 +72,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
     /// A reader of `source`, and of `shared` in [`Mode::Shared`].
     pub fn new(source: M, shared: Option<M>, rng: Stream, place: Place<'a>) -> Reader<'a, M> {
         let oracle = place.oracle;
+        let judge = Judge::new(&place);
         Reader {
             source,
             shared,
@@ -199,31 +88,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             smaps: None,
             part: None,
             focus: None,
-            judge: Judge {
-                oracle,
-                identities: place.identities,
-                findings: place.findings,
-                tally: place.tally,
-                contract: place.contract,
-                walk: Walk::new(oracle),
-                snapshot: Snapshot::new(oracle),
-                evidence: Evidence::with_room(place.versions),
-                forgiving: Mechanism::TRIED
-                    .map(|(mechanism, forgive)| (mechanism, Walk::forgiving(oracle, forgive))),
-                start: (None, Window { from: 0, to: 0 }),
-                path: Vec::with_capacity(LONGEST_PATH),
-                mode: Mode::Walk,
-                reader: place.reader,
-                begun: place.begun,
-                asked: (0, false),
-                since: 0,
-                collecting: None,
-                undecided: false,
-                broke: false,
-                settle: place.settle,
-                views: None,
-                view: View::NOTHING,
-            },
+            judge,
         }
     }
 
@@ -308,7 +173,9 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             let Some((call, got)) = self.call(at, asked, kept) else {
                 return;
             };
-            let window = self.tape.calls[(call - self.tape.first) as usize].window;
+            let Some(window) = self.tape.call(call).map(|call| call.window) else {
+                return;
+            };
             if !begun {
                 self.judge.begin((offset == 0).then_some(0), window);
                 begun = true;
@@ -323,7 +190,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             }
             at += got as u64;
             if self.judge.walk.pos().is_some_and(|pos| pos >= until) {
-                self.judge.finish_call();
+                self.judge.finish_call(&self.tape);
                 if offset == 0 && self.part.is_none_or(|part| part.offsets.is_none()) {
                     self.text = (arena_text.unwrap_or(0), at);
                 }
@@ -348,25 +215,23 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         Tally::add(&judge.tally.calls[judge.mode as usize], 1);
         let got = judge.outcome(result)?;
         Tally::add(&judge.tally.bytes, got as u64);
-        let number = self.tape.next_call();
-        self.tape.used += got;
-        self.tape.calls.push(TapeCall {
-            offset,
-            asked: asked as u32,
-            got: got as u32,
-            window,
-            kept,
-        });
+        let (asked, delivered) = (asked as u32, got as u32);
+        let number = self.tape.push(TapeCall { offset, asked, got: delivered, window, kept });
         Some((number, got))
     }
 
     /// Hands the last call's bytes to the checker.
     fn feed(&mut self, call: u32, got: usize) {
         let Reader { lines, tape, judge, .. } = self;
-        let bytes = &tape.bytes[tape.used - got..tape.used];
+        let bytes = &tape.bytes()[tape.bytes().len() - got..];
+        // The newline that ends a skip ends no line.
+        judge.fed = (call, lines.skips() as u32);
         lines.feed(bytes, call, |chunk| match chunk {
             Chunk::TooLong => judge.malformed(tape, call),
-            Chunk::Line(text, from) => judge.text(text, from, tape),
+            Chunk::Line(text, from) => {
+                judge.text(text, from, tape);
+                judge.fed.1 += 1;
+            }
         });
     }
 
@@ -396,10 +261,10 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         if let Some((call, got)) = called
             && got > 0
         {
-            let window = self.tape.calls[0].window;
+            let window = self.tape.calls()[0].window;
             self.judge.begin((offset == 0).then_some(0), window);
             self.feed(call, got);
-            self.judge.finish_call();
+            self.judge.finish_call(&self.tape);
         }
     }
 
@@ -457,10 +322,14 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         let answer = judge.outcome(result)?;
         // A VMA above the arena is judged by its addresses alone.
         let seen = answer.map(|line| judge.identities.sight(&line));
-        self.tape.rewind();
         judge.since = window.from;
         judge.asked = (address, or_next);
+        judge.low = Some(address);
+        judge.piece = None;
         let verdict = judge.walk.query(address, or_next, seen.as_ref(), window);
+        if matches!(verdict, Verdict::Wrong(_)) {
+            self.tape.answered(address, window, answer.as_ref());
+        }
         judge.count_window(window);
         judge.deliver(verdict, seen.as_ref(), window, &self.tape);
         judge.close_window();
@@ -472,283 +341,5 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             judge.count_view();
         }
         Some(seen)
-    }
-}
-
-impl Judge<'_> {
-    fn outcome<T>(&mut self, result: Result<T, Errno>) -> Option<T> {
-        if result.is_err() {
-            Tally::add(&self.tally.errors, 1);
-        }
-        result.ok()
-    }
-
-    fn begin(&mut self, pos: Option<u64>, window: Window) {
-        self.count_view();
-        self.walk.begin(pos, window);
-        self.start = (pos, window);
-        self.path.clear();
-        self.since = window.from;
-        self.collecting = None;
-        self.undecided = false;
-        self.broke = false;
-    }
-
-    /// Counts what the walk that is over showed of a scenario.
-    fn count_view(&mut self) {
-        if let Some(index) = std::mem::take(&mut self.view).index() {
-            Tally::add(&self.tally.views[index], 1);
-        }
-    }
-
-    fn text(&mut self, text: &[u8], call: u32, tape: &Tape) {
-        // smaps: behind each header come lines such as `Size:  4 kB`; no header begins so.
-        if self.mode == Mode::Smaps && text.first().is_some_and(u8::is_ascii_uppercase) {
-            return;
-        }
-        let Some(made) = tape.call(call) else {
-            // The call fell off the tape: a line that began in it can't be placed in time.
-            self.undecided = true;
-            return;
-        };
-        let mut window = made.window;
-        let mut widened = false;
-        if self.collecting.is_none_or(|(collecting, _)| collecting != call) {
-            self.finish_call();
-            self.collecting = Some((call, window));
-            self.count_window(window);
-            if made.kept {
-                let Some(before) = call.checked_sub(1).and_then(|before| tape.call(before)) else {
-                    self.undecided = true;
-                    return;
-                };
-                window.from = before.window.from;
-                widened = true;
-            }
-        }
-        Tally::add(&self.tally.lines, 1);
-        let Ok(line) = parse(text) else {
-            return self.malformed(tape, call);
-        };
-        let geometry = self.oracle.geometry();
-        let inside = line.start < geometry.end() && line.end > geometry.base;
-        let seen = if inside {
-            self.identities.sight(&line)
-        } else {
-            Sighting { start: line.start, end: line.end, page: crate::space::Page::FOREIGN }
-        };
-        let before = self.walk.pos();
-        let verdict = self.walk.line(&seen, window);
-        if self.path.len() < LONGEST_PATH {
-            self.path.push((seen, window));
-        }
-        if let Some(views) = self.views {
-            self.view = self.view | views.of(&seen);
-        }
-        // A line made in the call before is no part of this call's snapshot.
-        if !widened {
-            self.snapshot.line(&seen);
-        }
-        // Outside the arena only order is judged, and only lines that come after something.
-        if inside || before.is_some() {
-            self.deliver(verdict, Some(&seen), window, tape);
-        }
-    }
-
-    fn malformed(&mut self, tape: &Tape, call: u32) {
-        let Some(window) = tape.call(call).map(|call| call.window) else {
-            return;
-        };
-        let verdict = self.walk.wrong(Rule::WholeLines, Class::Malformed, None, window);
-        self.deliver(verdict, None, window, tape);
-    }
-
-    fn end(&mut self, window: Window, whole: bool, tape: &Tape) {
-        if !whole && self.walk.pos().is_some() {
-            let verdict = self.walk.wrong(Rule::WholeLines, Class::Malformed, None, window);
-            self.deliver(verdict, None, window, tape);
-        } else if self.walk.pos().is_some() {
-            let verdict = self.walk.end(window);
-            self.deliver(verdict, None, window, tape);
-        }
-        self.finish_call();
-    }
-
-    /// Counts a window that is about to be judged.
-    fn count_window(&mut self, window: Window) {
-        Tally::add(&self.tally.windows, 1);
-        if window.to != window.from {
-            Tally::add(&self.tally.busy, 1);
-        }
-    }
-
-    fn close_window(&mut self) {
-        if self.undecided {
-            Tally::add(&self.tally.undecided, 1);
-        }
-        self.undecided = false;
-        self.broke = false;
-    }
-
-    /// All lines of the call under way have been judged one by one; now together.
-    fn finish_call(&mut self) {
-        let Some((_, window)) = self.collecting.take() else {
-            return;
-        };
-        if !self.undecided && !self.broke {
-            match self.snapshot.finish(window) {
-                None => {
-                    self.undecided |= self.contract >= Contract::Snapshot;
-                }
-                Some(one_instant) => {
-                    Tally::add(&self.tally.tried_instants, 1);
-                    if !one_instant {
-                        self.wrong_instant(window);
-                    }
-                }
-            }
-        }
-        self.snapshot.begin();
-        self.close_window();
-    }
-
-    fn wrong_instant(&mut self, window: Window) {
-        let Verdict::Wrong(found) =
-            self.walk.wrong(Rule::OneInstant, Class::Disorder, None, window)
-        else {
-            return;
-        };
-        Tally::add(&self.tally.broken[Rule::OneInstant as usize], 1);
-        if self.contract >= Contract::Snapshot {
-            self.record(found, None);
-        }
-    }
-
-    fn deliver(&mut self, verdict: Verdict, seen: Option<&Sighting>, window: Window, tape: &Tape) {
-        Tally::add(&self.tally.checked, 1);
-        match verdict {
-            Verdict::Right => {}
-            Verdict::Tolerated(kind) => self.tolerated(kind, seen, window, tape),
-            Verdict::Undecided => {
-                self.undecided = true;
-                self.walk.resume(seen.map(|seen| seen.end), window);
-            }
-            Verdict::Wrong(found) => {
-                self.broke = true;
-                if self.certain(&found) {
-                    Tally::add(&self.tally.broken[found.rule as usize], 1);
-                    self.record(found, Some(tape));
-                } else {
-                    self.undecided = true;
-                }
-                // What a line that never was says of its end is worth nothing.
-                let trusted = seen.filter(|_| found.rule != Rule::Existence);
-                self.walk.resume(trusted.map(|seen| seen.end), window);
-                self.since = window.from;
-            }
-        }
-    }
-
-    fn tolerated(&mut self, kind: Tolerated, seen: Option<&Sighting>, window: Window, tape: &Tape) {
-        Tally::add(&self.tally.tolerated[kind as usize], 1);
-        Tally::add(&self.tally.broken[Rule::NeverBack as usize], 1);
-        if self.contract >= Contract::Documented
-            && let Verdict::Wrong(found) =
-                self.walk.wrong(Rule::NeverBack, Class::Disorder, seen, window)
-        {
-            self.record(found, Some(tape));
-        }
-    }
-
-    /// Gathers the evidence, and waits for operations under way in its lanes: one that fails
-    /// leaves a layout that nobody predicted, and a violation that rests on it is none.
-    fn certain(&mut self, found: &Break) -> bool {
-        let lanes = self.lanes_of(found);
-        self.evidence.fill(self.oracle, *found, self.since, lanes.clone());
-        let Some(over) = self.settle else { return true };
-        let deadline = Instant::now() + Duration::from_secs(10);
-        let records = self.evidence.versions.iter().filter(|record| lanes.contains(&record.lane));
-        for record in records {
-            while !self.oracle.settled(record.lane, record.version) {
-                let gone = over.load(std::sync::atomic::Ordering::Relaxed);
-                if gone || Instant::now() > deadline {
-                    return false;
-                }
-                std::thread::yield_now();
-            }
-            let history = self.oracle.history(record.lane);
-            let known = history.known(record.version);
-            if !known || history.confirm(record.version).is_err() {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// The lanes that bear on a break: from the end of the line before to the line itself.
-    fn lanes_of(&self, found: &Break) -> std::ops::RangeInclusive<u16> {
-        let geometry = self.oracle.geometry();
-        let clamp =
-            |address: u64| geometry.locate(address.clamp(geometry.base, geometry.end() - 1)).0;
-        let low = found.pos.or(found.sighting.map(|seen| seen.start)).map_or(0, clamp);
-        let high = found.missing.or(found.sighting.map(|seen| seen.start)).map_or(low, clamp);
-        low.min(high)..=high.max(low)
-    }
-
-    /// The mechanism that explains a break, and the kinds of operation it blames: with it
-    /// forgiven, the line or the answer would be right.
-    fn explain(&mut self, found: &Break) -> Option<(Mechanism, KindSet)> {
-        let told = matches!(found.rule, Rule::NoHole | Rule::Existence | Rule::Order);
-        if !told || self.path.len() == LONGEST_PATH {
-            return None;
-        }
-        for (mechanism, walk) in &mut self.forgiving {
-            let verdict = match self.mode {
-                Mode::Query => {
-                    let (address, or_next) = self.asked;
-                    walk.query(address, or_next, found.sighting.as_ref(), found.window)
-                }
-                _ => {
-                    walk.begin(self.start.0, self.start.1);
-                    let mut last = Verdict::Right;
-                    for (seen, window) in &self.path {
-                        if matches!(last, Verdict::Wrong(_) | Verdict::Undecided) {
-                            walk.resume(walk.pos(), *window);
-                        }
-                        last = walk.line(seen, *window);
-                    }
-                    last
-                }
-            };
-            if matches!(verdict, Verdict::Right | Verdict::Tolerated(_)) {
-                return Some((*mechanism, walk.forgave()));
-            }
-        }
-        None
-    }
-
-    fn record(&mut self, found: Break, tape: Option<&Tape>) {
-        if self.evidence.found != found {
-            let lanes = self.lanes_of(&found);
-            self.evidence.fill(self.oracle, found, self.since, lanes);
-        }
-        let (mechanism, in_flight) = match self.explain(&found) {
-            Some((mechanism, kinds)) => (Some(mechanism), kinds),
-            None => (None, in_flight(&self.evidence, self.oracle.geometry())),
-        };
-        let signature =
-            Signature { class: found.class, mechanism, in_flight, mode: Some(self.mode) };
-        let at = self.begun.elapsed().as_nanos() as u64;
-        let (evidence, reader) = (&mut self.evidence, self.reader);
-        self.findings.record(signature, at, |example| {
-            std::mem::swap(&mut example.evidence, evidence);
-            example.reader = reader;
-            example.bytes.clear();
-            example.calls.clear();
-            if let Some(tape) = tape {
-                example.bytes.extend_from_slice(&tape.bytes[..tape.used]);
-                example.calls.extend_from_slice(&tape.calls);
-            }
-        });
     }
 }

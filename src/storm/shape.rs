@@ -108,6 +108,7 @@ mod tests {
             fail_fast: false,
             until: Vec::new(),
             pause_every: Duration::from_secs(1),
+            keep: 1,
             stall: Duration::from_secs(1),
             cpus: Cpus::allowed(),
         }

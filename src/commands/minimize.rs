@@ -1,0 +1,141 @@
+//! `mapstorm minimize`: the smallest scenario that still shows a tear.
+
+use super::replay::{fits_here, name, not_run, target};
+use super::{Failure, Output, Signals};
+use crate::cli::{Format, MinimizeArgs, PrintArgs};
+use mapstorm::exit::Exit;
+use mapstorm::replay::{Minimized, Size, Tried, minimize as search};
+use mapstorm::report::text::quoted;
+use mapstorm::scenario::Scenario;
+use serde::Serialize;
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// What came of it.
+#[derive(Serialize)]
+struct Report<'a> {
+    schema_version: u32,
+    shows: String,
+    file: String,
+    complete: bool,
+    candidates: usize,
+    elapsed_ms: u64,
+    shown_every_ms: f64,
+    scenario: &'a Scenario,
+}
+
+/// Searches, and writes the best found.
+///
+/// # Errors
+/// When it can't be run here, or the result can't be written.
+pub fn minimize(args: &MinimizeArgs, print: &PrintArgs) -> Result<Exit, Failure> {
+    fits_here(&args.file)?;
+    let (mut target, contract) = target(&args.file)?;
+    target.scenario.name = target.shows.clone();
+    let write = |scenario: &Scenario| save(&args.output, scenario);
+    let signals = Signals::catch().map_err(|e| Failure::Environment(e.to_string()))?;
+    let budget = Duration::from_secs_f64(args.seconds);
+    let begun = Instant::now();
+    let mut trouble = None;
+    let mut progress = |tried: &Tried, best: &Scenario| {
+        if tried.shown {
+            // The best so far is on the disk whatever happens next.
+            trouble = write(best).err();
+        }
+        if !print.quiet {
+            told(tried, begun.elapsed());
+        }
+    };
+    let found = search(&target, contract, budget, &|| signals.arrived(), &mut progress);
+    let found = found.map_err(not_run)?;
+    if let Some(trouble) = trouble {
+        return Err(trouble);
+    }
+    let Some(found) = found else {
+        let text = format!(
+            "{}: not shown in {:.0} s, so there is nothing to minimize; {} was not written\n",
+            name(&target),
+            begun.elapsed().as_secs_f64(),
+            args.output.display()
+        );
+        Output.print(text.as_bytes())?;
+        return Ok(signalled(signals.arrived()).unwrap_or(Exit::Undecided));
+    };
+    write(&found.best.scenario)?;
+    Output.print(report(&found, args, begun.elapsed()).as_bytes())?;
+    Ok(signalled(found.signal).unwrap_or(Exit::Upheld))
+}
+
+fn signalled(signal: Option<i32>) -> Option<Exit> {
+    signal.map(|number| match number {
+        libc::SIGTERM => Exit::Terminated,
+        _ => Exit::Interrupted,
+    })
+}
+
+/// Written aside and renamed: whoever looks finds the scenario before or the one after.
+fn save(path: &Path, scenario: &Scenario) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::Usage(format!("-o {}: {error}", path.display()));
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".tmp");
+    let mut text = serde_json::to_vec_pretty(scenario).expect("plain data");
+    text.push(b'\n');
+    let written = || -> std::io::Result<()> {
+        let mut file = std::fs::File::create(&aside)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        std::fs::rename(&aside, path)
+    };
+    written().map_err(failed)
+}
+
+fn told(tried: &Tried, elapsed: Duration) {
+    let what = tried.change.as_ref().map_or("to begin with".to_owned(), ToString::to_string);
+    let how = match (&tried.change, tried.shown) {
+        (None, _) => format!("shown every {:.3} s", tried.took.as_secs_f64()),
+        (_, true) => "still shown".into(),
+        (_, false) => format!("not in {:.1} s", tried.took.as_secs_f64()),
+    };
+    eprintln!("# {:>5.1} s  {what}: {how}; best: {}", elapsed.as_secs_f64(), tried.best);
+}
+
+fn report(found: &Minimized, args: &MinimizeArgs, took: Duration) -> String {
+    let scenario = &found.best.scenario;
+    let file = args.output.display().to_string();
+    if args.format == Format::Json {
+        let report = Report {
+            schema_version: 1,
+            shows: name(&found.best),
+            file,
+            complete: found.complete,
+            candidates: found.tried,
+            elapsed_ms: took.as_millis() as u64,
+            shown_every_ms: found.every.as_secs_f64() * 1000.0,
+            scenario,
+        };
+        return serde_json::to_string(&report).expect("plain data") + "\n";
+    }
+    let mut text = format!(
+        "{}: {}, shown every {:.3} s ({} candidates in {:.0} s; {})\n",
+        name(&found.best),
+        Size::of(scenario),
+        found.every.as_secs_f64(),
+        found.tried,
+        took.as_secs_f64(),
+        if found.complete { "nothing smaller shows it" } else { "there was no time for more" },
+    );
+    for (lane, words) in scenario.lanes.iter().enumerate() {
+        text += &format!("lane {lane}: {words}\n");
+    }
+    for (mutator, ops) in scenario.mutators.iter().enumerate() {
+        for op in ops {
+            text += &format!("mutator {mutator}: {op}\n");
+        }
+    }
+    for (reader, mode) in scenario.readers.iter().enumerate() {
+        text += &format!("reader {reader}: {mode}\n");
+    }
+    let file = quoted(&file);
+    text + &format!("mapstorm replay {file}\nmapstorm emit-c {file}\n")
+}

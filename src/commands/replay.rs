@@ -1,0 +1,170 @@
+//! `mapstorm replay`: shows a tear again.
+
+use super::{Failure, Output, Signals};
+use crate::cli::{Format, PrintArgs, ReplayArgs};
+use mapstorm::evidence::{Proof, Saved, Tear, load};
+use mapstorm::exit::Exit;
+use mapstorm::oracle::Contract;
+use mapstorm::replay::{Attempt, DeriveError, Size, Target, attempt, derive, target_of};
+use mapstorm::scenario::RunError;
+use serde::Serialize;
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+/// What became of it.
+#[derive(Serialize)]
+struct Report {
+    schema_version: u32,
+    shows: String,
+    shown: u64,
+    walks: u64,
+    per_thousand_walks: f64,
+    elapsed_ms: u64,
+    operations: u64,
+    failed_operations: u64,
+    second_checker: Option<&'static str>,
+    others: Vec<(String, u64)>,
+}
+
+/// A scenario out of a file, what it is to show, and by which contract.
+///
+/// # Errors
+/// When the file is no good, or is of another kind of machine.
+pub(super) fn target(path: &Path) -> Result<(Target, Contract), Failure> {
+    let saved = load(path)?;
+    let tear = match saved {
+        Saved::Scenario(scenario) => return Ok((target_of(&scenario), Contract::Series)),
+        Saved::Tear(tear) => *tear,
+    };
+    let contract = tear.contract;
+    derive(&tear).map(|target| (target, contract)).map_err(|error| {
+        let text = format!("{}: {error}", path.display());
+        match error {
+            DeriveError::Tear(_) | DeriveError::Nothing => Failure::Usage(text),
+            DeriveError::NoOperation => Failure::Untestable(text),
+        }
+    })
+}
+
+/// Whether a tear can be shown again on this machine at all.
+pub(super) fn fits_here(path: &Path) -> Result<(), Failure> {
+    let Saved::Tear(tear) = load(path)? else { return Ok(()) };
+    let Tear { page_size, .. } = *tear;
+    let here = rustix::param::page_size() as u64;
+    if page_size == here {
+        return Ok(());
+    }
+    Err(Failure::Untestable(format!(
+        "{} is from a kernel with pages of {page_size} bytes, here they have {here}: a read call \
+         delivers a page, so what happens between two calls does not happen here",
+        path.display()
+    )))
+}
+
+pub(super) fn not_run(error: RunError) -> Failure {
+    match error {
+        RunError::Scenario(_) => Failure::Usage(error.to_string()),
+        RunError::Calibrate(_) | RunError::Aim(_) => Failure::Untestable(error.to_string()),
+        RunError::Reserve(_) => Failure::Environment(error.to_string()),
+        RunError::Storm(error) => error.into(),
+    }
+}
+
+/// Runs what the file holds until it is shown, or the time is over.
+///
+/// # Errors
+/// When it can't be run here.
+pub fn replay(args: &ReplayArgs, print: &PrintArgs) -> Result<Exit, Failure> {
+    fits_here(&args.file)?;
+    let (target, contract) = target(&args.file)?;
+    let signals = Signals::catch().map_err(|e| Failure::Environment(e.to_string()))?;
+    let time = Duration::from_secs_f64(args.seconds);
+    let seed = args.seed.unwrap_or(1);
+    if !print.quiet {
+        eprintln!("# {}: {}", name(&target), Size::of(&target.scenario));
+    }
+    let attempt = attempt(&target, contract, time, seed, || signals.arrived()).map_err(not_run)?;
+    let text = match args.format {
+        Format::Json => json(&target, &attempt),
+        Format::Text => for_people(&target, &attempt, print.verbose),
+    };
+    Output.print(text.as_bytes())?;
+    Ok(exit(&attempt))
+}
+
+fn exit(attempt: &Attempt) -> Exit {
+    let agreed = matches!(attempt.proof, None | Some(Proof::Violation(_) | Proof::Undecided));
+    match attempt.signal {
+        _ if !agreed => Exit::Internal,
+        _ if attempt.shown > 0 => Exit::Violated,
+        Some(libc::SIGTERM) => Exit::Terminated,
+        Some(_) => Exit::Interrupted,
+        None if attempt.lost.is_some() || attempt.walks == 0 => Exit::Undecided,
+        None => Exit::Upheld,
+    }
+}
+
+pub(super) fn name(target: &Target) -> String {
+    match target.shows.is_empty() {
+        true => "any violation".into(),
+        false => target.shows.clone(),
+    }
+}
+
+fn second_checker(proof: &Proof) -> &'static str {
+    match proof {
+        Proof::Violation(_) => "proved",
+        Proof::Undecided => "undecided",
+        Proof::Right | Proof::Other { .. } => "disagrees",
+    }
+}
+
+fn json(target: &Target, attempt: &Attempt) -> String {
+    let report = Report {
+        schema_version: 1,
+        shows: name(target),
+        shown: attempt.shown,
+        walks: attempt.walks,
+        per_thousand_walks: attempt.per_thousand(),
+        elapsed_ms: attempt.took.as_millis() as u64,
+        operations: attempt.operations,
+        failed_operations: attempt.failed,
+        second_checker: attempt.proof.as_ref().map(second_checker),
+        others: attempt.others.clone(),
+    };
+    serde_json::to_string(&report).expect("plain data") + "\n"
+}
+
+fn for_people(target: &Target, attempt: &Attempt, verbose: bool) -> String {
+    let mut text = String::new();
+    let seconds = attempt.took.as_secs_f64();
+    let (name, walks, ops) = (name(target), attempt.walks, attempt.operations);
+    if verbose {
+        let scenario = serde_json::to_string_pretty(&target.scenario).expect("plain data");
+        let _ = writeln!(text, "{scenario}");
+    }
+    let _ = match attempt.shown {
+        0 => writeln!(
+            text,
+            "{name}: not shown in {walks} walks and {ops} operations, {seconds:.1} s"
+        ),
+        shown => writeln!(
+            text,
+            "{name}: shown after {seconds:.2} s: {shown} in {walks} walks ({:.3} in 1,000 walks), \
+             {ops} operations; second checker: {}",
+            attempt.per_thousand(),
+            attempt.proof.as_ref().map_or("not asked", second_checker),
+        ),
+    };
+    if attempt.failed > 0 {
+        let _ = writeln!(text, "{} operations failed", attempt.failed);
+    }
+    for (signature, count) in &attempt.others {
+        let _ = writeln!(text, "beside it: {signature}, {count} times");
+    }
+    if let Some(lost) = &attempt.lost {
+        let _ = writeln!(text, "it could not go on: {lost}");
+    }
+    text
+}

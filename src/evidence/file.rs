@@ -1,0 +1,148 @@
+//! Reading files back: what they are, and why not.
+
+use super::tear::{KIND, SCHEMA_VERSION, Tear};
+use crate::scenario::{Scenario, ScenarioError, WordError};
+use crate::space::MAX_PAGES;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// Why a file is no good.
+#[derive(Debug, thiserror::Error)]
+pub enum TearError {
+    /// It can't be read.
+    #[error("cannot be read: {0}")]
+    Read(#[from] std::io::Error),
+    /// It ends too early.
+    #[error("ends in the middle ({0}): cut off, or still being written?")]
+    Truncated(serde_json::Error),
+    /// It is no JSON, or not of this form.
+    #[error("is no saved tear and no scenario: {0}")]
+    Form(serde_json::Error),
+    /// It is of another version.
+    #[error("is of version {found}; this mapstorm ({own}) reads version {SCHEMA_VERSION}: use the mapstorm that wrote it", own = env!("CARGO_PKG_VERSION"))]
+    Version {
+        /// The version it has.
+        found: u64,
+    },
+    /// It is a scenario where a tear is needed.
+    #[error("is a scenario, and holds no evidence; a file that the storm saved with --out does")]
+    NoTear,
+    /// The geometry is none.
+    #[error("has an arena that can't be: {0}")]
+    Arena(&'static str),
+    /// The piece that was judged is not in the text.
+    #[error("judges a piece of the text that is not there, or does not begin with a line")]
+    Piece,
+    /// There are no read calls.
+    #[error("has no read calls")]
+    NoCalls,
+    /// A layout does not parse.
+    #[error("has a version of lane {lane} that can't be: {why}")]
+    Layout {
+        /// The lane.
+        lane: u16,
+        /// What is wrong.
+        why: WordError,
+    },
+    /// The parts contradict each other.
+    #[error("contradicts itself: {0}")]
+    Flaw(#[from] crate::verify::Flaw),
+    /// The scenario can't be run.
+    #[error("is a scenario that can't be run: {0}")]
+    Scenario(#[from] ScenarioError),
+}
+
+/// An error and the file it is about.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {why}", path.display())]
+pub struct FileError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub why: TearError,
+}
+
+/// What a file holds.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Saved {
+    /// A tear.
+    Tear(Box<Tear>),
+    /// A scenario.
+    Scenario(Box<Scenario>),
+}
+
+/// What every version has.
+#[derive(Deserialize)]
+struct Head {
+    schema_version: u64,
+    kind: Option<String>,
+}
+
+/// Reads a file that holds a tear or a scenario.
+///
+/// # Errors
+/// Why it does not.
+pub fn load(path: &Path) -> Result<Saved, FileError> {
+    let read = || -> Result<Saved, TearError> { decode(&std::fs::read(path)?) };
+    read().map_err(|why| FileError { path: path.to_owned(), why })
+}
+
+/// Reads a file that holds a tear.
+///
+/// # Errors
+/// Why it does not.
+pub fn load_tear(path: &Path) -> Result<Tear, FileError> {
+    match load(path)? {
+        Saved::Tear(tear) => Ok(*tear),
+        Saved::Scenario(_) => Err(FileError { path: path.to_owned(), why: TearError::NoTear }),
+    }
+}
+
+/// Decodes what a file holds.
+///
+/// # Errors
+/// Why it holds neither.
+pub fn decode(bytes: &[u8]) -> Result<Saved, TearError> {
+    let form = |error: serde_json::Error| match error.is_eof() {
+        true => TearError::Truncated(error),
+        false => TearError::Form(error),
+    };
+    let head: Head = serde_json::from_slice(bytes).map_err(form)?;
+    if head.schema_version != SCHEMA_VERSION as u64 {
+        return Err(TearError::Version { found: head.schema_version });
+    }
+    if head.kind.as_deref() == Some(KIND) {
+        let tear: Tear = serde_json::from_slice(bytes).map_err(form)?;
+        check_arena(&tear)?;
+        return Ok(Saved::Tear(Box::new(tear)));
+    }
+    let scenario: Scenario = serde_json::from_slice(bytes).map_err(form)?;
+    scenario.check()?;
+    Ok(Saved::Scenario(Box::new(scenario)))
+}
+
+/// Whether the arena's figures can be true at all, so that nothing later overflows.
+fn check_arena(tear: &Tear) -> Result<(), TearError> {
+    let geometry = &tear.geometry;
+    let wrong = |what| Err(TearError::Arena(what));
+    if !(12..=24).contains(&geometry.page_shift) || 1 << geometry.page_shift != tear.page_size {
+        return wrong("its page size is no page size, or not that of the kernel it was found on");
+    }
+    if !(1..=MAX_PAGES).contains(&(geometry.pages as usize)) || geometry.lanes == 0 {
+        return wrong("it has no lanes, no pages or too many");
+    }
+    let needed = geometry.page_shift + (geometry.pages as u32 + 1).next_power_of_two().ilog2();
+    if geometry.stride_shift != needed {
+        return wrong("its lanes do not lie side by side");
+    }
+    let bytes = (geometry.lanes as u64) << geometry.stride_shift;
+    if geometry.base % tear.page_size != 0 || geometry.base.checked_add(bytes).is_none() {
+        return wrong("it does not begin at a page, or reaches beyond the address space");
+    }
+    let lane =
+        |lane: &super::tear::SavedLane| lane.lane < geometry.lanes && !lane.versions.is_empty();
+    if !tear.lanes.iter().all(lane) {
+        return wrong("it has versions of a lane that it has not");
+    }
+    Ok(())
+}

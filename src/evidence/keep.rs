@@ -1,0 +1,221 @@
+//! Saving tears while the storm goes on.
+
+use super::make::Origins;
+use super::prove::Proof;
+use super::tear::Tear;
+use crate::storm::{Example, Findings, Found, Signature};
+use rustix::fs::RenameFlags;
+use rustix::io::Errno;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// The directory can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("--out {}: {source}; tears can only be kept in a directory that can be written", dir.display())]
+pub struct OutError {
+    dir: PathBuf,
+    source: io::Error,
+}
+
+/// What the second checker said of a tear before it was announced.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Checked {
+    /// That it proves a violation.
+    Proved,
+    /// That the evidence does not suffice; so it was for all examples of the signature.
+    Undecided,
+    /// Something else than the first: one of the two is wrong.
+    Disagrees(String),
+}
+
+/// A tear that was dealt with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Kept {
+    /// Its signature.
+    pub signature: Signature,
+    /// What the second checker said.
+    pub checked: Checked,
+    /// Where it was saved; `None` when it was not.
+    pub path: Option<PathBuf>,
+    /// Why it could not be saved.
+    pub trouble: Option<String>,
+}
+
+/// The most examples that the second checker may fail to decide before the signature is taken as
+/// it is: each costs the storm a moment's rest.
+const MOST_UNDECIDED: usize = 32;
+/// Bytes that the buffer starts with; a large tear takes some hundred thousand.
+const BUFFER: usize = 1 << 20;
+
+/// Takes the examples of new signatures out of the findings, has them judged by the second
+/// checker, and saves them.
+///
+/// Works while the storm's threads rest: the second checker allocates, and a file system takes
+/// its time.
+pub struct Keeper {
+    origins: Origins,
+    out: Option<Out>,
+    kept: Vec<Kept>,
+    undecided: usize,
+    buffer: Vec<u8>,
+}
+
+struct Out {
+    dir: PathBuf,
+    handle: File,
+}
+
+impl Keeper {
+    /// A keeper that saves in `out`, or only judges.
+    ///
+    /// # Errors
+    /// When the directory can't be made or written.
+    pub fn new(origins: Origins, out: Option<&Path>) -> Result<Keeper, OutError> {
+        let out = out
+            .map(|dir| Out::open(dir).map_err(|source| OutError { dir: dir.to_owned(), source }));
+        Ok(Keeper {
+            origins,
+            out: out.transpose()?,
+            kept: Vec::new(),
+            undecided: 0,
+            buffer: Vec::with_capacity(BUFFER),
+        })
+    }
+
+    /// Deals with all examples that are new, and gives what became of them. To be called while
+    /// no reader is at work.
+    pub fn keep(&mut self, findings: &Findings) -> &[Kept] {
+        let before = self.kept.len();
+        findings.look(|found, example| self.take(found, example));
+        &self.kept[before..]
+    }
+
+    /// All tears dealt with.
+    pub fn kept(&self) -> &[Kept] {
+        &self.kept
+    }
+
+    fn take(&mut self, found: &Found, example: &Example) -> Option<usize> {
+        let tear = Tear::new(&found.signature, example, &self.origins);
+        let checked = match tear.prove() {
+            Ok(Proof::Violation(_)) => Checked::Proved,
+            Ok(Proof::Undecided) if self.undecided < MOST_UNDECIDED => {
+                self.undecided += 1;
+                return None;
+            }
+            Ok(Proof::Undecided) => Checked::Undecided,
+            Ok(Proof::Right) => Checked::Disagrees("it finds nothing wrong".into()),
+            Ok(Proof::Other { said, is }) => Checked::Disagrees(format!("not {said}, but {is}")),
+            Err(flaw) => Checked::Disagrees(format!("the evidence {flaw}")),
+        };
+        let saved = match &self.out {
+            Some(out) => out.save(&tear, &mut self.buffer).map(Some),
+            None => Ok(None),
+        };
+        let (path, trouble) = match saved {
+            Ok(path) => (path, None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        self.kept.push(Kept { signature: found.signature, checked, path, trouble });
+        Some(self.kept.len() - 1)
+    }
+}
+
+impl Out {
+    /// Makes the directory and tries it.
+    fn open(dir: &Path) -> io::Result<Out> {
+        std::fs::create_dir_all(dir)?;
+        let out = Out { dir: dir.to_owned(), handle: File::open(dir)? };
+        let (file, path) = out.aside("try")?;
+        drop(file);
+        std::fs::remove_file(path)?;
+        Ok(out)
+    }
+
+    /// A new file under a name that no saved tear has.
+    fn aside(&self, name: &str) -> io::Result<(File, PathBuf)> {
+        let process = std::process::id();
+        for attempt in 0.. {
+            let path = self.dir.join(format!(".{name}.{process}-{attempt}.tmp"));
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                other => return other.map(|file| (file, path)),
+            }
+        }
+        unreachable!("the attempts do not end")
+    }
+
+    /// Writes aside, syncs, and then gives the file its name: whoever sees the name sees all of
+    /// it, now and after a crash.
+    fn save(&self, tear: &Tear, buffer: &mut Vec<u8>) -> io::Result<PathBuf> {
+        buffer.clear();
+        serde_json::to_writer_pretty(&mut *buffer, tear)?;
+        buffer.push(b'\n');
+        let stem = tear.signature.replace('/', ".");
+        let (mut file, aside) = self.aside(&stem)?;
+        let written = file.write_all(buffer).and_then(|()| file.sync_all());
+        let named = written.and_then(|()| self.name(&aside, &stem));
+        if named.is_err() {
+            // A full disk is no reason to leave half a file behind.
+            let _ = std::fs::remove_file(&aside);
+        }
+        named
+    }
+
+    /// Moves a file to the first free name for its signature. Never over another file: two runs
+    /// may share the directory.
+    fn name(&self, aside: &Path, stem: &str) -> io::Result<PathBuf> {
+        for number in 1.. {
+            let path = self.dir.join(format!("{stem}-{number}.json"));
+            match move_to_free(aside, &path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    self.handle.sync_all()?;
+                    return Ok(path);
+                }
+            }
+        }
+        unreachable!("the numbers do not end")
+    }
+}
+
+/// Renames, and fails when the name is taken.
+fn move_to_free(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, renameat_with};
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Not every file system can: claim the name with an empty file, and replace that.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            OpenOptions::new().write(true).create_new(true).open(to)?;
+            std::fs::rename(from, to)
+        }
+        other => Ok(other?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_never_taken_twice() {
+        let dir = std::env::temp_dir().join(format!("mapstorm-keep-{}", std::process::id()));
+        let out = Out::open(&dir).unwrap();
+        let mut names = Vec::new();
+        for _ in 0..3 {
+            let (_, aside) = out.aside("hole").unwrap();
+            names.push(out.name(&aside, "hole").unwrap());
+        }
+        names.dedup();
+        assert_eq!((names.len(), std::fs::read_dir(&dir).unwrap().count()), (3, 3));
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_is_named_with_its_flag() {
+        let error = Out::open(Path::new("/proc/self/none"))
+            .map_err(|source| OutError { dir: "/proc/self/none".into(), source });
+        assert!(error.err().unwrap().to_string().starts_with("--out /proc/self/none"));
+    }
+}

@@ -1,0 +1,23 @@
+//! Tears kept: saved while the storm goes on, and judged again from the file alone.
+//!
+//! [`Tear`] is the file: the raw bytes of the walk with the clock around each call, and what the
+//! lanes looked like meanwhile. [`Keeper`] writes it, after the second checker has agreed.
+//! [`Tear::prove`] decides from the file whether it proves what it says.
+
+mod file;
+mod keep;
+mod make;
+mod prove;
+mod tear;
+mod text;
+mod walk;
+
+pub use file::{FileError, Saved, TearError, decode, load, load_tear};
+pub use keep::{Checked, Keeper, Kept, OutError};
+pub use make::Origins;
+pub use prove::{Again, Proof, again};
+pub use tear::{
+    Asked, FoundBreak, KIND, SCHEMA_VERSION, SavedCall, SavedFile, SavedLane, SavedVersion, Tear,
+};
+pub use text::RawText;
+pub use walk::{RawLine, lines};

@@ -1,0 +1,156 @@
+//! Does a saved tear prove a violation, and the one it says?
+
+use super::file::TearError;
+use super::tear::{FoundBreak, Tear};
+use crate::oracle::{
+    Break, Class, Evidence, Mechanism, Oracle, Rule, Verdict, VersionRecord, Walk, in_flight,
+};
+use crate::space::KindSet;
+use crate::storm::Signature;
+use crate::verify::{Judgement, Reading, Refutation, SavedWalk, judge};
+
+/// What the checkers make of a file.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Proof {
+    /// It proves the violation it says: no choice of instants exists.
+    Violation(Refutation),
+    /// An explanation exists.
+    Right,
+    /// It needs a layout that the file does not have.
+    Undecided,
+    /// It proves a violation, but another one than the file says: something in it was changed.
+    Other {
+        /// What the file says.
+        said: String,
+        /// What is in it.
+        is: String,
+    },
+}
+
+/// What the first checker says when it goes through a saved tear again.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Again {
+    /// Where it breaks.
+    pub found: Break,
+    /// The signature that follows.
+    pub signature: Signature,
+}
+
+impl Tear {
+    /// Judges the file by itself: the second checker decides, and the first says whether it is the
+    /// violation that the file tells of.
+    ///
+    /// # Errors
+    /// When its parts do not belong together.
+    pub fn prove(&self) -> Result<Proof, TearError> {
+        let walk = self.saved_walk()?;
+        let refutation = match judge(&walk)? {
+            Judgement::Right(_) => return Ok(Proof::Right),
+            Judgement::Undecided(_) => return Ok(Proof::Undecided),
+            Judgement::Wrong(refutation) => refutation,
+        };
+        let said = told(&self.found, &self.signature);
+        let other = |is: String| Ok(Proof::Other { said: said.clone(), is });
+        if !same_rule(self.found.rule, refutation.rule) {
+            return other(format!("a break of rule {:?}", refutation.rule));
+        }
+        if walk.contract > crate::oracle::Contract::Series || self.found.rule == Rule::Standstill {
+            // Rules that the first checker judges elsewhere.
+            return Ok(Proof::Violation(refutation));
+        }
+        let Some(again) = again(&walk, self) else {
+            return other("no violation to the first checker".into());
+        };
+        let mut found = FoundBreak::of(&again.found);
+        let mut signature = again.signature;
+        if self.found.class == Class::Stale && found.class == Class::Unknown {
+            // When it was true is remembered by the run, and not in the file.
+            (found.class, signature.class) = (Class::Stale, Class::Stale);
+        }
+        if found != self.found || signature.to_string() != self.signature {
+            return other(told(&found, &signature.to_string()));
+        }
+        Ok(Proof::Violation(refutation))
+    }
+}
+
+fn told(found: &FoundBreak, signature: &str) -> String {
+    let line = found.line.map_or("at the end".into(), |(a, b)| format!("at line {a:x}-{b:x}"));
+    let missing = found.missing.map_or(String::new(), |at| format!(", {at:#x} missing"));
+    format!("{signature} {line}{missing}")
+}
+
+/// Whether both checkers mean the same. The first calls it a hole when a line is true only before
+/// the hole in front of it was; to the second the line comes too late. And within one call a line
+/// that goes back is not of one instant with the line before it.
+fn same_rule(first: Rule, second: Rule) -> bool {
+    first == second
+        || matches!(
+            (first, second),
+            (Rule::NoHole, Rule::Order)
+                | (Rule::OneInstant, Rule::NeverBack)
+                | (Rule::Standstill, _)
+        )
+}
+
+/// The first checker's word on a saved walk; `None` when it finds nothing wrong.
+pub fn again(walk: &SavedWalk, tear: &Tear) -> Option<Again> {
+    let oracle = Oracle::recall(walk.geometry, &walk.versions);
+    let found = match play(walk, &mut Walk::new(&oracle)) {
+        Verdict::Wrong(found) => found,
+        _ => return None,
+    };
+    let named = mechanism(walk, &oracle, &found);
+    let (mechanism, in_flight) = match named {
+        Some((mechanism, kinds)) => (Some(mechanism), kinds),
+        None => (None, flying(&walk.versions, &found, walk)),
+    };
+    let signature = Signature { class: found.class, mechanism, in_flight, mode: tear.mode };
+    Some(Again { found, signature })
+}
+
+fn flying(versions: &[VersionRecord], found: &Break, walk: &SavedWalk) -> KindSet {
+    let mut evidence = Evidence::with_room(versions.len());
+    evidence.found = *found;
+    evidence.versions.extend_from_slice(versions);
+    in_flight(&evidence, &walk.geometry)
+}
+
+/// The mechanism whose forgiveness makes the walk right.
+fn mechanism(walk: &SavedWalk, oracle: &Oracle, found: &Break) -> Option<(Mechanism, KindSet)> {
+    if !matches!(found.rule, Rule::NoHole | Rule::Existence | Rule::Order) {
+        return None;
+    }
+    Mechanism::TRIED.into_iter().find_map(|(mechanism, forgive)| {
+        let mut checker = Walk::forgiving(oracle, forgive);
+        let verdict = play(walk, &mut checker);
+        let right = matches!(verdict, Verdict::Right | Verdict::Tolerated(_));
+        right.then(|| (mechanism, checker.forgave()))
+    })
+}
+
+/// Goes through the walk; gives the first verdict that is wrong or undecided, or the last.
+fn play(walk: &SavedWalk, checker: &mut Walk<'_>) -> Verdict {
+    if let Reading::Query { address, or_next } = walk.reading {
+        let line = walk.lines.first();
+        let seen = line.and_then(|line| line.seen);
+        return checker.query(address, or_next, seen.as_ref(), walk.begin);
+    }
+    let Reading::Walk(pos) = walk.reading else { return Verdict::Undecided };
+    checker.begin(pos, walk.begin);
+    // What `resume` would know: whether the walk goes on from a line.
+    let mut verdict = Verdict::Right;
+    for line in &walk.lines {
+        verdict = match line.seen {
+            Some(seen) => checker.line(&seen, line.window),
+            None => checker.wrong(Rule::WholeLines, Class::Malformed, None, line.window),
+        };
+        if matches!(verdict, Verdict::Wrong(_) | Verdict::Undecided) {
+            return verdict;
+        }
+    }
+    match walk.end {
+        Some(window) => checker.end(window),
+        None => verdict,
+    }
+}

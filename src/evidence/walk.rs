@@ -1,0 +1,161 @@
+//! From the raw bytes of a saved tear to the lines that were judged.
+//!
+//! Everything is parsed anew; of what was computed when the tear was saved nothing is used.
+
+use super::file::TearError;
+use super::tear::Tear;
+use crate::arena::Identities;
+use crate::maps::parse;
+use crate::oracle::{Contract, Rule, Sighting, VersionRecord, Window};
+use crate::space::Page;
+use crate::storm::Mode;
+use crate::verify::{Reading, SavedLine, SavedWalk};
+
+/// One line of the text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RawLine<'a> {
+    /// Its bytes without the newline.
+    pub text: &'a [u8],
+    /// Where its first byte is in the text of all calls.
+    pub from: usize,
+    /// One past its newline.
+    pub to: usize,
+    /// The call that delivered its first byte.
+    pub call: usize,
+    /// Whether it may have been made in the call before that.
+    pub doubtful: bool,
+    /// Whether it ends with a newline.
+    pub whole: bool,
+}
+
+/// The lines of `text`, which is that of all calls of the tear. What lies before the first newline
+/// of a walk that began in mid-file is left out.
+pub fn lines<'a>(tear: &Tear, text: &'a [u8]) -> Vec<RawLine<'a>> {
+    let starts: Vec<usize> = tear
+        .calls
+        .iter()
+        .scan(0, |at, call| {
+            let start = *at;
+            *at += call.text.0.len();
+            Some(start)
+        })
+        .collect();
+    let mut from = 0;
+    let mid_file = tear.query.is_none() && tear.calls.first().is_some_and(|call| call.offset != 0);
+    if mid_file {
+        from = memchr::memchr(b'\n', text).map_or(text.len(), |at| at + 1);
+    }
+    let mut lines = Vec::new();
+    while from < text.len() {
+        let newline = memchr::memchr(b'\n', &text[from..]).map(|at| from + at);
+        let end = newline.unwrap_or(text.len());
+        let to = newline.map_or(end, |at| at + 1);
+        // Calls that delivered nothing begin where the next one does.
+        let call = starts.partition_point(|&start| start <= from) - 1;
+        let doubtful = call > 0 && starts[call] == from && tear.calls[call].kept;
+        let line =
+            RawLine { text: &text[from..end], from, to, call, doubtful, whole: newline.is_some() };
+        // smaps: behind each header come lines such as `Size:  4 kB`; no header begins so.
+        let detail = line.text.first().is_some_and(u8::is_ascii_uppercase);
+        if tear.mode != Some(Mode::Smaps) || !detail {
+            lines.push(line);
+        }
+        from = to;
+    }
+    lines
+}
+
+impl Tear {
+    /// What tells the arena's mappings from others.
+    pub fn identities(&self) -> Identities {
+        Identities {
+            page_shift: self.geometry.page_shift,
+            files: self.files.iter().map(super::tear::SavedFile::identity).collect(),
+        }
+    }
+
+    /// The versions of the lanes, by lane and then by number.
+    ///
+    /// # Errors
+    /// A layout that does not parse.
+    pub fn records(&self) -> Result<Vec<VersionRecord>, TearError> {
+        let mut records = Vec::new();
+        for lane in &self.lanes {
+            let own = lane.records(self.geometry.pages);
+            records.extend(own.map_err(|why| TearError::Layout { lane: lane.lane, why })?);
+        }
+        Ok(records)
+    }
+
+    /// The window of a line.
+    pub fn window(&self, line: &RawLine<'_>) -> Window {
+        let own = self.calls[line.call].window;
+        match line.doubtful {
+            true => Window { from: self.calls[line.call - 1].window.from, ..own },
+            false => own,
+        }
+    }
+
+    /// The piece that was judged, for the second checker.
+    ///
+    /// # Errors
+    /// When the parts of the file do not belong together.
+    pub fn saved_walk(&self) -> Result<SavedWalk, TearError> {
+        let text = self.text();
+        let all = lines(self, &text);
+        let (from, to) = (self.piece.from, self.piece.to);
+        if from > to || to > text.len() {
+            return Err(TearError::Piece);
+        }
+        let first_call = self.calls.first().ok_or(TearError::NoCalls)?;
+        let before = all.iter().rfind(|line| line.to <= from);
+        if from > 0 && before.is_none_or(|line| line.to != from) {
+            return Err(TearError::Piece);
+        }
+        let begin = before.map_or(first_call.window, |line| self.window(line));
+        let reading = match self.query {
+            Some(asked) => Reading::Query { address: asked.address, or_next: asked.or_next },
+            None if from == 0 => Reading::Walk((first_call.offset == 0).then_some(0)),
+            None => {
+                let after = before.filter(|_| self.piece.after).and_then(|l| parse(l.text).ok());
+                Reading::Walk(after.map(|line| line.end))
+            }
+        };
+        let identities = self.identities();
+        let judged = all.iter().filter(|line| line.from >= from && line.to <= to);
+        let lines: Vec<SavedLine> = judged.map(|line| self.judged(line, &identities)).collect();
+        let last = self.calls.last().ok_or(TearError::NoCalls)?;
+        Ok(SavedWalk {
+            geometry: self.geometry,
+            contract: self.judged_by(),
+            reading,
+            begin,
+            end: (self.piece.end && self.query.is_none()).then_some(last.window),
+            lines,
+            calls: self.calls.iter().map(|call| call.window).collect(),
+            versions: self.records()?,
+        })
+    }
+
+    /// The weakest contract that what was found breaks: what only a stricter one forbids is let
+    /// pass up to there.
+    fn judged_by(&self) -> Contract {
+        match self.found.rule {
+            Rule::NeverBack => Contract::Documented,
+            Rule::OneInstant => Contract::Snapshot,
+            _ => Contract::Series,
+        }
+    }
+
+    fn judged(&self, line: &RawLine<'_>, identities: &Identities) -> SavedLine {
+        let geometry = &self.geometry;
+        let parsed = parse(line.text).ok().filter(|_| line.whole);
+        let seen = parsed.map(|parsed| {
+            let inside = parsed.start < geometry.end() && parsed.end > geometry.base;
+            let seen = identities.sight(&parsed);
+            if inside { seen } else { Sighting { page: Page::FOREIGN, ..seen } }
+        });
+        let call = (!line.doubtful).then_some(line.call as u32);
+        SavedLine { seen, window: self.window(line), call }
+    }
+}

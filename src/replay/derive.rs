@@ -1,0 +1,252 @@
+//! From a saved tear to a scenario: the lanes before it, and the operations that brought it about,
+//! in a loop.
+
+use crate::evidence::{Tear, TearError};
+use crate::oracle::{Break, Mechanism, VersionRecord};
+use crate::scenario::{SCHEMA_VERSION, Scenario};
+use crate::space::{Kind, Layout, Op, Place, Span, apply, fits, making};
+use crate::storm::{Mode, Signature};
+use std::collections::BTreeMap;
+
+/// The most operations that are taken over, where no one is to blame.
+const MOST_OPERATIONS: usize = 12;
+
+/// Why no scenario follows from a tear.
+#[derive(Debug, thiserror::Error)]
+pub enum DeriveError {
+    /// The file is no good.
+    #[error(transparent)]
+    Tear(#[from] TearError),
+    /// The file proves nothing that could be shown again.
+    #[error("proves no violation that could be replayed; see `mapstorm verify`")]
+    Nothing,
+    /// No operation was in flight.
+    #[error("has no operation near the break: there is nothing to replay")]
+    NoOperation,
+}
+
+/// A scenario and what it is to show.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Target {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// The signature, or the beginning of one, that counts.
+    pub shows: String,
+}
+
+/// The part of a signature that says what happened; which operations of a kind were in flight and
+/// how it was read does not make it another tear.
+pub fn kind_of(signature: &Signature) -> String {
+    let class = signature.class;
+    signature
+        .mechanism
+        .map_or(class.to_string(), |mechanism| format!("{class}/{}", mechanism.word()))
+}
+
+/// The scenario that follows from a tear.
+///
+/// # Errors
+/// When the file proves nothing, or has no operations.
+pub fn derive(tear: &Tear) -> Result<Target, DeriveError> {
+    let walk = tear.saved_walk()?;
+    let again = crate::evidence::again(&walk, tear).ok_or(DeriveError::Nothing)?;
+    let address = again.found.missing.or(again.found.sighting.map(|seen| seen.start));
+    let address = address.filter(|&at| tear.geometry.contains(at)).ok_or(DeriveError::Nothing)?;
+    let (lane, page) = tear.geometry.locate(address);
+    let records: Vec<&VersionRecord> = walk.versions.iter().filter(|r| r.lane == lane).collect();
+    let pos = again.found.pos.filter(|&at| tear.geometry.contains(at));
+    let pos = pos.map(|at| tear.geometry.locate(at)).filter(|(at, _)| *at == lane);
+    let chosen = match again.signature.mechanism {
+        Some(Mechanism::ReplacedInFlight | Mechanism::Both) => replacing(&records, page),
+        Some(Mechanism::SkippedAfterMerge) => merging(&records, pos.map(|(_, page)| page)),
+        None => None,
+    };
+    let (first, last) = match chosen {
+        Some(at) => (at, at),
+        None => near(&records, &again.found).ok_or(DeriveError::NoOperation)?,
+    };
+    let mode = tear.mode.unwrap_or(Mode::Walk);
+    let shows = kind_of(&again.signature);
+    let ops: Vec<Op> = records[first..=last].iter().filter_map(|r| r.origin.op).collect();
+    let before = layouts_before(&walk.versions, records[first - 1], &ops);
+    let scenario = closed(&shows, &before, &ops, tear.geometry.pages, mode);
+    Ok(Target { scenario: scenario.ok_or(DeriveError::NoOperation)?, shows })
+}
+
+/// The last version that was made by putting a VMA on the page that is missing.
+fn replacing(records: &[&VersionRecord], page: usize) -> Option<usize> {
+    let puts = |kind: Kind| {
+        (1..records.len()).rev().find(|&at| match records[at].origin.op {
+            Some(Op::Remap { to, .. }) if kind == Kind::Remap => {
+                to.lane == records[at].lane && to.span.range().contains(&page)
+            }
+            Some(Op::Map { at, .. }) => kind == Kind::Map && at.span.range().contains(&page),
+            _ => false,
+        })
+    };
+    puts(Kind::Remap).or_else(|| puts(Kind::Map))
+}
+
+/// The last version in which what lies below page `pos` has merged with what lies above.
+fn merging(records: &[&VersionRecord], pos: Option<usize>) -> Option<usize> {
+    let pos = pos?;
+    let over = |record: &VersionRecord| record.layout.vma_at(pos).is_some_and(|v| v.start < pos);
+    (1..records.len()).rev().find(|&at| over(records[at]) && !over(records[at - 1]))
+}
+
+/// The versions that the break's window allows, the last few.
+fn near(records: &[&VersionRecord], found: &Break) -> Option<(usize, usize)> {
+    let last = records.iter().rposition(|record| record.invoked < found.window.to)?;
+    let begun = records.iter().position(|record| record.closed >= found.earliest)?;
+    let first = (begun + 1).max((last + 1).saturating_sub(MOST_OPERATIONS)).max(1);
+    let first = first.min(last.max(1));
+    (last >= 1 && first <= last).then_some((first, last))
+}
+
+/// The lanes that the operations work on, as they were before.
+fn layouts_before(
+    all: &[VersionRecord],
+    before: &VersionRecord,
+    ops: &[Op],
+) -> BTreeMap<u16, Layout> {
+    let mut lanes = BTreeMap::from([(before.lane, before.layout)]);
+    for op in ops {
+        for lane in [Some(op.at().lane), op.other_lane()].into_iter().flatten() {
+            // Another lane's version at about that time: what matters in it is made anew below.
+            let then = all.iter().rfind(|r| r.lane == lane && r.invoked <= before.invoked);
+            let empty = Layout::empty(before.layout.len());
+            lanes.entry(lane).or_insert(then.map_or(empty, |record| record.layout));
+        }
+    }
+    lanes
+}
+
+/// The operations as a loop on lanes numbered from 0: what does not fit is made to fit, and at the
+/// end everything is made as it was.
+fn closed(
+    name: &str,
+    before: &BTreeMap<u16, Layout>,
+    ops: &[Op],
+    pages: u8,
+    mode: Mode,
+) -> Option<Scenario> {
+    let number: BTreeMap<u16, u16> =
+        before.keys().enumerate().map(|(new, &old)| (old, new as u16)).collect();
+    let mut first: Vec<Layout> = before.values().copied().collect();
+    let ops: Vec<Op> = ops.iter().map(|op| renumbered(op, &number)).collect();
+    let mut now = first.clone();
+    let mut cycle = Vec::new();
+    for op in ops {
+        if !play(&mut now, &op) {
+            // A move from a lane whose state then is not known: put there what can be moved.
+            let place = op.at();
+            let page = crate::space::Page::anon(crate::space::Prot::READ_WRITE);
+            let source = Op::Map { at: place, page };
+            play(&mut first, &source);
+            play(&mut now, &source);
+            if !play(&mut now, &op) {
+                continue;
+            }
+        }
+        cycle.push(op);
+    }
+    if cycle.is_empty() {
+        return None;
+    }
+    for (lane, (after, before)) in now.iter().zip(&first).enumerate() {
+        cycle.extend(repair(lane as u16, after, before));
+    }
+    let scenario = Scenario {
+        schema_version: SCHEMA_VERSION,
+        name: name.into(),
+        pages,
+        lanes: first.iter().map(ToString::to_string).collect(),
+        mutators: vec![cycle],
+        readers: vec![mode],
+        first_read: None,
+        boundary: None,
+    };
+    scenario.check().ok().map(|()| scenario)
+}
+
+/// Does the operation to the lanes, if it fits.
+pub(super) fn play(lanes: &mut [Layout], op: &Op) -> bool {
+    let (at, other) = (op.at().lane as usize, op.other_lane().unwrap_or(op.at().lane) as usize);
+    if at >= lanes.len() || other >= lanes.len() {
+        return false;
+    }
+    let (mut a, mut b) = (lanes[at], lanes[other]);
+    if fits(op, &a, &b).is_err() {
+        return false;
+    }
+    apply(op, &mut a, &mut b);
+    lanes[other] = b;
+    lanes[at] = a;
+    true
+}
+
+/// The same operation in lanes numbered otherwise.
+pub(super) fn renumbered(op: &Op, number: &BTreeMap<u16, u16>) -> Op {
+    let place = |place: Place| Place { lane: number[&place.lane], ..place };
+    match *op {
+        Op::Map { at, page } => Op::Map { at: place(at), page },
+        Op::Unmap { at } => Op::Unmap { at: place(at) },
+        Op::Protect { at, prot } => Op::Protect { at: place(at), prot },
+        Op::Resize { at, new_len } => Op::Resize { at: place(at), new_len },
+        Op::Remap { from, to, keep } => Op::Remap { from: place(from), to: place(to), keep },
+        Op::Name { at, name } => Op::Name { at: place(at), name },
+        Op::Advise { at, advice, on } => Op::Advise { at: place(at), advice, on },
+    }
+}
+
+/// What makes a lane again as it was, with as few operations as runs of pages differ.
+fn repair(lane: u16, now: &Layout, before: &Layout) -> Vec<Op> {
+    let differs = |at: usize| now.pages()[at] != before.pages()[at];
+    let mut ops = Vec::new();
+    let mut at = 0;
+    while at < now.len() {
+        if !differs(at) {
+            at += 1;
+            continue;
+        }
+        let page = before.pages()[at];
+        let mut end = at + 1;
+        let goes_on = |end: usize| {
+            let (last, next) = (before.pages()[end - 1], before.pages()[end]);
+            if page.is_mapped() { last.continues(next) } else { !next.is_mapped() }
+        };
+        while end < now.len() && differs(end) && goes_on(end) {
+            end += 1;
+        }
+        let place = Place { lane, span: Span::new(at, end) };
+        match page.is_mapped() {
+            true => ops.extend(making(place, page)),
+            false => ops.push(Op::Unmap { at: place }),
+        }
+        at = end;
+    }
+    ops
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::drawing::draw;
+
+    #[test]
+    fn a_repair_makes_the_lane_as_it_was() {
+        for (now, before) in [
+            ("rrww..", "wwwwww"),
+            ("......", "r0123w"),
+            ("wwwwww", "......"),
+            ("r.r.r.", ".w.w.w"),
+            ("rrrrrr", "rrrrrr"),
+        ] {
+            let mut lanes = [draw(now)];
+            for op in repair(0, &draw(now), &draw(before)) {
+                assert!(play(&mut lanes, &op), "{op}");
+            }
+            assert_eq!(lanes[0], draw(before), "{now} to {before}");
+        }
+    }
+}

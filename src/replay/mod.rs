@@ -1,0 +1,12 @@
+//! Showing a tear again: as the scenario that follows from it, and as the smallest that still
+//! does.
+
+mod attempt;
+mod derive;
+mod minimize;
+mod shrink;
+
+pub use attempt::{Attempt, attempt, target_of};
+pub use derive::{DeriveError, Target, derive, kind_of};
+pub use minimize::{Minimized, Progress, Tried, minimize};
+pub use shrink::{Change, Size, candidates};

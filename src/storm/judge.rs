@@ -1,0 +1,303 @@
+//! What a reader judges with: lines and answers in, violations with their evidence out.
+
+use super::findings::{Example, Findings, Mode};
+use super::reader::Place;
+use super::tally::Tally;
+use super::tape::Tape;
+use super::views::{View, Views};
+use crate::arena::Identities;
+use crate::maps::parse;
+use crate::oracle::{
+    Class, Contract, Mechanism, Oracle, Rule, Sighting, Snapshot, Tick, Tolerated, Verdict, Walk,
+    Window,
+};
+use rustix::io::Errno;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+/// Lines of a walk that are remembered; in a longer one mechanisms are no longer told.
+pub(super) const LONGEST_PATH: usize = 2048;
+
+/// Everything a reader judges with, apart from the source and the tape.
+pub(super) struct Judge<'a> {
+    pub(super) oracle: &'a Oracle,
+    pub(super) identities: &'a Identities,
+    pub(super) findings: &'a Findings,
+    pub(super) tally: &'a Tally,
+    pub(super) contract: Contract,
+    pub(super) walk: Walk<'a>,
+    snapshot: Snapshot<'a>,
+    /// The violation under way; exchanged for an empty one when it is kept.
+    pub(super) example: Example,
+    /// Checkers that forgive, one a mechanism.
+    pub(super) forgiving: [(Mechanism, Walk<'a>); Mechanism::TRIED.len()],
+    /// Where the walk began, and what was seen on it so far; no more once it is full.
+    pub(super) start: (Option<u64>, Window),
+    pub(super) path: Vec<(Sighting, Window)>,
+    pub(super) mode: Mode,
+    pub(super) reader: usize,
+    pub(super) begun: Instant,
+    /// The address of the last query, and whether it asked for the next VMA, too.
+    pub(super) asked: (u64, bool),
+    /// First tick of the walk, or of the piece of it since nothing was held against what came
+    /// before.
+    pub(super) since: Tick,
+    /// The call whose bytes are being fed, and how many newlines of it were passed: the number of
+    /// the newline that ends the line under judgement.
+    pub(super) fed: (u32, u32),
+    /// The line after which the piece began (the call with its newline, and which of the call's
+    /// newlines it is), and whether the piece goes on from its end. `None`: with the walk.
+    pub(super) piece: Option<(u32, u32, bool)>,
+    /// The lowest address that the piece says something of.
+    pub(super) low: Option<u64>,
+    /// The call whose lines the snapshot collects.
+    collecting: Option<(u32, Window)>,
+    /// Whether a line of the window under judgement was undecided, or wrong.
+    undecided: bool,
+    broke: bool,
+    /// How a violation waits for operations under way: the storm's way, or not at all where
+    /// nothing moves while the reader judges.
+    pub(super) settle: Option<&'a AtomicBool>,
+    /// What tells a scenario's layouts apart, and what the walk has shown so far.
+    pub(super) views: Option<&'a Views>,
+    pub(super) view: View,
+}
+
+impl<'a> Judge<'a> {
+    /// A judge for one reader; everything it will ever need is allocated here.
+    pub(super) fn new(place: &Place<'a>) -> Judge<'a> {
+        let oracle = place.oracle;
+        Judge {
+            oracle,
+            identities: place.identities,
+            findings: place.findings,
+            tally: place.tally,
+            contract: place.contract,
+            walk: Walk::new(oracle),
+            snapshot: Snapshot::new(oracle),
+            example: Example::with_room(place.versions),
+            forgiving: Mechanism::TRIED
+                .map(|(mechanism, forgive)| (mechanism, Walk::forgiving(oracle, forgive))),
+            start: (None, Window { from: 0, to: 0 }),
+            path: Vec::with_capacity(LONGEST_PATH),
+            mode: Mode::Walk,
+            reader: place.reader,
+            begun: place.begun,
+            asked: (0, false),
+            since: 0,
+            fed: (0, 0),
+            piece: None,
+            low: None,
+            collecting: None,
+            undecided: false,
+            broke: false,
+            settle: place.settle,
+            views: None,
+            view: View::NOTHING,
+        }
+    }
+}
+
+impl Judge<'_> {
+    pub(super) fn outcome<T>(&mut self, result: Result<T, Errno>) -> Option<T> {
+        if result.is_err() {
+            Tally::add(&self.tally.errors, 1);
+        }
+        result.ok()
+    }
+
+    pub(super) fn begin(&mut self, pos: Option<u64>, window: Window) {
+        self.count_view();
+        self.walk.begin(pos, window);
+        self.start = (pos, window);
+        self.path.clear();
+        self.since = window.from;
+        self.piece = None;
+        self.low = pos;
+        self.collecting = None;
+        self.undecided = false;
+        self.broke = false;
+    }
+
+    /// Counts what the walk that is over showed of a scenario.
+    pub(super) fn count_view(&mut self) {
+        if let Some(index) = std::mem::take(&mut self.view).index() {
+            Tally::add(&self.tally.views[index], 1);
+        }
+    }
+
+    pub(super) fn text(&mut self, text: &[u8], call: u32, tape: &Tape) {
+        // smaps: behind each header come lines such as `Size:  4 kB`; no header begins so.
+        if self.mode == Mode::Smaps && text.first().is_some_and(u8::is_ascii_uppercase) {
+            return;
+        }
+        let Some(made) = tape.call(call) else {
+            // The call fell off the tape: a line that began in it can't be placed in time.
+            self.undecided = true;
+            return;
+        };
+        let mut window = made.window;
+        let mut widened = false;
+        if self.collecting.is_none_or(|(collecting, _)| collecting != call) {
+            self.finish_call(tape);
+            self.collecting = Some((call, window));
+            self.count_window(window);
+            if made.kept {
+                let Some(before) = call.checked_sub(1).and_then(|before| tape.call(before)) else {
+                    self.undecided = true;
+                    return;
+                };
+                window.from = before.window.from;
+                widened = true;
+            }
+        }
+        Tally::add(&self.tally.lines, 1);
+        let Ok(line) = parse(text) else {
+            return self.malformed(tape, call);
+        };
+        let geometry = self.oracle.geometry();
+        let inside = line.start < geometry.end() && line.end > geometry.base;
+        let seen = if inside {
+            self.identities.sight(&line)
+        } else {
+            Sighting { start: line.start, end: line.end, page: crate::space::Page::FOREIGN }
+        };
+        let before = self.walk.pos();
+        self.low.get_or_insert(seen.start);
+        let verdict = self.walk.line(&seen, window);
+        if self.path.len() < LONGEST_PATH {
+            self.path.push((seen, window));
+        }
+        if let Some(views) = self.views {
+            self.view = self.view | views.of(&seen);
+        }
+        // A line made in the call before is no part of this call's snapshot.
+        if !widened {
+            self.snapshot.line(&seen);
+        }
+        // Outside the arena only order is judged, and only lines that come after something.
+        if inside || before.is_some() {
+            self.deliver(verdict, Some(&seen), window, tape);
+        }
+    }
+
+    pub(super) fn malformed(&mut self, tape: &Tape, call: u32) {
+        let Some(window) = tape.call(call).map(|call| call.window) else {
+            return;
+        };
+        let verdict = self.walk.wrong(Rule::WholeLines, Class::Malformed, None, window);
+        self.deliver(verdict, None, window, tape);
+    }
+
+    pub(super) fn end(&mut self, window: Window, whole: bool, tape: &Tape) {
+        if !whole && self.walk.pos().is_some() {
+            let verdict = self.walk.wrong(Rule::WholeLines, Class::Malformed, None, window);
+            self.deliver(verdict, None, window, tape);
+        } else if self.walk.pos().is_some() {
+            let verdict = self.walk.end(window);
+            self.deliver(verdict, None, window, tape);
+        }
+        self.finish_call(tape);
+    }
+
+    /// Counts a window that is about to be judged.
+    pub(super) fn count_window(&mut self, window: Window) {
+        Tally::add(&self.tally.windows, 1);
+        if window.to != window.from {
+            Tally::add(&self.tally.busy, 1);
+        }
+    }
+
+    pub(super) fn close_window(&mut self) {
+        if self.undecided {
+            Tally::add(&self.tally.undecided, 1);
+        }
+        self.undecided = false;
+        self.broke = false;
+    }
+
+    /// All lines of the call under way have been judged one by one; now together.
+    pub(super) fn finish_call(&mut self, tape: &Tape) {
+        let Some((_, window)) = self.collecting.take() else {
+            return;
+        };
+        if !self.undecided && !self.broke {
+            match self.snapshot.finish(window) {
+                None => {
+                    self.undecided |= self.contract >= Contract::Snapshot;
+                }
+                Some(one_instant) => {
+                    Tally::add(&self.tally.tried_instants, 1);
+                    if !one_instant {
+                        self.wrong_instant(window, tape);
+                    }
+                }
+            }
+        }
+        self.snapshot.begin();
+        self.close_window();
+    }
+
+    fn wrong_instant(&mut self, window: Window, tape: &Tape) {
+        let Verdict::Wrong(found) =
+            self.walk.wrong(Rule::OneInstant, Class::Disorder, None, window)
+        else {
+            return;
+        };
+        Tally::add(&self.tally.broken[Rule::OneInstant as usize], 1);
+        if self.contract >= Contract::Snapshot {
+            self.record(found, tape);
+        }
+    }
+
+    pub(super) fn deliver(
+        &mut self,
+        verdict: Verdict,
+        seen: Option<&Sighting>,
+        window: Window,
+        tape: &Tape,
+    ) {
+        Tally::add(&self.tally.checked, 1);
+        match verdict {
+            Verdict::Right => {}
+            Verdict::Tolerated(kind) => self.tolerated(kind, seen, window, tape),
+            Verdict::Undecided => {
+                self.undecided = true;
+                self.resume(seen.map(|seen| seen.end), window);
+            }
+            Verdict::Wrong(found) => {
+                self.broke = true;
+                if self.certain(&found) {
+                    Tally::add(&self.tally.broken[found.rule as usize], 1);
+                    self.record(found, tape);
+                } else {
+                    self.undecided = true;
+                }
+                // What a line that never was says of its end is worth nothing.
+                let trusted = seen.filter(|_| found.rule != Rule::Existence);
+                self.resume(trusted.map(|seen| seen.end), window);
+            }
+        }
+    }
+
+    /// Goes on as if the walk had begun after the line just judged.
+    fn resume(&mut self, pos: Option<u64>, window: Window) {
+        self.walk.resume(pos, window);
+        self.start = (pos, window);
+        self.path.clear();
+        self.since = window.from;
+        self.low = pos;
+        self.piece = Some((self.fed.0, self.fed.1, pos.is_some()));
+    }
+
+    fn tolerated(&mut self, kind: Tolerated, seen: Option<&Sighting>, window: Window, tape: &Tape) {
+        Tally::add(&self.tally.tolerated[kind as usize], 1);
+        Tally::add(&self.tally.broken[Rule::NeverBack as usize], 1);
+        if self.contract >= Contract::Documented
+            && let Verdict::Wrong(found) =
+                self.walk.wrong(Rule::NeverBack, Class::Disorder, seen, window)
+        {
+            self.record(found, tape);
+        }
+    }
+}

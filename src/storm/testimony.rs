@@ -1,0 +1,158 @@
+//! From a break to an example that can be judged again elsewhere.
+
+use super::findings::{Mode, Piece, Signature};
+use super::judge::{Judge, LONGEST_PATH};
+use super::tape::Tape;
+use crate::oracle::{Break, Class, Mechanism, Rule, Verdict, in_flight};
+use crate::space::KindSet;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+impl Judge<'_> {
+    /// Gathers the evidence, and waits for operations under way in its lanes: one that fails
+    /// leaves a layout that nobody predicted, and a violation that rests on it is none.
+    pub(super) fn certain(&mut self, found: &Break) -> bool {
+        let lanes = self.lanes_of(found);
+        self.example.evidence.fill(self.oracle, *found, self.since, lanes);
+        self.settled()
+    }
+
+    /// Waits until the operations that made the versions in the evidence have returned. Whether
+    /// all of them have, and none failed.
+    fn settled(&self) -> bool {
+        let Some(over) = self.settle else { return true };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        for record in &self.example.evidence.versions {
+            while !self.oracle.settled(record.lane, record.version) {
+                let gone = over.load(Ordering::Relaxed);
+                if gone || Instant::now() > deadline {
+                    return false;
+                }
+                std::thread::yield_now();
+            }
+            let history = self.oracle.history(record.lane);
+            let known = history.known(record.version);
+            if !known || history.confirm(record.version).is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Makes the example whole: the versions of all lanes that were passed, and the bytes read.
+    /// Whether it is.
+    fn gather(&mut self, found: &Break, tape: &Tape) -> bool {
+        let geometry = self.oracle.geometry();
+        let clamp =
+            |address: u64| geometry.locate(address.clamp(geometry.base, geometry.end() - 1)).0;
+        let low = self.low.map_or(0, clamp);
+        let high = match found.sighting.map(|seen| seen.start).or(self.walk.pos()) {
+            _ if found.class == Class::Truncated => geometry.lanes - 1,
+            Some(address) => clamp(address).max(*self.lanes_of(found).end()),
+            None => *self.lanes_of(found).end(),
+        };
+        let lanes = low.min(high)..=high;
+        // Twice: what an operation came to is known when it has returned.
+        self.example.evidence.fill(self.oracle, *found, self.since, lanes.clone());
+        if !self.settled() {
+            return false;
+        }
+        self.example.evidence.fill(self.oracle, *found, self.since, lanes);
+        let Some(piece) = self.piece(tape, found) else { return false };
+        let example = &mut self.example;
+        example.piece = piece;
+        example.reader = self.reader;
+        example.asked = (self.mode == Mode::Query).then_some(self.asked);
+        example.bytes.clear();
+        example.calls.clear();
+        example.bytes.extend_from_slice(tape.bytes());
+        example.calls.extend_from_slice(tape.calls());
+        example.evidence.complete
+    }
+
+    /// The piece of the tape that a break was found in; `None` when it is no longer on it.
+    fn piece(&self, tape: &Tape, found: &Break) -> Option<Piece> {
+        if self.mode == Mode::Query {
+            return Some(Piece { from: 0, to: tape.bytes().len(), after: false, end: false });
+        }
+        let (from, after) = match self.piece {
+            Some((call, newline, after)) => match tape.behind(call, newline) {
+                Some(from) => (from, after),
+                None => (0, false),
+            },
+            None => (0, false),
+        };
+        let end = found.sighting.is_none()
+            && found.rule == Rule::WholeLines
+            && tape.calls().last().is_some_and(|call| call.got == 0);
+        let (call, newline) = self.fed;
+        let to = match found.rule {
+            _ if end => tape.bytes().len(),
+            // Told when all lines of the call before the present one are known.
+            Rule::OneInstant => match newline.checked_sub(1) {
+                Some(last) => tape.behind(call, last)?,
+                None => tape.start_of(call)?,
+            },
+            _ => tape.behind(call, newline).unwrap_or(tape.bytes().len()),
+        };
+        Some(Piece { from, to, after, end })
+    }
+
+    /// The lanes that bear on a break: from the end of the line before to the line itself.
+    fn lanes_of(&self, found: &Break) -> std::ops::RangeInclusive<u16> {
+        let geometry = self.oracle.geometry();
+        let clamp =
+            |address: u64| geometry.locate(address.clamp(geometry.base, geometry.end() - 1)).0;
+        let low = found.pos.or(found.sighting.map(|seen| seen.start)).map_or(0, clamp);
+        let high = found.missing.or(found.sighting.map(|seen| seen.start)).map_or(low, clamp);
+        low.min(high)..=high.max(low)
+    }
+
+    /// The mechanism that explains a break, and the kinds of operation it blames: with it
+    /// forgiven, the line or the answer would be right.
+    fn explain(&mut self, found: &Break) -> Option<(Mechanism, KindSet)> {
+        let told = matches!(found.rule, Rule::NoHole | Rule::Existence | Rule::Order);
+        if !told || self.path.len() == LONGEST_PATH {
+            return None;
+        }
+        for (mechanism, walk) in &mut self.forgiving {
+            let verdict = match self.mode {
+                Mode::Query => {
+                    let (address, or_next) = self.asked;
+                    walk.query(address, or_next, found.sighting.as_ref(), found.window)
+                }
+                _ => {
+                    walk.begin(self.start.0, self.start.1);
+                    let mut last = Verdict::Right;
+                    for (seen, window) in &self.path {
+                        if matches!(last, Verdict::Wrong(_) | Verdict::Undecided) {
+                            walk.resume(walk.pos(), *window);
+                        }
+                        last = walk.line(seen, *window);
+                    }
+                    last
+                }
+            };
+            if matches!(verdict, Verdict::Right | Verdict::Tolerated(_)) {
+                return Some((*mechanism, walk.forgave()));
+            }
+        }
+        None
+    }
+
+    pub(super) fn record(&mut self, found: Break, tape: &Tape) {
+        if self.example.evidence.found != found {
+            let lanes = self.lanes_of(&found);
+            self.example.evidence.fill(self.oracle, found, self.since, lanes);
+        }
+        let (mechanism, in_flight) = match self.explain(&found) {
+            Some((mechanism, kinds)) => (Some(mechanism), kinds),
+            None => (None, in_flight(&self.example.evidence, self.oracle.geometry())),
+        };
+        let signature =
+            Signature { class: found.class, mechanism, in_flight, mode: Some(self.mode) };
+        let at = self.begun.elapsed().as_nanos() as u64;
+        let kept = self.findings.wants(&signature) && self.gather(&found, tape);
+        self.findings.record(signature, at, kept.then_some(&mut self.example));
+    }
+}
