@@ -21,7 +21,7 @@ pub use findings::{Example, Findings, Found, Mode, ModeSet, Signature};
 pub use mutator::Mutator;
 pub use placement::Cpus;
 pub use program::{Program, draw_layout};
-pub use reader::{Reader, Tape, TapeCall};
+pub use reader::{Place, Reader, Tape, TapeCall};
 pub use repertoire::Repertoire;
 pub use stage::{Cue, Spell, Stage};
 pub use standstill::{Difference, SeenLane, read_lanes};
