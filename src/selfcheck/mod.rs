@@ -7,14 +7,14 @@ mod sweep;
 use crate::exit::Exit;
 use crate::seed::Stream;
 use crate::sim::Bug;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 pub use report::{BugRow, ModelRow, Report};
 
 /// How the result is written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Format {
     /// A table for people.
     #[default]
@@ -32,9 +32,6 @@ pub struct SelfcheckArgs {
     /// Seed of the first simulated kernel [default: drawn from the clock]
     #[arg(long)]
     pub seed: Option<u64>,
-    /// How to write the result
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
     /// Only this bug, and no right kernel
     #[arg(long, value_name = "BUG")]
     pub only: Option<Bug>,
@@ -45,11 +42,11 @@ pub struct SelfcheckArgs {
 ///
 /// # Errors
 /// When the result can't be written.
-pub fn run(args: &SelfcheckArgs, stop: &AtomicBool) -> anyhow::Result<Exit> {
+pub fn run(args: &SelfcheckArgs, format: Format, stop: &AtomicBool) -> anyhow::Result<Exit> {
     let seed = args.seed.unwrap_or_else(|| Stream::new(clock(), "selfcheck", 0).bits() >> 16);
     let time = Duration::from_secs(args.seconds as u64);
     let report = sweep::sweep(seed, time, args.only, stop);
-    match args.format {
+    match format {
         Format::Text => report.write_text(&mut anstream::stdout().lock())?,
         Format::Json => report.write_json(&mut std::io::stdout().lock())?,
     }

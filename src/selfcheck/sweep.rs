@@ -32,7 +32,7 @@ fn live(model: Model, bug: Option<Bug>, seed: u64, steps: u64) -> Life {
         // An overrun needs a history that is soon full.
         shape.history = 8;
     }
-    if bug.is_none() && seed % 4 == 0 {
+    if bug.is_none() && seed.is_multiple_of(4) {
         // Operations that fail must not raise an alarm.
         shape.failures = 30;
     }

@@ -27,7 +27,7 @@ impl Pace {
         self.left -= 1;
         let bits = rng.bits();
         let low = bits as u32;
-        let of = |n: u32| ((bits >> 32) * n as u64 >> 32) as usize;
+        let of = |n: u32| (((bits >> 32) * n as u64) >> 32) as usize;
         // Odds in sixteenths.
         match (self.kind, low % 16) {
             // A trickle: single steps.
