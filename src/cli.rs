@@ -1,7 +1,9 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use mapstorm::latency::{CompareArgs, LatencyArgs};
 use mapstorm::oracle::Contract;
+use mapstorm::selfcheck::SelfcheckArgs;
 use mapstorm::space::{Kind, MAX_PAGES};
 use mapstorm::storm::Mode;
 use std::path::PathBuf;
@@ -34,14 +36,17 @@ pub struct Cli {
 pub enum Command {
     /// Shows what this kernel and machine offer
     Probe(ProbeArgs),
+    /// Measures what readers of maps cost the threads that map and unmap
+    Latency(LatencyArgs),
+    /// Sets results of `latency` side by side
+    Compare(CompareArgs),
+    /// Proves the oracle: simulated kernels with every known bug, and right ones
+    Selfcheck(SelfcheckArgs),
 }
 
 /// How to print; for every subcommand.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct PrintArgs {
-    /// The form of the result on stdout; progress always goes to stderr
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
     /// When to use colours; NO_COLOR and CLICOLOR_FORCE are honoured
     #[arg(long, global = true, value_enum, default_value_t = Colour::Auto)]
     pub color: Colour,
@@ -83,7 +88,7 @@ pub struct StormArgs {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4095))]
     pub readers: Option<u16>,
     /// How long, in seconds; fractions are allowed
-    #[arg(long, default_value = "10", value_parser = seconds)]
+    #[arg(long, default_value = "10", value_parser = seconds, allow_negative_numbers = true)]
     pub seconds: f64,
     /// Seed of the random choices, decimal or 0x hexadecimal [default: drawn]
     #[arg(long, value_parser = seed)]
@@ -98,8 +103,8 @@ pub struct StormArgs {
     /// [default: all that this kernel has]
     #[arg(long, value_delimiter = ',', value_name = "KIND")]
     pub ops: Vec<Kind>,
-    /// Ways to read, separated by commas: walk, pread, short, shared, query
-    /// [default: all that this kernel has]
+    /// Ways to read, separated by commas: walk, pread, short, shared, query, smaps
+    /// [default: all that this kernel has, without smaps]
     #[arg(long, value_delimiter = ',', value_name = "WAY")]
     pub read: Vec<Mode>,
     /// What makes an anomaly a violation: series (the promise of the per-vma-lock patches),
@@ -116,16 +121,23 @@ pub struct StormArgs {
     #[arg(long)]
     pub fail_fast: bool,
     /// Seconds between two standstills, at which the kernel's layout is compared with the oracle's
-    #[arg(long, default_value = "1", value_parser = seconds, value_name = "SECONDS")]
+    #[arg(long, default_value = "1", value_parser = seconds, value_name = "SECONDS", allow_negative_numbers = true)]
     pub pause_every: f64,
     /// Seconds after which a call that has not come back is a stall
-    #[arg(long, default_value = "10", value_parser = seconds, value_name = "SECONDS")]
+    #[arg(long, default_value = "10", value_parser = seconds, value_name = "SECONDS", allow_negative_numbers = true)]
     pub stall: f64,
+    /// The form of the result on stdout; progress always goes to stderr
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
 }
 
 /// Options of `mapstorm probe`.
 #[derive(Args, Clone, Debug)]
-pub struct ProbeArgs {}
+pub struct ProbeArgs {
+    /// The form of the result on stdout; progress always goes to stderr
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
 
 const LONGEST_SECONDS: f64 = 366.0 * 24.0 * 3600.0;
 

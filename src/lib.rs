@@ -5,6 +5,7 @@
 pub mod allocations;
 pub mod arena;
 pub mod exit;
+pub mod latency;
 pub mod maps;
 pub mod oracle;
 pub mod probe;

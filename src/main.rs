@@ -25,7 +25,10 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     commands::set_colour(cli.print.color);
     match &cli.command {
         None => commands::storm(&cli.storm, &cli.print),
-        Some(Command::Probe(_)) => commands::probe(&cli.print),
+        Some(Command::Probe(args)) => commands::probe(args),
+        Some(Command::Latency(args)) => commands::latency(args, &cli.print),
+        Some(Command::Compare(args)) => commands::compare(args, &cli.print),
+        Some(Command::Selfcheck(args)) => commands::selfcheck(args, &cli.print),
     }
 }
 

@@ -6,6 +6,7 @@
 mod execute;
 mod files;
 mod identity;
+mod padding;
 mod reserve;
 
 pub use execute::Mm;

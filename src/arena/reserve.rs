@@ -2,6 +2,7 @@
 
 use super::files::memfd;
 use super::identity::Identities;
+use super::padding::Padding;
 use crate::space::{Geometry, MAX_PGOFF};
 use memmap2::MmapOptions;
 use rustix::fd::OwnedFd;
@@ -51,6 +52,7 @@ pub struct Arena {
     geometry: Geometry,
     files: [OwnedFd; FILES],
     identities: Identities,
+    padding: Option<Padding>,
 }
 
 impl Arena {
@@ -100,7 +102,7 @@ impl Arena {
             page_shift: geometry.page_shift,
             files: vec![first_identity, second_identity],
         };
-        let arena = Arena { geometry, files: [first, second], identities };
+        let arena = Arena { geometry, files: [first, second], identities, padding: None };
         if arena.attracts_strangers()? {
             return Err(ReserveError::Strangers);
         }
@@ -131,6 +133,17 @@ impl Arena {
     /// The number of memfds whose pages can be mapped.
     pub fn file_count(&self) -> u8 {
         FILES as u8
+    }
+
+    /// Makes `lines` lines of maps below the lanes, in place of those made before: what a reader
+    /// reads first, so that a page of output ends where it is wanted.
+    ///
+    /// # Errors
+    /// What mmap(2), mprotect(2) or munmap(2) gave.
+    pub fn pad(&mut self, lines: usize) -> Result<(), Errno> {
+        self.padding = None;
+        self.padding = Padding::below(&self.geometry, lines)?;
+        Ok(())
     }
 
     pub(super) fn file(&self, index: u8) -> &OwnedFd {

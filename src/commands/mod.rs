@@ -1,12 +1,16 @@
 //! What the subcommands do: from arguments to a report and an exit code.
 
+mod latency;
 mod output;
 mod probe;
+mod selfcheck;
 mod signals;
 mod storm;
 
+pub use latency::{compare, latency};
 pub use output::{Output, set_colour};
 pub use probe::probe;
+pub use selfcheck::selfcheck;
 pub use signals::Signals;
 pub use storm::storm;
 
@@ -26,6 +30,9 @@ pub enum Failure {
     /// Something else is in the way.
     #[error("{0}")]
     Environment(String),
+    /// A measurement that could not be made, with its own exit code.
+    #[error("{0:#}")]
+    Latency(anyhow::Error),
     /// stdout can't be written.
     #[error("cannot write the result to stdout: {0}")]
     Output(std::io::Error),
@@ -37,6 +44,7 @@ impl Failure {
         match self {
             Failure::Usage(_) => Exit::Usage,
             Failure::Untestable(_) => Exit::Untestable,
+            Failure::Latency(error) => mapstorm::latency::exit_of(error),
             Failure::Environment(_) | Failure::Output(_) => Exit::Internal,
         }
     }

@@ -1,7 +1,7 @@
 //! `mapstorm probe`.
 
 use super::{Failure, Output};
-use crate::cli::{Format, PrintArgs};
+use crate::cli::{Format, ProbeArgs};
 use mapstorm::arena::Arena;
 use mapstorm::exit::Exit;
 use mapstorm::maps::MapsFile;
@@ -30,7 +30,7 @@ struct Probed {
 ///
 /// # Errors
 /// When there is no arena to try operations on, or maps can't be read.
-pub fn probe(print: &PrintArgs) -> Result<Exit, Failure> {
+pub fn probe(args: &ProbeArgs) -> Result<Exit, Failure> {
     let machine = Machine::here();
     let maps_locking = observe_locking(machine.version());
     let mut file = MapsFile::own().map_err(unreadable)?;
@@ -50,7 +50,7 @@ pub fn probe(print: &PrintArgs) -> Result<Exit, Failure> {
         dropped: reasons(&calibration),
         machine,
     };
-    let text = match print.format {
+    let text = match args.format {
         Format::Json => serde_json::to_string_pretty(&probed).expect("plain data") + "\n",
         Format::Text => for_people(&probed),
     };

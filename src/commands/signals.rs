@@ -25,6 +25,11 @@ impl Signals {
         Ok(Signals(number))
     }
 
+    /// The signal's number, 0 until one arrives.
+    pub fn flag(&self) -> &AtomicUsize {
+        &self.0
+    }
+
     /// The number of the signal that arrived.
     pub fn arrived(&self) -> Option<i32> {
         // Relaxed: nothing else is published with it.

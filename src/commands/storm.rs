@@ -32,7 +32,7 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
 
     let seed = args.seed.unwrap_or_else(draw_seed);
     let command = command_line(seed);
-    announce(print, &machine, seed, &command)?;
+    announce(args.format, print.quiet, &machine, seed, &command)?;
 
     let mut file = MapsFile::own().map_err(|errno| {
         Failure::Untestable(format!("cannot open /proc/self/maps ({errno}); is /proc mounted?"))
@@ -54,6 +54,7 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         modes,
         allow,
         fail_fast: args.fail_fast,
+        until: Vec::new(),
         pause_every: Duration::from_secs_f64(args.pause_every),
         stall: Duration::from_secs_f64(args.stall),
         cpus: Cpus::allowed(),
@@ -71,7 +72,7 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     };
     let report = StormReport::new(&storm, &run, &around);
     let mut out = Vec::new();
-    match print.format {
+    match args.format {
         Format::Json => {
             serde_json::to_writer(&mut out, &report).expect("plain data into memory");
             out.push(b'\n');
@@ -83,12 +84,18 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
 }
 
 /// The first line, before anything can go wrong: on stdout for people, else on stderr.
-fn announce(print: &PrintArgs, machine: &Machine, seed: u64, command: &str) -> Result<(), Failure> {
+fn announce(
+    format: Format,
+    quiet: bool,
+    machine: &Machine,
+    seed: u64,
+    command: &str,
+) -> Result<(), Failure> {
     let mut line = Vec::new();
     text::first_line(&mut line, machine, &format!("{seed:#x}"), command).expect("into memory");
-    match print.format {
+    match format {
         Format::Text => Output.print(&line),
-        Format::Json if !print.quiet => {
+        Format::Json if !quiet => {
             eprint!("{}", String::from_utf8_lossy(&line));
             Ok(())
         }
@@ -131,7 +138,10 @@ fn modes(
     file: &mut MapsFile,
     dropped: &mut Vec<Dropped>,
 ) -> Result<ModeSet, Failure> {
-    let wanted = |mode: &Mode| args.read.is_empty() || args.read.contains(mode);
+    let wanted = |mode: &Mode| match args.read.is_empty() {
+        true => mode.is_default(),
+        false => args.read.contains(mode),
+    };
     let mut modes: ModeSet = Mode::ALL.into_iter().filter(wanted).collect();
     if modes.contains(&Mode::Query)
         && let Err(errno) = query_works(file)

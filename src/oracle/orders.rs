@@ -142,6 +142,8 @@ fn orders_a_settled_version_tells_whether_its_operation_failed() {
         let thread = thread::spawn(move || {
             let invoked = mutator.clock.take();
             mutator.history.push(invoked, &layout(1), &origin(true));
+            // The system call.
+            thread::yield_now();
             mutator.history.disown(1);
             mutator.history.close(0, mutator.clock.take());
         });

@@ -4,7 +4,7 @@ use super::example::example_text;
 use crate::exit::Exit;
 use crate::oracle::{Contract, Rule, Tolerated};
 use crate::probe::{Machine, MapsLocking};
-use crate::space::{Kind, KindSet};
+use crate::space::{Case, Kind, KindSet};
 use crate::storm::{Counts, Dropped, Ended, Mode, Run, Storm};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -61,6 +61,8 @@ pub struct Operations {
     pub failed: u64,
     /// Those that succeeded, by kind.
     pub by_kind: BTreeMap<&'static str, u64>,
+    /// Those that were one of the ten merges and splits, by its number.
+    pub cases: BTreeMap<u8, u64>,
 }
 
 /// What the readers did.
@@ -253,6 +255,10 @@ impl StormReport {
                 total: counts.operations.iter().sum(),
                 failed: counts.failed,
                 by_kind: by_kind.into_iter().collect(),
+                cases: Case::ALL
+                    .map(|case| (case.number(), counts.cases[case.index()]))
+                    .into_iter()
+                    .collect(),
             },
             reads: Reads {
                 calls: counts.calls.iter().sum::<u64>() - calls(Mode::Query),

@@ -62,6 +62,11 @@ fn totals(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     for (kind, count) in ops.by_kind.iter().filter(|(_, count)| **count > 0) {
         write!(out, " {kind} {count}")?;
     }
+    write!(out, "\ncases       merges")?;
+    for (number, count) in &ops.cases {
+        let splits = if *number == 9 { "; splits" } else { "" };
+        write!(out, "{splits} {number}: {count}")?;
+    }
     write!(
         out,
         "\nreads       {} calls ({}/s) in {} walks, {} queries, {} failed:",

@@ -4,12 +4,16 @@
 //! one engine runs them: the storm's. The random storm is the same engine with a generator in
 //! place of the loops.
 
+mod aim;
+mod run;
 mod words;
 
+pub use aim::AimError;
+pub use run::{RunError, RunPlan, ScenarioRun, run, run_showing};
 pub use words::WordError;
 
 use crate::space::{Layout, MAX_PAGES, Misfit, Op, apply, fits};
-use crate::storm::Mode;
+use crate::storm::{Mode, Tape};
 use serde::{Deserialize, Serialize};
 
 /// The version of the file format.
@@ -35,9 +39,26 @@ pub struct Scenario {
     /// line; none for a page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_read: Option<u32>,
+    /// Where a page of output is to end, in the lanes to begin with; none for wherever it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boundary: Option<Boundary>,
 }
 
-/// Why a scenario can't be run.
+/// A place in a lane at which a page of output ends: the line of the first VMA that ends above it
+/// is the first of the next page.
+///
+/// Readers that read whole pages from the bottom are brought there by lines made below the lanes;
+/// readers that pread begin in the line before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Boundary {
+    /// The lane.
+    pub lane: u16,
+    /// The page of the lane.
+    pub page: u8,
+}
+
+/// Why a scenario is none.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ScenarioError {
     /// Written by another version.
@@ -63,6 +84,14 @@ pub enum ScenarioError {
         lane: usize,
         /// What is wrong with it.
         source: WordError,
+    },
+    /// The boundary lies outside the lanes.
+    #[error("the boundary is at lane {lane} page {page}, which there is not")]
+    NoBoundary {
+        /// The lane.
+        lane: u16,
+        /// The page.
+        page: u8,
     },
     /// An operation names a lane that there is not.
     #[error("operation {step} of mutator {mutator} ({op}) is on a lane that there is not")]
@@ -119,7 +148,14 @@ impl Scenario {
         range("the number of lanes", self.lanes.len(), 1, 4096, "1 to 4096")?;
         range("the number of mutators", self.mutators.len(), 1, 1024, "1 to 1024")?;
         range("the number of readers", self.readers.len(), 1, 1024, "1 to 1024")?;
+        let first_read = self.first_read.map_or(1, |bytes| bytes as usize);
+        range("first_read", first_read, 1, Tape::LONGEST, "1 to 16384 bytes")?;
         let lanes = self.layouts()?;
+        if let Some(Boundary { lane, page }) = self.boundary
+            && (lane as usize >= lanes.len() || page >= self.pages)
+        {
+            return Err(ScenarioError::NoBoundary { lane, page });
+        }
         for (mutator, ops) in self.mutators.iter().enumerate() {
             range("the number of operations in a loop", ops.len(), 1, 4096, "1 to 4096")?;
             let mut lanes = lanes.clone();
@@ -176,6 +212,7 @@ mod tests {
             ]],
             readers: vec![Mode::Walk, Mode::Query],
             first_read: None,
+            boundary: None,
         }
     }
 

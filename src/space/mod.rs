@@ -5,11 +5,13 @@
 //! storm, the oracle, the calibration and the tests all share this one model, so that a kernel
 //! that does something else shows up as a difference and is never guessed at.
 
+mod cases;
 mod geometry;
 mod layout;
 mod op;
 mod page;
 
+pub use cases::{Case, CaseSet, cases_in};
 pub use geometry::Geometry;
 #[cfg(test)]
 pub(crate) use layout::drawing;

@@ -6,9 +6,12 @@ use super::placement::{Cpus, Seated};
 use super::program::draw_layout;
 use super::reader::{Place, Reader};
 use super::repertoire::Repertoire;
-use super::stage::{Spell, Stage};
+use super::script::Script;
+use super::shape::Shape;
+use super::stage::Stage;
 use super::standstill::{Difference, SeenLane, read_lanes};
 use super::tally::{Counts, Tally};
+use super::tripwire::Tripwire;
 use crate::arena::{Arena, Mm};
 use crate::maps::{Lines, MapsFile};
 use crate::oracle::{Class, Contract, History, Oracle};
@@ -39,6 +42,8 @@ pub struct Plan {
     pub allow: Vec<String>,
     /// Stop at the first violation that is not allowed.
     pub fail_fast: bool,
+    /// Stop at the first violation with one of these signatures, or beginnings of one.
+    pub until: Vec<String>,
     /// Time between two standstills.
     pub pause_every: Duration,
     /// How long a call may take before it is a stall.
@@ -54,7 +59,7 @@ pub enum Ended {
     Time,
     /// By a signal, its number.
     Signal(i32),
-    /// By `--fail-fast`.
+    /// By the violation it was to stop at.
     FailFast,
     /// A worker's call did not come back; its thread could not be joined.
     Stall,
@@ -134,6 +139,7 @@ pub struct Storm {
     arena: Arena,
     plan: Plan,
     may: Repertoire,
+    script: Option<Script>,
     oracle: Oracle,
     findings: Findings,
     tallies: Box<[Tally]>,
@@ -143,43 +149,76 @@ pub struct Storm {
 
 /// Bytes for the history of all lanes together.
 const HISTORY_BYTES: usize = 32 << 20;
+/// The same for a scenario: it may be run many times over, and has few lanes.
+const SCRIPT_HISTORY_BYTES: usize = 8 << 20;
 /// Versions that an example of a violation has room for.
 const EXAMPLE_VERSIONS: usize = 256;
 /// How long a spell is.
 const SPELL: Duration = Duration::from_millis(25);
 /// How often progress is shown.
 const SHOW_EVERY: Duration = Duration::from_millis(250);
+/// Standstills in a row at which no lane could be laid out anew, and the storm gives up.
+const MOST_HOPELESS: u32 = 10;
 /// The most differences kept.
 const MOST_DIFFERENCES: usize = 16;
 /// A worker's stack; it holds a page or two of text at most.
 const STACK: usize = 256 << 10;
 
 impl Storm {
-    /// Maps the first layout, and makes the books for it.
+    /// Draws and maps the first layout, and makes the books for it.
     ///
     /// # Errors
     /// When the layout can't be made.
     pub fn prepare(arena: Arena, plan: Plan, may: Repertoire) -> Result<Storm, StormError> {
+        Storm::new(arena, plan, may, None)
+    }
+
+    /// Prepares a scenario: its workers are the first of the plan's, its lanes the lowest. Those
+    /// beyond are noise.
+    ///
+    /// # Errors
+    /// When the layout can't be made.
+    pub fn scripted(
+        arena: Arena,
+        plan: Plan,
+        may: Repertoire,
+        script: Script,
+    ) -> Result<Storm, StormError> {
+        Storm::new(arena, plan, may, Some(script))
+    }
+
+    fn new(
+        arena: Arena,
+        plan: Plan,
+        may: Repertoire,
+        script: Option<Script>,
+    ) -> Result<Storm, StormError> {
         let geometry = *arena.geometry();
         let pages = geometry.pages as usize;
         let mut rng = Stream::new(plan.seed, "layout", 0);
-        let layouts: Vec<Layout> =
+        let mut layouts: Vec<Layout> =
             (0..geometry.lanes).map(|lane| draw_layout(&mut rng, &may, lane, pages)).collect();
+        if let Some(script) = &script {
+            layouts[..script.layouts.len()].copy_from_slice(&script.layouts);
+        }
         for (lane, layout) in layouts.iter().enumerate() {
             lay_out(&arena, lane as u16, layout)
                 .map_err(|(op, source)| StormError::Prepare { op, source })?;
         }
-        let slots = (HISTORY_BYTES / geometry.lanes as usize / History::bytes(1, pages)).max(64);
+        let bytes = if script.is_some() { SCRIPT_HISTORY_BYTES } else { HISTORY_BYTES };
+        let slots = (bytes / geometry.lanes as usize / History::bytes(1, pages)).max(64);
         let capacity = if slots.is_power_of_two() { slots } else { slots.next_power_of_two() / 2 };
+        let findings = Findings::new(plan.allow.clone(), plan.fail_fast, EXAMPLE_VERSIONS);
         Ok(Storm {
             oracle: Oracle::new(geometry, &layouts, capacity),
-            findings: Findings::new(plan.allow.clone(), plan.fail_fast, EXAMPLE_VERSIONS),
+            findings: findings.until(plan.until.clone()),
             tallies: (0..plan.threads).map(|_| Tally::default()).collect(),
             stage: Stage::new(plan.threads),
             over: AtomicBool::new(false),
             arena,
             plan,
             may,
+            script,
         })
     }
 
@@ -196,6 +235,11 @@ impl Storm {
     /// What was planned.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The lanes a scenario began with; none in a storm that draws them.
+    pub fn first_layouts(&self) -> &[Layout] {
+        self.script.as_ref().map_or(&[], |script| &script.layouts)
     }
 
     /// The arena.
@@ -225,6 +269,7 @@ impl Storm {
             lanes: vec![SeenLane::default(); self.arena.geometry().lanes as usize],
             rng: Stream::new(self.plan.seed, "repair", 0),
             watch: Watch::new(self.plan.threads),
+            hopeless: 0,
         };
         let begun = Instant::now();
         let mut threads = Vec::with_capacity(self.plan.threads);
@@ -262,6 +307,13 @@ impl Storm {
         Ok(run)
     }
 
+    /// What one worker did; the readers come first.
+    pub fn worker(&self, index: usize) -> Counts {
+        let mut counts = Counts::default();
+        counts.add(&self.tallies[index]);
+        counts
+    }
+
     fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         self.tallies.iter().for_each(|tally| counts.add(tally));
@@ -275,7 +327,12 @@ impl Storm {
         begun: Instant,
     ) -> Result<JoinHandle<()>, StormError> {
         let sources = if index < self.plan.readers {
-            Some((MapsFile::own().map_err(StormError::Maps)?, shared.clone()))
+            let open = |path| MapsFile::open(path).map_err(StormError::Maps);
+            let parts = self.script.iter().flat_map(|script| &script.readers);
+            let wanted = self.plan.modes.contains(&Mode::Smaps)
+                || parts.into_iter().any(|part| part.mode == Mode::Smaps);
+            let smaps = if wanted { open("/proc/self/smaps")? } else { shared.clone() };
+            Some([open("/proc/self/maps")?, shared.clone(), smaps])
         } else {
             None
         };
@@ -284,7 +341,7 @@ impl Storm {
             .name(format!("storm-{index}"))
             .stack_size(STACK)
             .spawn(move || match sources {
-                Some((own, shared)) => storm.read(index, own, shared, begun),
+                Some(files) => storm.read(index, files, begun),
                 None => storm.mutate(index),
             })
             .map_err(|source| StormError::Spawn { index, threads: self.plan.threads, source })
@@ -294,6 +351,10 @@ impl Storm {
         let rng = Stream::new(self.plan.seed, "mutator", index - self.plan.readers);
         let tally = &self.tallies[index];
         let mut mutator = Mutator::new(&self.oracle, tally, self.may, rng, index as u16);
+        let script = self.script.as_ref();
+        if let Some(ops) = script.and_then(|script| script.loops.get(index - self.plan.readers)) {
+            mutator = mutator.scripted(Arc::clone(ops));
+        }
         let mut seat = Seated::anywhere(&self.plan.cpus);
         self.stage.enter(index);
         while let Some(cue) = self.stage.attend(index) {
@@ -309,7 +370,7 @@ impl Storm {
         }
     }
 
-    fn read(&self, index: usize, own: MapsFile, shared: MapsFile, begun: Instant) {
+    fn read(&self, index: usize, files: [MapsFile; 3], begun: Instant) {
         let mut rng = Stream::new(self.plan.seed, "reader", index);
         let place = Place {
             oracle: &self.oracle,
@@ -320,17 +381,30 @@ impl Storm {
             reader: index,
             begun,
             versions: EXAMPLE_VERSIONS,
+            tripwire: Tripwire::new(),
             settle: Some(&self.over),
         };
         let turns = Stream::new(self.plan.seed, "turns", index);
-        let mut reader = Reader::new(own, Some(shared), turns, place);
+        let [own, shared, smaps] = files;
+        let mut reader = Reader::new(own, Some(shared), turns, place).with_smaps(Some(smaps));
+        let mut part = None;
+        if let Some(script) = &self.script
+            && let Some(reading) = script.readers.get(index)
+        {
+            reader = reader.with_part(reading, &script.views);
+            part = Some((reading.mode, script.layouts.len() as u16));
+        }
         let mut seat = Seated::anywhere(&self.plan.cpus);
         self.stage.enter(index);
         while let Some(cue) = self.stage.attend(index) {
             seat.sit(cue.cpu);
-            reader.aim(cue.spell.first_lane, cue.spell.lanes);
+            match part {
+                Some((_, lanes)) => reader.aim(0, lanes),
+                None => reader.aim(cue.spell.first_lane, cue.spell.lanes),
+            }
             while self.stage.is_on(cue.generation) {
-                let mode = draw_mode(&mut rng, &self.plan.modes);
+                let mode =
+                    part.map_or_else(|| draw_mode(&mut rng, &self.plan.modes), |(mode, _)| mode);
                 for _ in 0..16 {
                     reader.turn(mode);
                     self.stage.beat(index);
@@ -357,7 +431,11 @@ impl Storm {
             if left.is_zero() {
                 break Ended::Time;
             }
-            let shape = Shape::draw(&mut rng, &self.plan, self.arena.geometry().lanes);
+            let lanes = self.arena.geometry().lanes;
+            let shape = match &self.script {
+                Some(script) => Shape::script(script, &self.plan, lanes),
+                None => Shape::draw(&mut rng, &self.plan, lanes),
+            };
             self.stage.play(shape.spell, |worker| shape.part(worker, &self.plan));
             run.spells += 1;
             std::thread::sleep(left.min(SPELL));
@@ -441,16 +519,21 @@ impl Storm {
         }
         let lost =
             (0..self.arena.geometry().lanes).all(|lane| !self.oracle.hold(lane).current().known);
-        lost.then(|| {
-            run.lost =
-                Some("operations failed in every lane, and none could be laid out anew".into());
+        pause.hopeless = if lost { pause.hopeless + 1 } else { 0 };
+        (pause.hopeless == MOST_HOPELESS).then(|| {
+            run.lost = Some(
+                "operations fail in every lane, and none could be laid out anew for some time"
+                    .into(),
+            );
             Ended::Lost
         })
     }
 
     fn repair(&self, run: &mut Run, pause: &mut Pause, lane: u16) {
         let pages = self.arena.geometry().pages as usize;
-        let layout = draw_layout(&mut pause.rng, &self.may, lane, pages);
+        let drawn = draw_layout(&mut pause.rng, &self.may, lane, pages);
+        let given = self.script.as_ref().and_then(|script| script.layouts.get(lane as usize));
+        let layout = given.copied().unwrap_or(drawn);
         if lay_out(&self.arena, lane, &layout).is_ok() {
             self.oracle.repair(&mut self.oracle.hold(lane), &layout);
             run.repaired += 1;
@@ -477,7 +560,7 @@ fn draw_mode(rng: &mut Stream, modes: &ModeSet) -> Mode {
         Mode::Walk => 4,
         Mode::Pread => 3,
         Mode::Shared | Mode::Query => 2,
-        Mode::Short => 1,
+        Mode::Short | Mode::Smaps => 1,
     };
     let mut left = rng.below(modes.iter().map(|&mode| weight(mode)).sum());
     for &mode in modes {
@@ -503,7 +586,7 @@ fn resident() -> u64 {
 }
 
 /// Maps one lane as `layout` says, whatever it was before.
-fn lay_out(arena: &Arena, lane: u16, layout: &Layout) -> Result<(), (Op, Errno)> {
+pub(crate) fn lay_out(arena: &Arena, lane: u16, layout: &Layout) -> Result<(), (Op, Errno)> {
     let at = |start: usize, end: usize| crate::space::Place { lane, span: Span::new(start, end) };
     let carry_out = |op: Op| arena.carry_out(&op).map_err(|errno| (op, errno));
     carry_out(Op::Unmap { at: at(0, layout.len()) })?;
@@ -532,6 +615,8 @@ impl Run {
 /// What the director works with; made before the start.
 struct Pause {
     watch: Watch,
+    /// Standstills in a row at which every lane was lost.
+    hopeless: u32,
     source: MapsFile,
     lines: Lines,
     lanes: Vec<SeenLane>,
@@ -564,115 +649,5 @@ impl Watch {
             }
         }
         self.last.iter().position(|(_, since)| now - *since > patience)
-    }
-}
-
-/// Who plays in a spell, and where.
-struct Shape {
-    spell: Spell,
-    first_reader: usize,
-    readers: usize,
-    first_mutator: usize,
-    mutators: usize,
-    /// Each on a CPU of its own.
-    spread: bool,
-}
-
-impl Shape {
-    /// Threads that wait for a core tear nothing: most spells let as many play as there are
-    /// CPUs, each on its own, another few twice as many, and some everybody.
-    fn draw(rng: &mut Stream, plan: &Plan, lanes: u16) -> Shape {
-        let (readers, mutators) = (plan.readers, plan.threads - plan.readers);
-        let cpus = plan.cpus.count();
-        let play = match rng.below(8) {
-            0 => plan.threads,
-            1 => 2 * cpus,
-            _ => cpus,
-        };
-        // At least one of each; the rest are mutators and readers at random.
-        let play = play.clamp(2, plan.threads);
-        let most = readers.min(play - 1);
-        let least = play.saturating_sub(mutators).max(1);
-        let reading = rng.between(least, most.max(least));
-        let in_play = match rng.below(4) {
-            0 => lanes,
-            1 => lanes.min(2),
-            _ => 1,
-        };
-        // The lowest lane is read soonest: half of the spells begin there.
-        let most_low = (lanes - in_play) as usize;
-        let spell = Spell {
-            first_lane: if rng.one_in(2) { 0 } else { rng.between(0, most_low) as u16 },
-            lanes: in_play,
-            hammer: *rng.pick(&[8, 8, 6, 2]),
-        };
-        Shape {
-            spell,
-            first_reader: rng.below(readers),
-            readers: reading,
-            first_mutator: rng.below(mutators),
-            mutators: play - reading,
-            spread: play <= cpus,
-        }
-    }
-
-    /// A worker's part: `None` to rest, else the CPU to play on, if it is to keep to one.
-    fn part(&self, worker: usize, plan: &Plan) -> Option<Option<usize>> {
-        // Ranks turn round, so that every worker gets its share. Readers and mutators that play
-        // are numbered through, and so are the CPUs.
-        let turn = |rank: usize, first: usize, of: usize| (rank + of - first) % of;
-        let number = match worker.checked_sub(plan.readers) {
-            None => {
-                let turn = turn(worker, self.first_reader, plan.readers);
-                (turn < self.readers).then_some(turn)
-            }
-            Some(rank) => {
-                let turn = turn(rank, self.first_mutator, plan.threads - plan.readers);
-                (turn < self.mutators).then_some(self.readers + turn)
-            }
-        };
-        number.map(|number| if self.spread { plan.cpus.nth(number) } else { None })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plan(threads: usize, readers: usize) -> Plan {
-        Plan {
-            threads,
-            readers,
-            duration: Duration::ZERO,
-            seed: 0,
-            contract: Contract::Series,
-            modes: ModeSet::new(),
-            allow: Vec::new(),
-            fail_fast: false,
-            pause_every: Duration::from_secs(1),
-            stall: Duration::from_secs(1),
-            cpus: Cpus::allowed(),
-        }
-    }
-
-    #[test]
-    fn every_spell_has_both_and_every_worker_gets_its_turn() {
-        for (threads, readers) in [(2, 1), (3, 2), (3, 1), (64, 16), (64, 63), (64, 1)] {
-            let plan = plan(threads, readers);
-            let mut rng = Stream::new(5, "shape", threads);
-            let mut played = vec![false; threads];
-            // A worker of 64 plays in an eighth of the spells with everybody alone: 2000 spells
-            // pass one of them by with probability below 64 * (7/8)^2000 < 1e-100.
-            for _ in 0..2000 {
-                let shape = Shape::draw(&mut rng, &plan, 8);
-                let parts: Vec<bool> =
-                    (0..threads).map(|w| shape.part(w, &plan).is_some()).collect();
-                let (reading, mutating) = parts.split_at(readers);
-                assert!(reading.contains(&true) && mutating.contains(&true));
-                assert!(shape.spell.first_lane + shape.spell.lanes <= 8);
-                played.iter_mut().zip(parts).for_each(|(played, plays)| *played |= plays);
-            }
-            assert!(!played.contains(&false), "{threads} threads, {readers} readers");
-        }
     }
 }

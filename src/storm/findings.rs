@@ -24,11 +24,20 @@ pub enum Mode {
     Shared,
     /// PROCMAP_QUERY.
     Query,
+    /// `/proc/PID/smaps` from the bottom, a page a call; only the header lines are judged.
+    Smaps,
 }
 
 impl Mode {
     /// All modes.
-    pub const ALL: [Mode; 5] = [Mode::Walk, Mode::Pread, Mode::Short, Mode::Shared, Mode::Query];
+    pub const ALL: [Mode; 6] =
+        [Mode::Walk, Mode::Pread, Mode::Short, Mode::Shared, Mode::Query, Mode::Smaps];
+
+    /// Whether a storm reads this way unless told otherwise. smaps goes through page tables, and
+    /// where it does so under mmap_lock the mutators stand and wait.
+    pub const fn is_default(self) -> bool {
+        !matches!(self, Mode::Smaps)
+    }
 
     /// The word `--read` takes.
     pub const fn word(self) -> &'static str {
@@ -38,6 +47,7 @@ impl Mode {
             Mode::Short => "short",
             Mode::Shared => "shared",
             Mode::Query => "query",
+            Mode::Smaps => "smaps",
         }
     }
 }
@@ -60,7 +70,7 @@ impl FromStr for Mode {
 }
 
 /// A set of ways of reading, in the order of [`Mode::ALL`].
-pub type ModeSet = ArrayVec<Mode, 5>;
+pub type ModeSet = ArrayVec<Mode, 6>;
 
 /// What makes two violations the same.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -73,6 +83,18 @@ pub struct Signature {
     pub in_flight: KindSet,
     /// How it was read; `None` for what no reader found.
     pub mode: Option<Mode>,
+}
+
+impl Signature {
+    /// Whether `prefix` is its text up to a `/` or to its end.
+    pub fn begins_with(&self, prefix: &str) -> bool {
+        // Written into a fixed buffer: this runs in mid-storm, where nothing allocates.
+        let mut text = arrayvec::ArrayString::<160>::new();
+        let written = fmt::Write::write_fmt(&mut text, format_args!("{self}"));
+        debug_assert!(written.is_ok(), "a signature is shorter than 160 bytes");
+        text.strip_prefix(prefix.trim_end_matches('/'))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
 }
 
 impl fmt::Display for Signature {
@@ -134,6 +156,7 @@ const MOST_SIGNATURES: usize = 48;
 pub struct Findings {
     table: Mutex<Table>,
     allow: Vec<String>,
+    until: Vec<String>,
     total: AtomicU64,
     alarming: AtomicU64,
     by_class: [AtomicU64; Class::ALL.len()],
@@ -173,6 +196,7 @@ impl Findings {
         Findings {
             table: Mutex::new(table),
             allow,
+            until: Vec::new(),
             total: AtomicU64::new(0),
             alarming: AtomicU64::new(0),
             by_class: Default::default(),
@@ -181,15 +205,16 @@ impl Findings {
         }
     }
 
+    /// Makes the first violation with one of these signatures, or beginnings of one, ask for a
+    /// stop.
+    #[must_use]
+    pub fn until(mut self, until: Vec<String>) -> Findings {
+        self.until = until;
+        self
+    }
+
     fn allows(&self, signature: &Signature) -> bool {
-        // Written into a fixed buffer: this runs in mid-storm, where nothing allocates.
-        let mut text = arrayvec::ArrayString::<160>::new();
-        let written = fmt::Write::write_fmt(&mut text, format_args!("{signature}"));
-        debug_assert!(written.is_ok(), "a signature is shorter than 160 bytes");
-        self.allow.iter().any(|prefix| {
-            text.strip_prefix(prefix.trim_end_matches('/'))
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
+        self.allow.iter().any(|prefix| signature.begins_with(prefix))
     }
 
     /// Counts a violation; `fill` is called with the example's room when its signature is new.
@@ -222,6 +247,9 @@ impl Findings {
             if self.fail_fast {
                 self.stop.store(true, Ordering::Relaxed);
             }
+        }
+        if self.until.iter().any(|prefix| signature.begins_with(prefix)) {
+            self.stop.store(true, Ordering::Relaxed);
         }
     }
 

@@ -7,7 +7,8 @@ use super::tally::Tally;
 use crate::arena::Mm;
 use crate::oracle::{Held, Invoked, Oracle};
 use crate::seed::Stream;
-use crate::space::{Layout, Op, fits};
+use crate::space::{Layout, Op, cases_in, fits};
+use std::sync::Arc;
 
 /// A mutator and its plan.
 pub struct Mutator<'a> {
@@ -19,6 +20,10 @@ pub struct Mutator<'a> {
     program: Option<Program>,
     /// Operations left in this stint.
     left: usize,
+    /// The lanes as they were before the operation under way.
+    before: [Layout; 2],
+    /// Whether the program is a scenario's, which is kept whatever happens.
+    scripted: bool,
 }
 
 /// An operation that is about to be made, or is under way, with the locks of its lanes.
@@ -39,12 +44,24 @@ impl<'a> Mutator<'a> {
         rng: Stream,
         worker: u16,
     ) -> Mutator<'a> {
-        Mutator { oracle, tally, may, rng, worker, program: None, left: 0 }
+        let before = [Layout::empty(1); 2];
+        Mutator { oracle, tally, may, rng, worker, program: None, left: 0, before, scripted: false }
     }
 
-    /// Begins a spell: the plan of the last one is dropped.
+    /// Makes it do the operations of `ops` in a loop, and nothing else. One that does not fit
+    /// because another mutator changed the lane is passed over.
+    #[must_use]
+    pub fn scripted(mut self, ops: Arc<[Op]>) -> Mutator<'a> {
+        self.program = Some(Program::Script { ops, next: 0 });
+        self.scripted = true;
+        self
+    }
+
+    /// Begins a spell: the plan of the last one is dropped, unless it is a script.
     pub fn attend(&mut self) {
-        self.program = None;
+        if !self.scripted {
+            self.program = None;
+        }
     }
 
     /// One operation, if the lane it was planned for is free. Whether there was one.
@@ -62,6 +79,9 @@ impl<'a> Mutator<'a> {
     /// to do. `None` when a lane was not free or no longer fits; nothing has happened then.
     #[inline]
     pub fn begin(&mut self, spell: &Spell) -> Option<UnderWay<'a>> {
+        if self.scripted {
+            return self.try_begin();
+        }
         if self.left == 0 || self.program.is_none() {
             self.program = Some(self.plan(spell)?);
             self.left = 16 << self.rng.below(8);
@@ -96,6 +116,7 @@ impl<'a> Mutator<'a> {
         }
         let there = second.as_ref().map_or(&none, |held| &held.current().layout);
         fits(&op, &first.current().layout, there).ok()?;
+        self.before = [first.current().layout, *there];
         let invoked = self.oracle.invoke(&op, self.worker, &mut first, second.as_mut());
         Some(UnderWay { op, first, second, invoked })
     }
@@ -106,11 +127,24 @@ impl<'a> Mutator<'a> {
         if done {
             self.oracle.returned(under_way.invoked);
             Tally::add(&self.tally.operations[under_way.op.kind() as usize], 1);
+            self.count_cases(&under_way);
         } else {
             let second = under_way.second.as_mut();
             self.oracle.failed(under_way.invoked, &mut under_way.first, second);
             Tally::add(&self.tally.failed, 1);
             self.left = 0;
+        }
+    }
+
+    /// Counts which of the ten merges and splits it was. After it has returned: what comes between
+    /// the two ticks blurs what readers can be held to.
+    fn count_cases(&self, under_way: &UnderWay<'_>) {
+        let lanes = std::iter::once(&under_way.first).chain(&under_way.second);
+        for (held, before) in lanes.zip(&self.before) {
+            let after = &held.current().layout;
+            for case in cases_in(&under_way.op, held.lane(), before, after).iter() {
+                Tally::add(&self.tally.cases[case.index()], 1);
+            }
         }
     }
 

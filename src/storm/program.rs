@@ -1,4 +1,4 @@
-//! What a mutator does next: scatter, or hammer one spot.
+//! What a mutator does next: scatter, hammer one spot, or follow a script.
 //!
 //! Uniform scatter reaches everything and tears little. What tears most is one place that splits
 //! and merges, is replaced, or grows and shrinks over and over while a reader passes it. A
@@ -8,6 +8,7 @@ use super::repertoire::Repertoire;
 use crate::seed::Stream;
 use crate::space::{Kind, Layout, Op, Page, Place, Span, fits};
 use arrayvec::ArrayVec;
+use std::sync::Arc;
 
 /// A mutator's plan for one stint.
 #[derive(Clone, Debug)]
@@ -25,6 +26,13 @@ pub enum Program {
         ops: ArrayVec<Op, 8>,
         /// Where the loop begins.
         repeat: usize,
+        /// The next operation.
+        next: usize,
+    },
+    /// A loop that a scenario gives. Never at its end: what does not fit is passed over.
+    Script {
+        /// The loop.
+        ops: Arc<[Op]>,
         /// The next operation.
         next: usize,
     },
@@ -79,6 +87,11 @@ impl Program {
                 }
                 Some(op)
             }
+            Program::Script { ops, next } => {
+                let op = ops[*next];
+                *next = (*next + 1) % ops.len();
+                Some(op)
+            }
         }
     }
 
@@ -87,6 +100,7 @@ impl Program {
         match self {
             Program::Scatter { lane, other } => (*lane, (lane != other).then_some(*other)),
             Program::Hammer { ops, next, .. } => (ops[*next].at().lane, ops[*next].other_lane()),
+            Program::Script { ops, next } => (ops[*next].at().lane, ops[*next].other_lane()),
         }
     }
 }

@@ -3,7 +3,10 @@
 //! Generic over [`MapsRead`], so that the very same code reads the real file and a simulated one.
 
 use super::findings::{Findings, Mode, Signature};
+use super::script::Reading;
 use super::tally::Tally;
+use super::tripwire::Tripwire;
+use super::views::{View, Views};
 use crate::arena::Identities;
 use crate::maps::{Answer, Chunk, Lines, MapsRead, QueryFlags, parse};
 use crate::oracle::{
@@ -120,6 +123,9 @@ struct Judge<'a> {
     /// How a violation waits for operations under way: the storm's way, or not at all where
     /// nothing moves while the reader judges.
     settle: Option<&'a AtomicBool>,
+    /// What tells a scenario's layouts apart, and what the walk has shown so far.
+    views: Option<&'a Views>,
+    view: View,
 }
 
 /// A reader.
@@ -134,8 +140,17 @@ pub struct Reader<'a, M> {
     /// Where in the file the arena's lines were in the last whole walk.
     text: (u64, u64),
     page: usize,
+    tripwire: Option<Tripwire>,
+    /// The nanoseconds within which this turn's calls are held up, if they are.
+    trip_within: Option<usize>,
     /// The lanes in play: the first and how many.
     lanes: (u16, u16),
+    /// smaps, for [`Mode::Smaps`].
+    smaps: Option<M>,
+    /// What a scenario demands of it.
+    part: Option<&'a Reading>,
+    /// The addresses most queries ask for.
+    focus: Option<(u64, u64)>,
     judge: Judge<'a>,
 }
 
@@ -157,6 +172,8 @@ pub struct Place<'a> {
     pub begun: Instant,
     /// Room for versions in the evidence.
     pub versions: usize,
+    /// What holds the reader up in mid-call now and then.
+    pub tripwire: Option<Tripwire>,
     /// Raised when the storm is over. A violation waits, as long as it is not, until the
     /// operations it is about have returned: had one failed, nothing would be known of its lane.
     /// `None` where no operation goes on while the reader judges.
@@ -176,7 +193,12 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             rng,
             text: (0, 1 << 14),
             page: oracle.geometry().page_size() as usize,
+            tripwire: place.tripwire,
+            trip_within: None,
             lanes: (0, oracle.geometry().lanes),
+            smaps: None,
+            part: None,
+            focus: None,
             judge: Judge {
                 oracle,
                 identities: place.identities,
@@ -199,8 +221,28 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                 undecided: false,
                 broke: false,
                 settle: place.settle,
+                views: None,
+                view: View::NOTHING,
             },
         }
+    }
+
+    /// Gives it what [`Mode::Smaps`] reads.
+    #[must_use]
+    pub fn with_smaps(mut self, smaps: Option<M>) -> Reader<'a, M> {
+        self.smaps = smaps;
+        self
+    }
+
+    /// Gives it a part in a scenario.
+    #[must_use]
+    pub fn with_part(mut self, part: &'a Reading, views: &'a Views) -> Reader<'a, M> {
+        self.part = Some(part);
+        self.text = part.offsets.unwrap_or(self.text);
+        self.focus = views.focus();
+        self.judge.contract = part.contract;
+        self.judge.views = Some(views);
+        self
     }
 
     /// Begins a spell in which only `lanes` lanes from `first` on change.
@@ -212,8 +254,11 @@ impl<'a, M: MapsRead> Reader<'a, M> {
     /// sixteen goes on to the end of the file.
     pub fn turn(&mut self, mode: Mode) {
         self.judge.mode = mode;
+        // Every other turn is held up, within 4 to 64 microseconds: a page of maps takes some ten.
+        self.trip_within = self.rng.one_in(2).then(|| 4000 << self.rng.below(5));
         let behind = self.judge.oracle.geometry().address(self.lanes.0 + self.lanes.1, 0);
-        let until = if self.rng.one_in(16) { u64::MAX } else { behind };
+        let onwards = self.part.is_none() && self.rng.one_in(16);
+        let until = if onwards { u64::MAX } else { behind };
         let page = self.page;
         match mode {
             Mode::Walk => self.walk(0, until, |_| page),
@@ -226,11 +271,25 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                 let (low, high) = self.text;
                 let offset = low + self.rng.below((high - low).max(1) as usize) as u64;
                 // Half of them at a page boundary of the file, as a reader of whole pages would.
-                let mask = if self.rng.one_in(2) { !(page as u64 - 1) } else { u64::MAX };
+                let aimed = self.part.is_some_and(|part| part.offsets.is_some());
+                let whole = !aimed && self.rng.one_in(2);
+                let mask = if whole { !(page as u64 - 1) } else { u64::MAX };
                 self.walk(offset & mask, until, |_| page);
             }
             Mode::Shared => self.shared_turn(),
-            Mode::Query => (0..16).for_each(|_| self.query()),
+            Mode::Query => {
+                if self.part.is_some() {
+                    self.climb();
+                }
+                (0..16).for_each(|_| self.query());
+            }
+            Mode::Smaps => {
+                if let Some(smaps) = self.smaps.take() {
+                    let maps = std::mem::replace(&mut self.source, smaps);
+                    self.walk(0, until, |_| page);
+                    self.smaps = Some(std::mem::replace(&mut self.source, maps));
+                }
+            }
         }
     }
 
@@ -244,7 +303,8 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         let mut arena_text = None;
         Tally::add(&self.judge.tally.walks, 1);
         loop {
-            let asked = size(&mut self.rng).min(Tape::LONGEST);
+            let first = self.part.filter(|_| at == 0).and_then(|part| part.first_read);
+            let asked = first.unwrap_or_else(|| size(&mut self.rng)).min(Tape::LONGEST);
             let Some((call, got)) = self.call(at, asked, kept) else {
                 return;
             };
@@ -264,7 +324,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             at += got as u64;
             if self.judge.walk.pos().is_some_and(|pos| pos >= until) {
                 self.judge.finish_call();
-                if offset == 0 {
+                if offset == 0 && self.part.is_none_or(|part| part.offsets.is_none()) {
                     self.text = (arena_text.unwrap_or(0), at);
                 }
                 return;
@@ -279,6 +339,9 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         let judge = &mut self.judge;
         let room = self.tape.room(asked);
         let clock = judge.oracle.clock();
+        if let (Some(tripwire), Some(most)) = (&self.tripwire, self.trip_within) {
+            tripwire.arm(&mut self.rng, most);
+        }
         let from = clock.now();
         let result = self.source.pread(room, offset);
         let window = Window { from, to: clock.now() };
@@ -340,13 +403,50 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         }
     }
 
+    /// A query at random; in a scenario, mostly where something changes.
     fn query(&mut self) {
         let geometry = *self.judge.oracle.geometry();
-        let lane = self.lanes.0 + self.rng.below(self.lanes.1 as usize) as u16;
-        let page = self.rng.below(geometry.pages as usize + 1);
-        let inside = self.rng.below(geometry.page_size() as usize) as u64;
-        let address = geometry.address(lane, page) + inside;
+        let address = match self.focus {
+            Some((low, high)) if !self.rng.one_in(4) => {
+                low + self.rng.below((high - low) as usize) as u64
+            }
+            _ => {
+                let lane = self.lanes.0 + self.rng.below(self.lanes.1 as usize) as u16;
+                let page = self.rng.below(geometry.pages as usize + 1);
+                let inside = self.rng.below(geometry.page_size() as usize) as u64;
+                geometry.address(lane, page) + inside
+            }
+        };
         let or_next = self.rng.one_in(2);
+        self.ask(address, or_next);
+    }
+
+    /// Queries upwards, each at the end of the answer before, as a program does that wants the
+    /// whole list. Each answer is judged by itself; between them a VMA may come twice.
+    fn climb(&mut self) {
+        let geometry = *self.judge.oracle.geometry();
+        let end = geometry.address(self.lanes.0 + self.lanes.1, 0);
+        let mut address = geometry.address(self.lanes.0, 0);
+        let mut view = View::NOTHING;
+        let mut gap = None;
+        while address < end {
+            let Some(Some(seen)) = self.ask(address, true) else { break };
+            view = view | self.judge.views.map_or(View::NOTHING, |views| views.of(&seen));
+            if seen.start < address && address > geometry.address(self.lanes.0, 0) {
+                let over_gap = gap.is_some_and(|gap_end| seen.start < gap_end);
+                let kind = if over_gap { Tolerated::GapThenVma } else { Tolerated::Twice };
+                Tally::add(&self.judge.tally.tolerated[kind as usize], 1);
+            }
+            gap = (seen.start > address).then_some(seen.start);
+            address = seen.end.max(address + 1);
+        }
+        if view == View::MIXED {
+            Tally::add(&self.judge.tally.views[View::MIXED.index().unwrap_or(0)], 1);
+        }
+    }
+
+    /// One query, judged. What it showed, unless the call failed.
+    fn ask(&mut self, address: u64, or_next: bool) -> Option<Option<Sighting>> {
         let flags = if or_next { QueryFlags::CoveringOrNext } else { QueryFlags::Covering };
         let judge = &mut self.judge;
         let clock = judge.oracle.clock();
@@ -354,9 +454,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         let result = self.source.query(address, flags, &mut self.answer);
         let window = Window { from, to: clock.now() };
         Tally::add(&judge.tally.calls[Mode::Query as usize], 1);
-        let Some(answer) = judge.outcome(result) else {
-            return;
-        };
+        let answer = judge.outcome(result)?;
         // A VMA above the arena is judged by its addresses alone.
         let seen = answer.map(|line| judge.identities.sight(&line));
         self.tape.rewind();
@@ -366,6 +464,14 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         judge.count_window(window);
         judge.deliver(verdict, seen.as_ref(), window, &self.tape);
         judge.close_window();
+        if let Some(views) = judge.views {
+            judge.view = match &seen {
+                Some(seen) => views.of(seen),
+                None => views.of_nothing_at(address),
+            };
+            judge.count_view();
+        }
+        Some(seen)
     }
 }
 
@@ -378,6 +484,7 @@ impl Judge<'_> {
     }
 
     fn begin(&mut self, pos: Option<u64>, window: Window) {
+        self.count_view();
         self.walk.begin(pos, window);
         self.start = (pos, window);
         self.path.clear();
@@ -387,7 +494,18 @@ impl Judge<'_> {
         self.broke = false;
     }
 
+    /// Counts what the walk that is over showed of a scenario.
+    fn count_view(&mut self) {
+        if let Some(index) = std::mem::take(&mut self.view).index() {
+            Tally::add(&self.tally.views[index], 1);
+        }
+    }
+
     fn text(&mut self, text: &[u8], call: u32, tape: &Tape) {
+        // smaps: behind each header come lines such as `Size:  4 kB`; no header begins so.
+        if self.mode == Mode::Smaps && text.first().is_some_and(u8::is_ascii_uppercase) {
+            return;
+        }
         let Some(made) = tape.call(call) else {
             // The call fell off the tape: a line that began in it can't be placed in time.
             self.undecided = true;
@@ -423,6 +541,9 @@ impl Judge<'_> {
         let verdict = self.walk.line(&seen, window);
         if self.path.len() < LONGEST_PATH {
             self.path.push((seen, window));
+        }
+        if let Some(views) = self.views {
+            self.view = self.view | views.of(&seen);
         }
         // A line made in the call before is no part of this call's snapshot.
         if !widened {

@@ -1,14 +1,17 @@
 //! What everybody does, counted: one block of counters a worker, summed by whoever reports.
 
 use super::findings::Mode;
+use super::views::View;
 use crate::oracle::{Rule, Tolerated};
-use crate::space::Kind;
+use crate::space::{Case, Kind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const KINDS: usize = Kind::ALL.len();
 const MODES: usize = Mode::ALL.len();
 const RULES: usize = Rule::ALL.len();
 const TOLERATED: usize = Tolerated::ALL.len();
+const CASES: usize = Case::ALL.len();
+const VIEWS: usize = View::COUNTED.len();
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident $([$len:ident])?),* $(,)?) => {
@@ -30,6 +33,11 @@ macro_rules! counters {
             pub fn add(&mut self, tally: &Tally) {
                 $(counters!(@add self, tally, $name $($len)?);)*
             }
+
+            /// Adds other counts.
+            pub fn merge(&mut self, other: &Counts) {
+                $(counters!(@merge self, other, $name $($len)?);)*
+            }
         }
     };
     (@cell) => { AtomicU64 };
@@ -39,6 +47,14 @@ macro_rules! counters {
     (@add $sum:ident, $tally:ident, $name:ident) => {
         // Relaxed: numbers for people, read while they change.
         $sum.$name += $tally.$name.load(Ordering::Relaxed)
+    };
+    (@merge $sum:ident, $other:ident, $name:ident) => {
+        $sum.$name += $other.$name
+    };
+    (@merge $sum:ident, $other:ident, $name:ident $len:ident) => {
+        for (sum, n) in $sum.$name.iter_mut().zip(&$other.$name) {
+            *sum += n;
+        }
     };
     (@add $sum:ident, $tally:ident, $name:ident $len:ident) => {
         for (sum, cell) in $sum.$name.iter_mut().zip(&$tally.$name) {
@@ -75,8 +91,12 @@ counters! {
     tried_instants,
     /// Tolerated anomalies, by [`Tolerated`].
     tolerated[TOLERATED],
+    /// Operations that succeeded, by the [`Case`] they are; some are two, most are none.
+    cases[CASES],
     /// Bytes read.
     bytes,
+    /// Walks and queries by what they showed of a scenario, by [`View::COUNTED`].
+    views[VIEWS],
 }
 
 impl Tally {

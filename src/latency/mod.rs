@@ -1,0 +1,153 @@
+//! What readers of `/proc/self/maps` cost the threads that map and unmap: `mapstorm latency` and
+//! `mapstorm compare`.
+//!
+//! Measuring (`region`, `mapper`, `scan`, `crew`, `sample`, `run`) ends in an [`Outcome`], which is all
+//! that judging (`figures`, `resample`, `contrast`, `compare`, `unfair`, `warnings`) and printing (`table`, `rawdata`, `page`) know.
+
+mod args;
+mod axis;
+mod clock;
+mod codec;
+mod compare;
+mod compare_json;
+mod compare_table;
+mod console;
+mod contrast;
+mod crew;
+mod failure;
+mod figures;
+mod file;
+mod grid;
+mod hang;
+mod limits;
+mod machine;
+mod mapper;
+mod outcome;
+mod overhead;
+mod page;
+mod placement;
+mod plan;
+mod planted;
+mod plot;
+mod probe;
+mod rawdata;
+mod region;
+mod resample;
+mod run;
+mod sample;
+mod scan;
+mod series;
+mod slot;
+#[cfg(test)]
+mod synthetic;
+mod table;
+mod threads;
+mod unfair;
+mod warnings;
+
+pub use args::{CompareArgs, Format, LatencyArgs, Planted};
+pub use console::{Console, Progress};
+pub use failure::{Failure, exit_of};
+pub use file::load;
+pub use hang::{Evidence, Hang};
+pub use machine::Machine;
+pub use mapper::Tally;
+pub use outcome::{Column, Ended, Outcome, SCHEMA_VERSION, Setup};
+pub use overhead::Overhead;
+pub use placement::{Loss, Placement};
+pub use plan::{Reader, Role};
+pub use run::measure;
+pub use sample::Sample;
+pub use scan::Scanned;
+pub use series::Series;
+
+use crate::exit::Exit;
+use anyhow::{Context, bail};
+use figures::Rates;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// `mapstorm latency`: measures, prints, and says how the program shall end.
+///
+/// `stop` holds the number of the signal that asks for an end, or 0; it is looked at every 50 ms,
+/// and what was measured until then is reported.
+///
+/// # Errors
+/// [`exit_of`] gives the exit code of an error: a [`Failure`] for what cannot be asked for here.
+pub fn run(
+    args: &LatencyArgs,
+    stop: &AtomicUsize,
+    console: &mut Console<'_>,
+) -> anyhow::Result<Exit> {
+    let outcome = measure(args, stop, console.progress)?;
+    let text = match (args.format, args.rawdata) {
+        (Format::Json, _) => outcome.to_json()?,
+        (Format::Text, true) => rawdata::rawdata(&outcome),
+        (Format::Text, false) => table::table(&outcome),
+    };
+    console.deliver(&text)?;
+    // Relaxed: the signal's number is all there is to learn.
+    judge(&outcome, stop.load(Ordering::Relaxed))
+}
+
+/// `mapstorm compare`: reads results, prints them side by side, and writes the page asked for.
+///
+/// # Errors
+/// As [`run()`]: a [`Failure`] for a file that is no result.
+pub fn compare(args: &CompareArgs, console: &mut Console<'_>) -> anyhow::Result<Exit> {
+    let comparison = compare::compare(args)?;
+    if let Some(path) = &args.html {
+        std::fs::write(path, page::page(&comparison))
+            .with_context(|| format!("--html {}: cannot write", path.display()))?;
+    }
+    let text = match args.format {
+        Format::Json => compare_json::to_json(&comparison)?,
+        Format::Text => compare_table::table(&comparison),
+    };
+    console.deliver(&text)?;
+    Ok(Exit::Upheld)
+}
+
+/// How the program shall end after `outcome` and signal number `signal`.
+fn judge(outcome: &Outcome, signal: usize) -> anyhow::Result<Exit> {
+    let samples = outcome.columns.iter().flat_map(|column| &column.samples);
+    for Tally { mmap, munmap } in samples.map(|sample| &sample.tally) {
+        if !mmap.is_whole() || !munmap.is_whole() {
+            bail!("a histogram does not hold every call; this is an error of mapstorm's");
+        }
+    }
+    let main = outcome.column(Role::Main);
+    let starved = main.and_then(Rates::of).is_some_and(|rates| rates.starved());
+    Ok(match outcome.ended {
+        Ended::Hang => Exit::Violated,
+        Ended::Interrupted if signal == libc::SIGTERM as usize => Exit::Terminated,
+        Ended::Interrupted => Exit::Interrupted,
+        _ if starved => Exit::Undecided,
+        _ => Exit::Upheld,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_ends_as_it_went() {
+        let good = synthetic::outcome(&[1000; 2], &[1000; 2]);
+        let ended = |change: fn(&mut Outcome), signal: i32| {
+            let mut outcome = good.clone();
+            change(&mut outcome);
+            judge(&outcome, signal as usize).ok()
+        };
+        assert_eq!(ended(|_| (), 0), Some(Exit::Upheld));
+        assert_eq!(ended(|o| o.ended = Ended::Hang, 0), Some(Exit::Violated));
+        let cut = |o: &mut Outcome| o.ended = Ended::Interrupted;
+        assert_eq!(ended(cut, libc::SIGINT), Some(Exit::Interrupted));
+        assert_eq!(ended(cut, libc::SIGTERM), Some(Exit::Terminated));
+        let starve = |o: &mut Outcome| {
+            let samples = o.columns[1].samples.iter_mut();
+            samples.for_each(|sample| sample.scanners[0].scans = 0);
+        };
+        assert_eq!(ended(starve, 0), Some(Exit::Undecided));
+        assert_eq!(ended(|o| o.columns[0].samples[1].tally.mmap.calls += 1, 0), None);
+    }
+}

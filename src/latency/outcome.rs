@@ -1,0 +1,203 @@
+//! A result as data.
+
+use super::hang::Hang;
+use super::machine::Machine;
+use super::mapper::Tally;
+use super::overhead::Overhead;
+use super::placement::Placement;
+use super::plan::Role;
+use super::sample::Sample;
+use serde::{Deserialize, Serialize};
+
+/// The version of the layout below. A change that an older reader would misread raises it.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// What kind of file this is.
+pub const KIND: &str = "mapstorm-latency";
+
+/// One run of `mapstorm latency`: the only thing tables, pages and comparisons are made from.
+///
+/// As JSON: one object, `schema_version` and `kind` first. Every number has its unit in its name.
+/// Histograms are HdrHistogram V2, zlib, base64, in ns, with bounds 1 to 7.2e12 and 3 digits.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Outcome {
+    /// [`SCHEMA_VERSION`] of the writer.
+    pub schema_version: u32,
+    /// `mapstorm-latency`.
+    pub kind: String,
+    /// The writer's version.
+    pub mapstorm_version: String,
+    /// The command line, as one would paste it.
+    pub command: String,
+    /// Seed of the choice of pages.
+    pub seed: u64,
+    /// When the run began.
+    pub started_unix_s: u64,
+    /// How long it took, control and preparation included.
+    pub elapsed_ms: f64,
+    /// How it ended.
+    pub ended: Ended,
+    /// Where.
+    pub machine: Machine,
+    /// What was asked for.
+    pub setup: Setup,
+    /// What measuring costs.
+    pub overhead: Overhead,
+    /// What to know before believing the figures.
+    pub warnings: Vec<String>,
+    /// The columns: control, main, further ones.
+    pub columns: Vec<Column>,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// As asked for.
+    Complete,
+    /// It goes on; found in a file that was saved on the way.
+    Running,
+    /// By a signal.
+    Interrupted,
+    /// By a call that did not come back.
+    Hang,
+}
+
+/// The conditions of a run.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Setup {
+    /// Samples asked for in each column.
+    pub nsamples: u32,
+    /// Length of a sample.
+    pub duration_ms: f64,
+    /// What busy threads spin; 0 for none.
+    pub busy_ms: u64,
+    /// Sleep between two calls of the mapper.
+    pub pause_us: u64,
+    /// Size of the region.
+    pub region_bytes: u64,
+    /// Number of scanners.
+    pub scanners: u32,
+    /// Their niceness.
+    pub scanner_nice: i32,
+    /// When a call is a hang.
+    pub hang_ms: f64,
+    /// Who ran where.
+    pub placement: Placement,
+}
+
+/// All samples taken under one condition.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Column {
+    /// What the column is for.
+    pub role: Role,
+    /// What was beside the mapper: `idle`, `none`, `procmap-query`, or a file of /proc/self.
+    pub reader: String,
+    /// Its heading.
+    pub label: String,
+    /// The samples, in the order taken.
+    pub samples: Vec<Sample>,
+    /// Threads that did not come back.
+    pub hangs: Vec<Hang>,
+}
+
+impl Column {
+    /// All calls of all samples.
+    pub fn pooled(&self) -> Tally {
+        let mut pooled = Tally::default();
+        for sample in &self.samples {
+            pooled.mmap.add(&sample.tally.mmap);
+            pooled.munmap.add(&sample.tally.munmap);
+        }
+        pooled
+    }
+}
+
+impl Outcome {
+    /// The column of `role`; the first where there are several.
+    pub fn column(&self, role: Role) -> Option<&Column> {
+        self.columns.iter().find(|column| column.role == role)
+    }
+
+    /// Adds the samples and hangs of `other`, whose columns must be the same.
+    ///
+    /// # Errors
+    /// Which difference of setup, kernel or columns forbids it, or that they are one run.
+    pub fn merge(&mut self, other: Outcome) -> Result<(), String> {
+        if (self.seed, self.started_unix_s) == (other.seed, other.started_unix_s) {
+            return Err("they are the same run".to_owned());
+        }
+        let labels = |outcome: &Outcome| -> Vec<String> {
+            let columns = outcome.columns.iter();
+            columns.map(|column| column.label.clone()).collect()
+        };
+        if labels(self) != labels(&other) {
+            return Err("they have different columns".to_owned());
+        }
+        let fits = |setup: &Setup| Setup { nsamples: 0, ..setup.clone() };
+        if fits(&self.setup) != fits(&other.setup) {
+            return Err("they were measured with different arguments".to_owned());
+        }
+        if self.machine != other.machine {
+            return Err("they were measured on different machines or kernels".to_owned());
+        }
+        self.setup.nsamples += other.setup.nsamples;
+        self.elapsed_ms += other.elapsed_ms;
+        if self.ended == Ended::Complete {
+            self.ended = other.ended;
+        }
+        self.warnings.extend(other.warnings);
+        self.warnings.dedup();
+        for (mine, theirs) in self.columns.iter_mut().zip(other.columns) {
+            mine.samples.extend(theirs.samples);
+            mine.hangs.extend(theirs.hangs);
+        }
+        Ok(())
+    }
+
+    /// The JSON text, ended by a newline.
+    ///
+    /// # Errors
+    /// None that can happen with this type.
+    pub fn to_json(&self) -> anyhow::Result<String> {
+        let mut text = serde_json::to_string(self)?;
+        text.push('\n');
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::synthetic;
+    use super::*;
+
+    fn some() -> Outcome {
+        synthetic::outcome(&[1000, 1100], &[2000, 2_345_678])
+    }
+
+    #[test]
+    fn merging_is_measuring_longer() {
+        let mut outcome = synthetic::outcome(&[1000], &[2000]);
+        let mut later = synthetic::outcome(&[1100], &[3000]);
+        later.started_unix_s += 60;
+        outcome.merge(later).unwrap();
+        let whole = synthetic::outcome(&[1000, 1100], &[2000, 3000]);
+        assert_eq!(outcome.columns[1].pooled(), whole.columns[1].pooled());
+        assert_eq!(outcome.setup.nsamples, 2);
+        assert_eq!(outcome.elapsed_ms, whole.elapsed_ms);
+    }
+
+    #[test]
+    fn what_does_not_belong_together_is_not_merged() {
+        let refused = |change: fn(&mut Outcome)| {
+            let mut other = some();
+            other.seed += 1;
+            change(&mut other);
+            some().merge(other).unwrap_err()
+        };
+        assert!(refused(|o| o.seed -= 1).contains("the same run"));
+        assert!(refused(|o| o.setup.scanners = 9).contains("different arguments"));
+        assert!(refused(|o| o.machine.cpus_online = 1).contains("different machines"));
+        assert!(refused(|o| drop(o.columns.pop())).contains("different columns"));
+    }
+}

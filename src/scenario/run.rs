@@ -1,0 +1,282 @@
+//! Running a scenario on the storm's engine.
+
+use super::aim::{AimError, aim, ends_at, offsets, text_of};
+use super::{Scenario, ScenarioError};
+use crate::allocations;
+use crate::arena::{Arena, ReserveError};
+use crate::maps::MapsFile;
+use crate::oracle::Contract;
+use crate::space::{KindSet, Op};
+use crate::storm::{
+    Counts, Cpus, Found, Live, Mode, ModeSet, Plan, Reading, Repertoire, Run, Script, Storm,
+    StormError, Views, calibrate, lay_out,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How to run a scenario.
+#[derive(Clone, Debug)]
+pub struct RunPlan {
+    /// How long at most.
+    pub duration: Duration,
+    /// The seed of what the readers draw, and of the noise.
+    pub seed: u64,
+    /// What makes an anomaly a violation.
+    pub contract: Contract,
+    /// The same for readers of smaps, which may be read under another lock.
+    pub smaps_contract: Contract,
+    /// Signatures that do not count as alarming.
+    pub allow: Vec<String>,
+    /// Stop at the first violation that is not allowed.
+    pub fail_fast: bool,
+    /// Stop at the first violation with one of these signatures, or beginnings of one up to a
+    /// slash. `hole`, for instance, or `hole/replaced-in-flight/remap/walk`.
+    pub until: Vec<String>,
+    /// Workers beside the scenario's, a storm in lanes of its own: a quarter of them read.
+    pub noise: usize,
+    /// What the noise may do; found out before the run where nothing is said.
+    pub may: Option<Repertoire>,
+    /// Time between two standstills.
+    pub pause_every: Duration,
+    /// How long a call may take before it is a stall.
+    pub stall: Duration,
+}
+
+impl Default for RunPlan {
+    fn default() -> RunPlan {
+        RunPlan {
+            duration: Duration::from_secs(5),
+            seed: 0,
+            contract: Contract::Series,
+            smaps_contract: Contract::Series,
+            allow: Vec::new(),
+            fail_fast: false,
+            until: Vec::new(),
+            noise: 0,
+            may: None,
+            pause_every: Duration::from_secs(1),
+            stall: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Why a scenario did not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It is none.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    /// There is no arena.
+    #[error(transparent)]
+    Reserve(#[from] ReserveError),
+    /// The page of output can't be brought to where it is wanted.
+    #[error(transparent)]
+    Aim(#[from] AimError),
+    /// Plain mmap and munmap do not do here what the model says.
+    #[error("nothing can be tested here: {0}")]
+    Calibrate(String),
+    /// The engine could not start.
+    #[error(transparent)]
+    Storm(#[from] StormError),
+}
+
+/// A scenario that was run.
+pub struct ScenarioRun {
+    /// The engine, with the violations and everybody's counters.
+    pub storm: Arc<Storm>,
+    /// How it went. Its counters are everybody's, the noise included.
+    pub run: Run,
+    /// Number of the scenario's readers; they are the first workers.
+    pub readers: usize,
+    /// Number of the scenario's mutators.
+    pub mutators: usize,
+    /// Lines that were made below the lanes.
+    pub padding: usize,
+    /// Whether the page of output still ended at the boundary after the run; `None` without one,
+    /// or when the lanes were left in another layout than the first.
+    pub aimed: Option<bool>,
+    /// Heap allocations between start and stop, where they are counted.
+    pub allocations: u64,
+}
+
+impl ScenarioRun {
+    /// What one of the scenario's readers did.
+    pub fn reader(&self, index: usize) -> Counts {
+        assert!(index < self.readers);
+        self.storm.worker(index)
+    }
+
+    /// What all of the scenario's readers did.
+    pub fn reading(&self) -> Counts {
+        let mut sum = Counts::default();
+        (0..self.readers).for_each(|reader| sum.merge(&self.storm.worker(reader)));
+        sum
+    }
+
+    /// What the scenario's mutators did.
+    pub fn mutating(&self) -> Counts {
+        let first = self.storm.plan().readers;
+        let mut sum = Counts::default();
+        (first..first + self.mutators).for_each(|mutator| sum.merge(&self.storm.worker(mutator)));
+        sum
+    }
+
+    /// Calls `f` with the violations by signature, in the order of their first, and the number of
+    /// those for which there was no room.
+    pub fn with_findings<R>(&self, f: impl FnOnce(&[Box<Found>], u64) -> R) -> R {
+        self.storm.findings().with(f)
+    }
+
+    /// Violations whose signature is `prefix` up to a slash or to its end: how many, and when the
+    /// first was found.
+    pub fn found(&self, prefix: &str) -> (u64, Option<Duration>) {
+        self.with_findings(|found, _| {
+            let hits = found.iter().filter(|found| found.signature.begins_with(prefix));
+            let first = hits.clone().map(|found| found.first_ns).min();
+            (hits.map(|found| found.count).sum(), first.map(Duration::from_nanos))
+        })
+    }
+}
+
+/// Runs a scenario until its time is over, what it waits for is found, or `signal` gives a
+/// number. May be called any number of times: threads, lanes and padding are gone when the run
+/// is dropped.
+///
+/// # Errors
+/// When it can't be run here.
+pub fn run(
+    scenario: &Scenario,
+    plan: &RunPlan,
+    signal: impl Fn() -> Option<i32>,
+) -> Result<ScenarioRun, RunError> {
+    run_showing(scenario, plan, signal, |_| {})
+}
+
+/// The same, with `show` called some times a second.
+///
+/// # Errors
+/// When it can't be run here.
+pub fn run_showing(
+    scenario: &Scenario,
+    plan: &RunPlan,
+    signal: impl Fn() -> Option<i32>,
+    show: impl FnMut(&Live<'_>),
+) -> Result<ScenarioRun, RunError> {
+    scenario.check()?;
+    let layouts = scenario.layouts()?;
+    let noise = Noise::of(plan.noise);
+    let lanes = layouts.len() + noise.lanes;
+    let mut arena = Arena::reserve(lanes, scenario.pages as usize)?;
+    let may = match plan.may {
+        Some(may) => may,
+        None => repertoire(&arena, noise.mutators > 0)?,
+    };
+    for (lane, layout) in layouts.iter().enumerate() {
+        lay_out(&arena, lane as u16, layout)
+            .map_err(|(op, source)| StormError::Prepare { op, source })?;
+    }
+    let target = scenario.boundary.map(|b| arena.geometry().address(b.lane, b.page as usize));
+    let (padding, readers) = readings(scenario, plan, &mut arena, target)?;
+    let loops: Vec<Arc<[Op]>> = scenario.mutators.iter().map(|ops| ops.clone().into()).collect();
+    let (first_mode, script_readers) = (scenario.readers[0], readers.len());
+    let script =
+        Script { views: Views::new(*arena.geometry(), &layouts, &loops), layouts, loops, readers };
+    let plan = engine_plan(scenario, plan, &noise);
+    let storm = Arc::new(Storm::scripted(arena, plan, may, script)?);
+    let before = allocations::count();
+    let run = storm.run(signal, show, allocations::arm)?;
+    let aimed = target.and_then(|target| still_aimed(&storm, first_mode, target));
+    Ok(ScenarioRun {
+        storm,
+        run,
+        readers: script_readers,
+        mutators: scenario.mutators.len(),
+        padding,
+        aimed,
+        allocations: allocations::count() - before,
+    })
+}
+
+/// The workers beside the scenario's.
+struct Noise {
+    readers: usize,
+    mutators: usize,
+    lanes: usize,
+}
+
+impl Noise {
+    fn of(workers: usize) -> Noise {
+        let readers = workers / 4;
+        let mutators = workers - readers;
+        Noise { readers, mutators, lanes: mutators.min(8) }
+    }
+}
+
+fn engine_plan(scenario: &Scenario, plan: &RunPlan, noise: &Noise) -> Plan {
+    let readers = scenario.readers.len() + noise.readers;
+    let modes: ModeSet = [Mode::Walk, Mode::Pread, Mode::Short].into_iter().collect();
+    Plan {
+        threads: readers + scenario.mutators.len() + noise.mutators,
+        readers,
+        duration: plan.duration,
+        seed: plan.seed,
+        contract: plan.contract,
+        modes,
+        allow: plan.allow.clone(),
+        fail_fast: plan.fail_fast,
+        until: plan.until.clone(),
+        pause_every: plan.pause_every,
+        stall: plan.stall,
+        cpus: Cpus::allowed(),
+    }
+}
+
+/// What the noise may do on this kernel: everything that calibration proves, tried on two lanes
+/// before anything lies there.
+fn repertoire(arena: &Arena, noise: bool) -> Result<Repertoire, RunError> {
+    let all = Repertoire::full(KindSet::all(), arena.file_count());
+    if !noise {
+        return Ok(all);
+    }
+    let mut file = MapsFile::own().map_err(StormError::Maps)?;
+    let calibration = calibrate(arena, &mut file, all)
+        .map_err(|dropped| RunError::Calibrate(format!("{}: {}", dropped.what, dropped.why)))?;
+    let kinds = calibration.kinds();
+    Ok(Repertoire { kinds, ..calibration.may })
+}
+
+/// Makes the padding and gives each reader its part.
+fn readings(
+    scenario: &Scenario,
+    plan: &RunPlan,
+    arena: &mut Arena,
+    target: Option<u64>,
+) -> Result<(usize, Vec<Reading>), AimError> {
+    let of_pages = |mode: &&Mode| matches!(mode, Mode::Walk | Mode::Smaps);
+    let padding = match (target, scenario.readers.iter().find(of_pages)) {
+        (Some(target), Some(&mode)) => aim(arena, mode, target)?,
+        _ => 0,
+    };
+    let reading = |&mode: &Mode| {
+        let at = target.filter(|_| mode == Mode::Pread);
+        Ok(Reading {
+            mode,
+            contract: if mode == Mode::Smaps { plan.smaps_contract } else { plan.contract },
+            first_read: scenario.first_read.map(|bytes| bytes as usize),
+            offsets: at.map(|target| offsets(mode, target)).transpose()?,
+        })
+    };
+    let readings = scenario.readers.iter().map(reading).collect::<Result<_, AimError>>()?;
+    Ok((padding, readings))
+}
+
+/// Reads again whether the page ends at the boundary: only lanes as they were tell.
+fn still_aimed(storm: &Storm, mode: Mode, target: u64) -> Option<bool> {
+    if !matches!(mode, Mode::Walk | Mode::Smaps) {
+        return None;
+    }
+    for (lane, layout) in storm.first_layouts().iter().enumerate() {
+        lay_out(storm.arena(), lane as u16, layout).ok()?;
+    }
+    ends_at(&text_of(mode).ok()?, target).ok()
+}

@@ -1,0 +1,317 @@
+//! Which of the ten merges and splits an operation is.
+//!
+//! The list is that of the patch series that made `/proc/PID/maps` readable under per-vma locks:
+//! five merges that change VMAs which were there, three into a gap, and two splits. Told from the
+//! layouts before and after alone, so that it is the same for every system call.
+
+use super::layout::Layout;
+use super::op::{Op, Span};
+use std::fmt;
+
+/// One of the ten cases.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Case {
+    /// 1: over whole VMAs between two that merge with what is put there.
+    MergeBoth = 1,
+    /// 2: merges with the VMA below, completely over what was there.
+    MergeLeftFull,
+    /// 3: merges with the VMA below, over the lower part of the one that was there.
+    MergeLeftPartial,
+    /// 4: merges with the VMA above, completely over what was there.
+    MergeRightFull,
+    /// 5: merges with the VMA above, over the upper part of the one that was there.
+    MergeRightPartial,
+    /// 6: into a gap, merging with the VMAs on both sides.
+    GapBoth,
+    /// 7: into a gap, merging with the VMA below.
+    GapLeft,
+    /// 8: into a gap, merging with the VMA above.
+    GapRight,
+    /// 9: the upper part of a VMA changes; the lower part becomes a new VMA.
+    SplitBelow,
+    /// 10: the lower part of a VMA changes; the upper part becomes a new VMA.
+    SplitAbove,
+}
+
+impl Case {
+    /// All ten.
+    pub const ALL: [Case; 10] = [
+        Case::MergeBoth,
+        Case::MergeLeftFull,
+        Case::MergeLeftPartial,
+        Case::MergeRightFull,
+        Case::MergeRightPartial,
+        Case::GapBoth,
+        Case::GapLeft,
+        Case::GapRight,
+        Case::SplitBelow,
+        Case::SplitAbove,
+    ];
+
+    /// Its number in the series, 1 to 10.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// Its place in [`Case::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize - 1
+    }
+
+    /// What the series calls it.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Case::MergeBoth => "merge both, over a vma",
+            Case::MergeLeftFull => "merge left, over a whole vma",
+            Case::MergeLeftPartial => "merge left, over part of a vma",
+            Case::MergeRightFull => "merge right, over a whole vma",
+            Case::MergeRightPartial => "merge right, over part of a vma",
+            Case::GapBoth => "merge both, into a gap",
+            Case::GapLeft => "merge left, into a gap",
+            Case::GapRight => "merge right, into a gap",
+            Case::SplitBelow => "split, new vma below",
+            Case::SplitAbove => "split, new vma above",
+        }
+    }
+}
+
+/// The cases that one operation is: none, one, or both splits when it takes the middle of a VMA;
+/// a move may be one at its source and another at its destination.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct CaseSet(u16);
+
+impl CaseSet {
+    /// None of the ten.
+    pub const NONE: CaseSet = CaseSet(0);
+
+    /// The set with `case`.
+    #[must_use]
+    pub const fn with(self, case: Case) -> CaseSet {
+        CaseSet(self.0 | 1 << case.index())
+    }
+
+    /// The cases in either.
+    #[must_use]
+    pub const fn union(self, other: CaseSet) -> CaseSet {
+        CaseSet(self.0 | other.0)
+    }
+
+    /// Whether `case` is in it.
+    pub const fn has(self, case: Case) -> bool {
+        self.0 & 1 << case.index() != 0
+    }
+
+    /// The cases in it, lowest number first.
+    pub fn iter(self) -> impl Iterator<Item = Case> {
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let index = left.trailing_zeros() as usize;
+            left &= left.wrapping_sub(1);
+            Case::ALL.get(index).copied()
+        })
+    }
+}
+
+impl FromIterator<Case> for CaseSet {
+    fn from_iter<I: IntoIterator<Item = Case>>(cases: I) -> CaseSet {
+        cases.into_iter().fold(CaseSet::NONE, CaseSet::with)
+    }
+}
+
+impl fmt::Display for CaseSet {
+    /// `1`, `9+10`, or `none`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == CaseSet::NONE {
+            return f.write_str("none");
+        }
+        for (i, case) in self.iter().enumerate() {
+            write!(f, "{}{}", if i == 0 { "" } else { "+" }, case.number())?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for CaseSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The cases that `op` is in lane `lane`, which looked like `before` and looks like `after`.
+#[inline]
+pub fn cases_in(op: &Op, lane: u16, before: &Layout, after: &Layout) -> CaseSet {
+    match *op {
+        Op::Remap { from, to, .. } => {
+            let part = |at: super::op::Place| match at.lane == lane {
+                true => cases_of_span(at.span, before, after),
+                false => CaseSet::NONE,
+            };
+            part(from).union(part(to))
+        }
+        Op::Resize { at, new_len } => {
+            let span = Span { start: at.span.start, len: at.span.len.max(new_len) };
+            cases_of_span(span, before, after)
+        }
+        _ => cases_of_span(op.at().span, before, after),
+    }
+}
+
+/// What became of the pages of `span`: a merge when they now belong to a VMA that reaches beyond
+/// them, a split when a VMA that reached beyond them no longer has them.
+fn cases_of_span(span: Span, before: &Layout, after: &Layout) -> CaseSet {
+    let (old, new) = (before.pages(), after.pages());
+    // Only pages that changed count: the rest of the span was so before.
+    let changed = |page: usize| old[page] != new[page];
+    let Some(start) = span.range().find(|&page| changed(page)) else {
+        return CaseSet::NONE;
+    };
+    let end = span.range().rfind(|&page| changed(page)).map_or(start, |last| last) + 1;
+    let together = |pages: &[super::page::Page], low: usize| {
+        low + 1 < pages.len() && pages[low].continues(pages[low + 1])
+    };
+    let joined = |pages, at: usize| at > 0 && together(pages, at - 1);
+    let was_below = joined(old, start);
+    let was_above = together(old, end - 1);
+    if !new[start].is_mapped() {
+        // Taken away: a split only when something is left on both sides.
+        let one = old[start].is_mapped() && (start..end - 1).all(|page| together(old, page));
+        let middle = one && was_below && was_above;
+        return if middle { SPLIT_BOTH } else { CaseSet::NONE };
+    }
+    // More than one VMA has come about, or pages in between did not change.
+    if !(start..end).all(changed) || !(start..end - 1).all(|page| together(new, page)) {
+        return CaseSet::NONE;
+    }
+    let (left, right) = (joined(new, start), together(new, end - 1));
+    let gap = old[start..end].iter().all(|page| !page.is_mapped());
+    let case = match (left, right, gap) {
+        (true, true, true) => Case::GapBoth,
+        (true, false, true) => Case::GapLeft,
+        (false, true, true) => Case::GapRight,
+        (true, true, false) => Case::MergeBoth,
+        (true, false, false) if was_above => Case::MergeLeftPartial,
+        (true, false, false) => Case::MergeLeftFull,
+        (false, true, false) if was_below => Case::MergeRightPartial,
+        (false, true, false) => Case::MergeRightFull,
+        (false, false, _) => {
+            let below =
+                if was_below { CaseSet::NONE.with(Case::SplitBelow) } else { CaseSet::NONE };
+            return if was_above { below.with(Case::SplitAbove) } else { below };
+        }
+    };
+    CaseSet::NONE.with(case)
+}
+
+const SPLIT_BOTH: CaseSet = CaseSet::NONE.with(Case::SplitBelow).with(Case::SplitAbove);
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::drawing::draw;
+    use super::super::op::{Place, apply, fits};
+    use super::super::page::{Page, Prot};
+    use super::*;
+
+    fn at(start: usize, end: usize) -> Place {
+        Place { lane: 0, span: Span::new(start, end) }
+    }
+
+    fn map(start: usize, end: usize) -> Op {
+        Op::Map { at: at(start, end), page: Page::anon(Prot::READ_WRITE) }
+    }
+
+    fn read(start: usize, end: usize) -> Op {
+        Op::Protect { at: at(start, end), prot: Prot::READ }
+    }
+
+    fn cases(picture: &str, op: Op, expected: &str) -> String {
+        let before = draw(picture);
+        let (mut after, mut other) = (before, Layout::empty(1));
+        assert_eq!(fits(&op, &before, &other), Ok(()), "{op} on {picture}");
+        apply(&op, &mut after, &mut other);
+        assert_eq!(after, draw(expected), "{op} on {picture}");
+        cases_in(&op, 0, &before, &after).to_string()
+    }
+
+    #[test]
+    fn each_of_the_ten_is_told() {
+        for (before, op, after, case) in [
+            ("wwrrww", map(2, 4), "wwwwww", "1"),
+            ("wwrr..", map(2, 4), "wwww..", "2"),
+            ("wwrrrr", map(2, 4), "wwwwrr", "3"),
+            (".rrwww", map(1, 3), ".wwwww", "4"),
+            ("rrrrww", map(2, 4), "rrwwww", "5"),
+            ("ww..ww", map(2, 4), "wwwwww", "6"),
+            ("ww...r", map(2, 4), "wwww.r", "7"),
+            ("r..www", map(1, 3), "rwwwww", "8"),
+            ("wwwwww", read(3, 6), "wwwrrr", "9"),
+            ("wwwwww", read(0, 3), "rrrwww", "10"),
+        ] {
+            assert_eq!(cases(before, op, after), case, "{op} on {before}");
+        }
+    }
+
+    #[test]
+    fn the_way_does_not_matter() {
+        let write = |start, end| Op::Protect { at: at(start, end), prot: Prot::READ_WRITE };
+        let grow = Op::Resize { at: at(0, 2), new_len: 4 };
+        for (before, op, after, case) in [
+            ("wwrrww", write(2, 4), "wwwwww", "1"),
+            ("wwrrrr", write(1, 4), "wwwwrr", "3"),
+            ("rrrrww", write(2, 5), "rrwwww", "5"),
+            ("wwrrww", write(0, 6), "wwwwww", "1"),
+            ("ww....", grow, "wwww..", "7"),
+            ("ww..ww", grow, "wwwwww", "6"),
+            ("012..5", Op::Resize { at: at(0, 3), new_len: 5 }, "012345", "6"),
+        ] {
+            assert_eq!(cases(before, op, after), case, "{op} on {before}");
+        }
+    }
+
+    #[test]
+    fn the_middle_is_both_splits() {
+        assert_eq!(cases("wwwwww", read(2, 4), "wwrrww"), "9+10");
+        assert_eq!(cases("wwwwww", Op::Unmap { at: at(2, 4) }, "ww..ww"), "9+10");
+        assert_eq!(cases("012345", read(2, 4), "012345"), "none");
+    }
+
+    #[test]
+    fn what_neither_merges_nor_splits_is_none() {
+        for (before, op, after) in [
+            ("wwww", map(0, 4), "wwww"),
+            ("....", map(1, 3), ".ww."),
+            ("rrrr", map(0, 4), "wwww"),
+            ("r..r", map(1, 3), "rwwr"),
+            ("wwww", Op::Unmap { at: at(2, 4) }, "ww.."),
+            ("rrww", Op::Unmap { at: at(1, 3) }, "r..w"),
+            ("....", Op::Unmap { at: at(1, 3) }, "...."),
+            // Two places at once.
+            ("rwrw", Op::Protect { at: at(0, 4), prot: Prot::READ_WRITE }, "wwww"),
+            ("wwww", Op::Resize { at: at(0, 4), new_len: 2 }, "ww.."),
+        ] {
+            assert_eq!(cases(before, op, after), "none", "{op} on {before}");
+        }
+    }
+
+    #[test]
+    fn a_move_counts_at_both_ends() {
+        let onto = |keep| Op::Remap { from: at(5, 6), to: at(1, 2), keep };
+        assert_eq!(
+            cases("www.rr.", Op::Remap { from: at(5, 6), to: at(1, 2), keep: false }, "wrw.r.."),
+            "9+10"
+        );
+        assert_eq!(cases("w.w.www", onto(true), "www.www"), "6");
+        assert_eq!(cases("w.w.www", onto(false), "www.w.w"), "6+9+10");
+    }
+
+    #[test]
+    fn sets_print_and_iterate_in_order() {
+        let set: CaseSet = [Case::SplitAbove, Case::MergeBoth].into_iter().collect();
+        assert_eq!(set.to_string(), "1+10");
+        assert_eq!(set.iter().map(Case::number).collect::<Vec<_>>(), [1, 10]);
+        assert_eq!(CaseSet::NONE.to_string(), "none");
+        for (index, case) in Case::ALL.into_iter().enumerate() {
+            assert_eq!((case.index(), case.number() as usize), (index, index + 1));
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! What the workers of a scenario do, in place of what a seed draws.
+
+use super::findings::Mode;
+use super::views::Views;
+use crate::oracle::Contract;
+use crate::space::{Layout, Op};
+use std::sync::Arc;
+
+/// The part of one reader.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// How it reads.
+    pub mode: Mode,
+    /// What makes an anomaly a violation for it.
+    pub contract: Contract,
+    /// Bytes of the first call of a walk from the bottom; none for a page.
+    pub first_read: Option<usize>,
+    /// Offsets in the file at which a pread begins, the end excluded; none for anywhere.
+    pub offsets: Option<(u64, u64)>,
+}
+
+/// The parts of all workers that a scenario gives one.
+///
+/// The first lanes, the first mutators and the first readers of the storm are the scenario's;
+/// those beyond are noise and do what the seed draws, in the lanes beyond.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// The lanes to begin with.
+    pub layouts: Vec<Layout>,
+    /// One loop of operations for each mutator.
+    pub loops: Vec<Arc<[Op]>>,
+    /// One way of reading for each reader.
+    pub readers: Vec<Reading>,
+    /// What tells the layout before from those after.
+    pub views: Views,
+}

@@ -1,0 +1,301 @@
+//! Drives the binary: what a person or a CI job sees of a storm.
+//!
+//! What the real kernel does varies, so nothing here expects a tear or its absence: only that the
+//! report, its figures and the exit code agree with each other.
+
+use serde_json::Value;
+use std::fs::File;
+use std::process::{Command, Output, Stdio};
+
+fn mapstorm(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mapstorm"));
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    mapstorm(args).output().expect("the binary runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Whether this sandbox has what a storm needs; if not, says so.
+fn testable() -> bool {
+    let probe = run(&["probe"]);
+    let fine = probe.status.code() == Some(0);
+    if !fine {
+        eprintln!("skipped: {}", text(&probe.stderr));
+    }
+    fine
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("stdout is no JSON ({error}): {} {}", text(&output.stdout), text(&output.stderr))
+    })
+}
+
+/// The exit code and the verdict say the same, and the figures bear it out.
+fn agrees(output: &Output, report: &Value) {
+    let alarming: u64 = report["violations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|violation| violation["allowed"] == false)
+        .map(|violation| violation["count"].as_u64().unwrap())
+        .sum::<u64>()
+        + report["violations_beyond"].as_u64().unwrap();
+    let code = match report["verdict"].as_str().unwrap() {
+        "upheld" => 0,
+        "violated" => 1,
+        "untestable" => 4,
+        "undecided" => 5,
+        other => panic!("verdict {other:?}"),
+    };
+    assert_eq!(output.status.code(), Some(code), "{report}");
+    assert_eq!(code == 1, alarming > 0, "{report}");
+    let broken: u64 = report["scorecard"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|score| score["asked"] == true)
+        .map(|score| score["broken"].as_u64().unwrap())
+        .sum();
+    assert_eq!(broken > 0, !report["violations"].as_array().unwrap().is_empty(), "{report}");
+}
+
+#[test]
+fn a_short_storm_reports_what_it_did() {
+    if !testable() {
+        return;
+    }
+    let output = run(&["--threads", "4", "--seconds", "1", "--seed", "0x2a", "--format", "json"]);
+    let report = json(&output);
+    agrees(&output, &report);
+    assert_eq!(report["schema_version"], 1);
+    assert_eq!(report["seed"], "0x2a");
+    assert!(report["command"].as_str().unwrap().contains("--seed 0x2a"));
+    assert!(report["operations"]["total"].as_u64().unwrap() > 0);
+    assert_eq!(report["operations"]["failed"], 0, "{report}");
+    assert!(report["reads"]["walks"].as_u64().unwrap() > 0);
+    assert!(report["checked_lines"].as_u64().unwrap() > 100);
+    assert_eq!(report["allocations_in_storm"], 0, "something allocates in mid-storm");
+    assert_eq!(report["standstills"]["mismatches"], 0, "{report}");
+    assert!(report["standstills"]["checked"].as_u64().unwrap() >= 1);
+    // The mark that the issue sets: 64 MiB and one for each thread.
+    assert!(report["peak_rss_bytes"].as_u64().unwrap() < (64 + 4) << 20, "{report}");
+}
+
+#[test]
+fn only_the_operations_and_ways_asked_for_are_done() {
+    if !testable() {
+        return;
+    }
+    let args = ["--ops", "map,protect", "--read", "pread", "--seconds", "0.5", "--format", "json"];
+    let output = run(&args);
+    let report = json(&output);
+    agrees(&output, &report);
+    for (kind, count) in report["operations"]["by_kind"].as_object().unwrap() {
+        let asked = kind == "map" || kind == "protect";
+        assert_eq!(count.as_u64().unwrap() > 0, asked, "{kind}: {report}");
+    }
+    for (mode, count) in report["reads"]["by_mode"].as_object().unwrap() {
+        assert_eq!(count.as_u64().unwrap() > 0, mode == "pread", "{mode}: {report}");
+    }
+}
+
+#[test]
+fn what_is_allowed_does_not_fail_the_run() {
+    if !testable() {
+        return;
+    }
+    let classes = [
+        "hole",
+        "torn",
+        "stale",
+        "unknown",
+        "disorder",
+        "malformed",
+        "truncated",
+        "mismatch",
+        "stall",
+    ];
+    let file = std::env::temp_dir().join(format!("mapstorm-allow-{}", std::process::id()));
+    std::fs::write(&file, classes.join("\n") + "\n# a comment\n").unwrap();
+    let name = file.to_str().unwrap();
+    let output = run(&["--seconds", "1", "--allow-file", name, "--format", "json"]);
+    std::fs::remove_file(&file).unwrap();
+    let report = json(&output);
+    assert_ne!(output.status.code(), Some(1), "{report}");
+    for violation in report["violations"].as_array().unwrap() {
+        assert_eq!(violation["allowed"], true);
+    }
+}
+
+#[test]
+fn the_first_signal_ends_it_with_a_report() {
+    if !testable() {
+        return;
+    }
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        let mut storm = mapstorm(&["--seconds", "600", "--format", "json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // The first line on stderr is printed after the signals are caught.
+        let mut first = [0; 1];
+        std::io::Read::read_exact(storm.stderr.as_mut().unwrap(), &mut first).unwrap();
+        let pid = storm.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        let output = storm.wait_with_output().unwrap();
+        let report = json(&output);
+        assert_eq!(output.status.code(), Some(code), "{report}");
+        assert!(report["elapsed_ms"].as_u64().unwrap() < 600_000);
+    }
+}
+
+#[test]
+fn nonsense_is_refused_with_the_flag_and_the_code_64() {
+    let missing = "/nonexistent/signatures";
+    for (args, told) in [
+        (&["--threads", "1"][..], "--threads"),
+        (&["--threads", "0"], "--threads"),
+        (&["--threads", "99999999999"], "--threads"),
+        (&["--threads", "4", "--readers", "4"], "--readers"),
+        (&["--readers", "0"], "--readers"),
+        (&["--seconds", "0"], "--seconds"),
+        (&["--seconds", "-3"], "--seconds"),
+        (&["--seconds", "nan"], "--seconds"),
+        (&["--lanes", "0"], "--lanes"),
+        (&["--pages", "65"], "--pages"),
+        (&["--ops", "map,frobnicate"], "frobnicate"),
+        (&["--ops", ""], "--ops"),
+        (&["--read", "telepathy"], "telepathy"),
+        (&["--contract", "verbal"], "--contract"),
+        (&["--seed", "0xyz"], "--seed"),
+        (&["--allow", "holes/"], "--allow"),
+        (&["--allow-file", missing], missing),
+        (&["--no-such-flag"], "--no-such-flag"),
+        (&["no-such-command"], "no-such-command"),
+    ] {
+        let output = run(args);
+        let complaint = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{args:?}: {complaint}");
+        assert!(complaint.contains(told), "{args:?}: {complaint}");
+    }
+}
+
+#[test]
+fn an_arena_of_more_vmas_than_allowed_is_refused() {
+    let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
+    if !limit.trim().parse::<u64>().is_ok_and(|limit| limit < 4096 * 64) {
+        eprintln!("skipped: vm.max_map_count allows the largest arena");
+        return;
+    }
+    let output = run(&["--lanes", "4096", "--pages", "64"]);
+    let complaint = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(64), "{complaint}");
+    assert!(complaint.contains("--lanes") && complaint.contains("vm.max_map_count"), "{complaint}");
+}
+
+#[test]
+fn operations_that_fail_in_mid_storm_leave_doubt_and_no_violation() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    if !testable() {
+        return;
+    }
+    let mut storm = mapstorm(&["--seconds", "3", "--pause-every", "0.2", "--format", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = [0; 1];
+    std::io::Read::read_exact(storm.stderr.as_mut().unwrap(), &mut first).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1000));
+    // From here on every mmap into a hole fails with ENOMEM; what is there stays.
+    let pid = Pid::from_raw(storm.id() as i32);
+    let tight = Rlimit { current: Some(1 << 20), maximum: None };
+    prlimit(pid, Resource::As, tight).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    prlimit(pid, Resource::As, Rlimit { current: None, maximum: None }).unwrap();
+    let output = storm.wait_with_output().unwrap();
+    let report = json(&output);
+    agrees(&output, &report);
+    assert!(report["operations"]["failed"].as_u64().unwrap() > 0, "{report}");
+    assert!(report["standstills"]["repaired"].as_u64().unwrap() > 0, "{report}");
+    assert_eq!(report["standstills"]["mismatches"], 0, "{report}");
+    let torn = ["torn", "unknown", "malformed", "truncated", "mismatch"];
+    for violation in report["violations"].as_array().unwrap() {
+        assert!(!torn.contains(&violation["class"].as_str().unwrap()), "{violation}");
+    }
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for (args, told) in [(&["--help"][..], "--threads"), (&["--version"], "mapstorm")] {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(text(&output.stdout).contains(told));
+    }
+}
+
+#[test]
+fn too_little_address_space_is_told_with_the_remedy() {
+    let binary = env!("CARGO_BIN_EXE_mapstorm");
+    let script = format!("ulimit -v 1000000 && exec {binary} --seconds 1");
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let complaint = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(70), "{complaint}");
+    assert!(complaint.contains("RLIMIT_AS"), "{complaint}");
+}
+
+#[test]
+fn a_full_disk_is_told_and_the_report_goes_to_stderr() {
+    if !testable() {
+        return;
+    }
+    let Ok(full) = File::options().write(true).open("/dev/full") else {
+        eprintln!("skipped: no /dev/full");
+        return;
+    };
+    let args = ["--seconds", "0.5", "--format", "json", "--quiet"];
+    let output = mapstorm(&args).stdout(full).output().unwrap();
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(70), "{told}");
+    assert!(told.contains("schema_version") && told.contains("cannot write"), "{told}");
+}
+
+#[test]
+fn a_closed_pipe_ends_quietly() {
+    if !testable() {
+        return;
+    }
+    let mut storm = mapstorm(&["--seconds", "0.5", "--quiet"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(storm.stdout.take());
+    let output = storm.wait_with_output().unwrap();
+    assert_eq!(text(&output.stderr), "");
+    assert!(matches!(output.status.code(), Some(0 | 1 | 5)), "{:?}", output.status);
+}
+
+#[test]
+fn the_probe_says_the_same_in_words_and_in_json() {
+    if !testable() {
+        return;
+    }
+    let words = text(&run(&["probe"]).stdout);
+    let data = json(&run(&["probe", "--format", "json"]));
+    assert!(words.contains(data["kernel"].as_str().unwrap()));
+    for operation in data["operations"].as_array().unwrap() {
+        assert!(words.contains(operation.as_str().unwrap()));
+    }
+    for dropped in data["dropped"].as_array().unwrap() {
+        assert!(words.contains(dropped[0].as_str().unwrap()));
+    }
+}
