@@ -34,6 +34,7 @@ fn found(
         begun: Instant::now(),
         versions: 512,
         settle: None,
+        tripwire: None,
     };
     let rng = Stream::new(seed, "reader", 0);
     // With a call shorter than a line these two say the same line for ever.
