@@ -11,7 +11,7 @@ use mapstorm::oracle::{Contract, Oracle};
 use mapstorm::seed::Stream;
 use mapstorm::space::{Kind, KindSet, Layout, Op, Place as Pages, Span, apply, fits};
 use mapstorm::storm::{
-    Counts, Cpus, Findings, Mode, Mutator, Program, Reader, ReaderPlace, Repertoire, Spell, Tally,
+    Counts, Cpus, Findings, Mode, Mutator, Place, Program, Reader, Repertoire, Spell, Tally,
     calibrate, draw_layout,
 };
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -228,7 +228,7 @@ impl Bench {
     fn check(&self, over: &AtomicBool) -> u64 {
         let tally = Tally::default();
         let findings = Findings::new(Vec::new(), false, 1, 64);
-        let place = ReaderPlace {
+        let place = Place {
             oracle: &self.oracle,
             identities: self.arena.identities(),
             findings: &findings,

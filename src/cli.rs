@@ -52,6 +52,8 @@ pub enum Command {
     Latency(LatencyArgs),
     /// Sets results of `latency` side by side
     Compare(CompareArgs),
+    /// Proves the oracle: simulated kernels with every known bug, and right ones
+    Selfcheck(SelfcheckArgs),
 }
 
 /// How to print; for every subcommand.

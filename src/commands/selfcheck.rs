@@ -1,16 +1,16 @@
 //! `mapstorm selfcheck`.
 
 use super::{Failure, Signals};
+use crate::cli::PrintArgs;
 use mapstorm::exit::Exit;
 use mapstorm::selfcheck::{self, SelfcheckArgs};
 
-/// Checks the checker on simulated kernels.
+/// Proves the oracle on simulated kernels.
 ///
 /// # Errors
 /// When the result can't be written.
-pub fn selfcheck(args: &SelfcheckArgs) -> Result<Exit, Failure> {
+pub fn selfcheck(args: &SelfcheckArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let signals = Signals::catch().map_err(|error| Failure::Environment(error.to_string()))?;
-    let exit = selfcheck::run(args, signals.raised())
-        .map_err(|error| Failure::Environment(format!("{error:#}")))?;
-    Ok(signals.exit().unwrap_or(exit))
+    selfcheck::run(args, print.quiet, signals.flag())
+        .map_err(|error| Failure::Output(std::io::Error::other(error)))
 }

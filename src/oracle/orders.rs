@@ -138,17 +138,19 @@ fn orders_a_confirmed_version_is_read_whole() {
 fn orders_a_settled_version_tells_whether_its_operation_failed() {
     explore(|capacity| {
         let world = World::new(capacity);
-        let mutator = world.clone();
+        let reader = world.clone();
+        // The reader is the thread and not the other way round: loom lets a load see a store only
+        // where the store can come first, and begins with the thread that spawns.
         let thread = thread::spawn(move || {
-            let invoked = mutator.clock.take();
-            mutator.history.push(invoked, &layout(1), &origin(true));
-            mutator.history.disown(1);
-            mutator.history.close(0, mutator.clock.take());
+            let history = &reader.history;
+            if history.head() == 1 && history.settled(0) {
+                assert!(!history.known(1));
+            }
         });
-        let history = &world.history;
-        if history.head() == 1 && history.settled(0) {
-            assert!(!history.known(1));
-        }
+        let invoked = world.clock.take();
+        world.history.push(invoked, &layout(1), &origin(true));
+        world.history.disown(1);
+        world.history.close(0, world.clock.take());
         thread.join().unwrap();
     });
 }

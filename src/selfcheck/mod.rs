@@ -8,7 +8,7 @@ use crate::exit::Exit;
 use crate::seed::Stream;
 use crate::sim::Bug;
 use clap::{Args, ValueEnum};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 pub use report::{BugRow, ModelRow, Report};
@@ -32,7 +32,7 @@ pub struct SelfcheckArgs {
     /// Seed of the first simulated kernel [default: drawn from the clock]
     #[arg(long)]
     pub seed: Option<u64>,
-    /// How to write the result
+    /// The form of the result on stdout; progress always goes to stderr
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
     /// Only this bug, and no right kernel
@@ -40,15 +40,15 @@ pub struct SelfcheckArgs {
     pub only: Option<Bug>,
 }
 
-/// Runs the check, writes its result to stdout, and says how it ended. A raised `stop` ends it
-/// early; what was not run by then counts as neither found nor missed.
+/// Runs the check, writes its result to stdout, and says how it ended. A signal's number in
+/// `stop` ends it early, `quiet` shows no progress; what was not run by then counts as neither found nor missed.
 ///
 /// # Errors
 /// When the result can't be written.
-pub fn run(args: &SelfcheckArgs, stop: &AtomicBool) -> anyhow::Result<Exit> {
+pub fn run(args: &SelfcheckArgs, quiet: bool, stop: &AtomicUsize) -> anyhow::Result<Exit> {
     let seed = args.seed.unwrap_or_else(|| Stream::new(clock(), "selfcheck", 0).bits() >> 16);
     let time = Duration::from_secs(args.seconds as u64);
-    let report = sweep::sweep(seed, time, args.only, stop);
+    let report = sweep::sweep(seed, time, args.only, quiet, stop);
     match args.format {
         Format::Text => report.write_text(&mut anstream::stdout().lock())?,
         Format::Json => report.write_json(&mut std::io::stdout().lock())?,

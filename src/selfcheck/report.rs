@@ -5,6 +5,7 @@ use crate::exit::Exit;
 use crate::oracle::{Class, Rule};
 use crate::sim::{Bug, Model};
 use serde_json::json;
+use signal_hook::consts::SIGTERM;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
@@ -114,8 +115,8 @@ pub struct Report {
     pub seed: u64,
     /// How long it took.
     pub elapsed: Duration,
-    /// Whether it was stopped early.
-    pub interrupted: bool,
+    /// The signal that stopped it early.
+    pub interrupted: Option<i32>,
     /// A row a bug.
     pub bugs: Vec<BugRow>,
     /// A row a model.
@@ -128,10 +129,12 @@ impl Report {
         let missed = |row: &BugRow| row.kernels > 0 && !row.found();
         if self.models.iter().any(|row| row.alarms > 0) || self.bugs.iter().any(missed) {
             Exit::Violated
-        } else if self.interrupted {
-            Exit::Interrupted
         } else {
-            Exit::Upheld
+            match self.interrupted {
+                None => Exit::Upheld,
+                Some(SIGTERM) => Exit::Terminated,
+                Some(_) => Exit::Interrupted,
+            }
         }
     }
 
@@ -198,7 +201,7 @@ impl Report {
             "kind": "selfcheck",
             "seed": self.seed,
             "elapsed_ms": self.elapsed.as_millis() as u64,
-            "interrupted": self.interrupted,
+            "interrupted": self.interrupted.is_some(),
             "upheld": self.exit() == Exit::Upheld,
             "bugs": bugs,
             "right_kernels": models,

@@ -6,7 +6,7 @@ use crate::sim::{Bug, Deaf, Found, Model, Shape, SimFile, Watch, World};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rayon::prelude::*;
 use std::io::IsTerminal;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// A bug that is not found within this many steps is missed by that kernel.
@@ -43,15 +43,27 @@ fn live(model: Model, bug: Option<Bug>, seed: u64, steps: u64) -> Life {
     Life { steps: watch.steps(), undecided: watch.tally().undecided, found }
 }
 
+/// Whether a signal has arrived.
+fn stopped(stop: &AtomicUsize) -> bool {
+    // Relaxed: nothing else is published with it.
+    stop.load(Ordering::Relaxed) != 0
+}
+
 /// Runs everything: the bugs first, then the right kernels for as long as there is time.
-pub(super) fn sweep(seed: u64, time: Duration, only: Option<Bug>, stop: &AtomicBool) -> Report {
+pub(super) fn sweep(
+    seed: u64,
+    time: Duration,
+    only: Option<Bug>,
+    quiet: bool,
+    stop: &AtomicUsize,
+) -> Report {
     let begun = Instant::now();
     let bugs: Vec<Bug> = match only {
         Some(bug) => vec![bug],
         None => Bug::ALL.to_vec(),
     };
     let models = if only.is_some() { &[][..] } else { &Model::ALL[..] };
-    let bar = progress(bugs.len() + models.len());
+    let bar = progress(bugs.len() + models.len(), quiet);
     let each = time / (2 * bugs.len().max(1) as u32);
     let bug_rows = bugs
         .iter()
@@ -70,13 +82,14 @@ pub(super) fn sweep(seed: u64, time: Duration, only: Option<Bug>, stop: &AtomicB
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let interrupted = stop.load(Ordering::Relaxed);
+    // Relaxed: nothing else is published with it.
+    let interrupted = Some(stop.load(Ordering::Relaxed) as i32).filter(|signal| *signal != 0);
     Report { seed, elapsed: begun.elapsed(), interrupted, bugs: bug_rows, models: model_rows }
 }
 
 /// Only on a terminal, and without a thread of its own.
-fn progress(steps: usize) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
+fn progress(steps: usize, quiet: bool) -> ProgressBar {
+    if quiet || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(Some(steps as u64), ProgressDrawTarget::stderr());
@@ -85,12 +98,12 @@ fn progress(steps: usize) -> ProgressBar {
 }
 
 /// Kernels with one bug on, until there are enough of them and the time is over.
-fn hunt(bug: Bug, seed: u64, time: Duration, stop: &AtomicBool) -> BugRow {
+fn hunt(bug: Bug, seed: u64, time: Duration, stop: &AtomicUsize) -> BugRow {
     let deadline = Instant::now() + time;
     let mut lives: Vec<Life> = Vec::new();
     let batch = rayon::current_num_threads().max(LEAST as usize) as u64;
     while (lives.len() as u64) < LEAST || (lives.len() as u64) < MOST && Instant::now() < deadline {
-        if stop.load(Ordering::Relaxed) {
+        if stopped(stop) {
             break;
         }
         let first = seed.wrapping_add(lives.len() as u64);
@@ -103,13 +116,13 @@ fn hunt(bug: Bug, seed: u64, time: Duration, stop: &AtomicBool) -> BugRow {
 }
 
 /// Right kernels, one after the other on each core, until the time is over.
-fn endure(model: Model, seed: u64, time: Duration, stop: &AtomicBool) -> ModelRow {
+fn endure(model: Model, seed: u64, time: Duration, stop: &AtomicUsize) -> ModelRow {
     let begun = Instant::now();
     let mut row = ModelRow::of(model);
     let batch = 8 * rayon::current_num_threads() as u64;
-    while begun.elapsed() < time && !stop.load(Ordering::Relaxed) {
+    while begun.elapsed() < time && !stopped(stop) {
         let first = seed.wrapping_add(row.kernels);
-        let over = || begun.elapsed() >= time || stop.load(Ordering::Relaxed);
+        let over = || begun.elapsed() >= time || stopped(stop);
         let lives: Vec<Option<(u64, Life)>> = (0..batch)
             .into_par_iter()
             .map(|i| first.wrapping_add(i))

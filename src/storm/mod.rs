@@ -29,7 +29,7 @@ pub use findings::{Example, Findings, Found, Keeping, Mode, ModeSet, Piece, Sign
 pub use mutator::Mutator;
 pub use placement::Cpus;
 pub use program::{Program, draw_layout};
-pub use reader::{Place as ReaderPlace, Reader};
+pub use reader::{Place, Reader};
 pub use repertoire::Repertoire;
 pub use script::{Reading, Script};
 pub use stage::{Cue, Spell, Stage};

@@ -1,0 +1,106 @@
+//! The storm's own reader on the simulated kernel: the same code that judges the real one.
+
+use mapstorm::maps::{Fault, Injector, MapsRead};
+use mapstorm::oracle::{Class, Contract, Oracle};
+use mapstorm::seed::Stream;
+use mapstorm::sim::{Bug, Model, Shape, SimFile, World, identities};
+use mapstorm::storm::{Findings, Mode, Place, Reader, Tally};
+use std::time::Instant;
+
+/// What the storm's reader found, by class.
+type ByClass = [(Class, u64); Class::ALL.len()];
+
+/// Reads a simulated kernel in so many turns.
+fn found(
+    shape: Shape,
+    model: Model,
+    bug: Option<Bug>,
+    fault: Option<Fault>,
+    seed: u64,
+    turns: u64,
+) -> ByClass {
+    let oracle = Oracle::new(shape.geometry, &shape.initial(seed), shape.history);
+    let file = SimFile::new(World::new(&oracle, shape, model, bug, seed));
+    let identities = identities(shape.geometry.page_shift);
+    let findings = Findings::new(Vec::new(), false, 1, 512);
+    let tally = Tally::default();
+    let place = Place {
+        oracle: &oracle,
+        identities: &identities,
+        findings: &findings,
+        tally: &tally,
+        contract: Contract::Series,
+        reader: 0,
+        begun: Instant::now(),
+        versions: 512,
+        settle: None,
+        tripwire: None,
+    };
+    let rng = Stream::new(seed, "reader", 0);
+    // With a call shorter than a line these two say the same line for ever.
+    let endless = [Some(Bug::PositionLost), Some(Bug::RepeatedAfterFallback)].contains(&bug);
+    let short = if endless { Mode::Walk } else { Mode::Short };
+    let modes = [Mode::Walk, Mode::Pread, short, Mode::Query];
+    match fault {
+        None => turn(Reader::new(file, None, rng, place), &modes, turns),
+        Some(fault) => {
+            let geometry = shape.geometry;
+            let range = geometry.base..geometry.end();
+            let plant = Stream::new(seed, "inject", 0);
+            let source = Injector::new(file, fault, range, 3, plant);
+            turn(Reader::new(source, None, rng, place), &modes, turns);
+        }
+    }
+    findings.by_class()
+}
+
+fn turn<M: MapsRead>(mut reader: Reader<'_, M>, modes: &[Mode], turns: u64) {
+    for i in 0..turns {
+        reader.turn(modes[i as usize % modes.len()]);
+    }
+}
+
+fn sum(found: &ByClass) -> u64 {
+    found.iter().map(|(_, count)| count).sum()
+}
+
+#[test]
+fn right_kernels_pass() {
+    for model in Model::ALL {
+        for seed in 0..6 {
+            let found = found(Shape::draw(seed), model, None, None, seed, 600);
+            assert_eq!(sum(&found), 0, "{model:?} {seed} {found:?}");
+        }
+    }
+}
+
+/// Bugs that show in the walk's rules; the others need the snapshot contract.
+#[test]
+fn bugs_are_found() {
+    for &bug in Bug::ALL {
+        if bug == Bug::LockDroppedBetweenLines {
+            continue;
+        }
+        let caught = (0..40u64).any(|seed| {
+            let mut shape = Shape::draw(seed);
+            if bug == Bug::HistoryTailStays {
+                shape.history = 8;
+            }
+            sum(&found(shape, bug.model(), Some(bug), None, seed, 400)) > 0
+        });
+        assert!(caught, "{bug}");
+    }
+}
+
+/// Every planted fault is reported as its class.
+#[test]
+fn planted_faults_are_found_as_what_they_are() {
+    for fault in Fault::ALL {
+        let class = Class::ALL.into_iter().find(|class| class.word() == fault.word()).unwrap();
+        let caught = (0..40u64).any(|seed| {
+            let found = found(Shape::draw(seed), Model::VmaLocks, None, Some(fault), seed, 300);
+            found.iter().any(|&(found, count)| found == class && count > 0)
+        });
+        assert!(caught, "{fault:?}");
+    }
+}
