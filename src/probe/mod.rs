@@ -5,5 +5,5 @@ mod locking;
 mod machine;
 
 pub use limits::{Limits, TooMuch};
-pub use locking::{MapsLocking, observe_locking};
+pub use locking::{MapsLocking, observe_locking, observe_smaps_locking};
 pub use machine::{Machine, query_works};
