@@ -26,6 +26,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         None => commands::storm(&cli.storm, &cli.print),
         Some(Command::Probe(args)) => commands::probe(args),
+        Some(Command::Cases(args)) => commands::cases(args, &cli.print),
         Some(Command::Latency(args)) => commands::latency(args, &cli.print),
         Some(Command::Compare(args)) => commands::compare(args, &cli.print),
     }

@@ -1,11 +1,13 @@
 //! What the subcommands do: from arguments to a report and an exit code.
 
+mod cases;
 mod latency;
 mod output;
 mod probe;
 mod signals;
 mod storm;
 
+pub use cases::cases;
 pub use latency::{compare, latency};
 pub use output::{Output, set_colour};
 pub use probe::probe;

@@ -181,14 +181,14 @@ fn repertoire(
     Ok(Repertoire { kinds, ..calibration.may })
 }
 
-fn draw_seed() -> u64 {
+pub(super) fn draw_seed() -> u64 {
     // The only randomness of a run that its seed does not give: the addresses and the time.
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(std::time::SystemTime::now())
 }
 
 /// The command as it was given, with the seed: to be pasted.
-fn command_line(seed: u64) -> String {
+pub(super) fn command_line(seed: u64) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./,:+@%".contains(c);
     let quote = |word: String| match !word.is_empty() && word.chars().all(plain) {
         true => word,
