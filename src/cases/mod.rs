@@ -13,7 +13,7 @@ mod table;
 pub mod text;
 
 pub use place::{Interface, Position};
-pub use play::{Around, Contracts, play};
+pub use play::{Around, AtOnce, play};
 pub use proof::{Proof, Shown, prove};
 pub use report::{CaseReport, CasesReport, Outcome, RunReport, Sum, Verdict};
 pub use table::{Foreseen, Spec, Step, TABLE, find};

@@ -4,19 +4,19 @@ use super::place::{Interface, Position};
 use super::proof::lies_on_one_page;
 use super::report::{RunReport, Verdict, Violation};
 use super::table::Spec;
-use crate::oracle::{Contract, Tolerated};
+use crate::oracle::Tolerated;
 use crate::report::example_text;
 use crate::scenario::{RunPlan, ScenarioRun, run};
-use crate::storm::{Counts, Ended, View};
+use crate::storm::{Counts, Ended, Found, View};
 use std::time::Duration;
 
-/// The contracts to judge by.
+/// Which files are read under mmap_lock, so that each call has to show one instant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Contracts {
-    /// Lines of maps, and answers of PROCMAP_QUERY.
-    pub maps: Contract,
-    /// Header lines of smaps.
-    pub smaps: Contract,
+pub struct AtOnce {
+    /// maps.
+    pub maps: bool,
+    /// smaps.
+    pub smaps: bool,
 }
 
 /// What all runs have in common.
@@ -25,8 +25,8 @@ pub struct Around<'a> {
     pub seed: u64,
     /// Workers of a background storm in other lanes.
     pub noise: usize,
-    /// What makes an anomaly a violation.
-    pub contracts: Contracts,
+    /// What has to show one instant.
+    pub at_once: AtOnce,
     /// The number of the signal that arrived, if one did.
     pub signal: &'a dyn Fn() -> Option<i32>,
 }
@@ -54,8 +54,8 @@ pub fn play(
     let plan = RunPlan {
         duration,
         seed: around.seed,
-        contract: around.contracts.maps,
-        smaps_contract: around.contracts.smaps,
+        maps_at_once: around.at_once.maps,
+        smaps_at_once: around.at_once.smaps,
         noise: around.noise,
         ..RunPlan::default()
     };
@@ -116,14 +116,14 @@ fn report(spec: &Spec, interface: Interface, position: Position, done: &Scenario
 
 fn violations(done: &ScenarioRun) -> Vec<Violation> {
     done.with_findings(|found, _| {
-        let violation = |found: &Box<crate::storm::Found>| Violation {
+        let violation = |found: &Found| Violation {
             signature: found.signature.to_string(),
             mechanism: found.signature.mechanism,
             count: found.count,
             first_at_ms: found.first_ns as f64 / 1e6,
             example: example_text(found, done.storm.arena()),
         };
-        found.iter().map(violation).collect()
+        found.iter().map(|found| violation(found)).collect()
     })
 }
 

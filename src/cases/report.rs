@@ -4,7 +4,7 @@ use super::place::{Interface, Position};
 use super::proof::Proof;
 use super::table::{Foreseen, Spec};
 use crate::exit::Exit;
-use crate::oracle::{Contract, Mechanism};
+use crate::oracle::Mechanism;
 use crate::probe::MapsLocking;
 use serde::Serialize;
 
@@ -290,10 +290,10 @@ pub struct CasesReport {
     pub maps_locking: MapsLocking,
     /// How smaps is read here.
     pub smaps_locking: MapsLocking,
-    /// What maps and PROCMAP_QUERY are judged by.
-    pub maps_contract: Contract,
-    /// What smaps is judged by.
-    pub smaps_contract: Contract,
+    /// Whether each call on maps had to show one instant, beside the rules of the series.
+    pub maps_at_once: bool,
+    /// Whether each call on smaps had to.
+    pub smaps_at_once: bool,
     /// Interfaces this kernel lacks, each with the reason.
     pub without: Vec<[String; 2]>,
     /// How long it all took.

@@ -140,6 +140,10 @@ fn violations(out: &mut impl Write, case: &CaseReport, verbose: bool) -> io::Res
     Ok(())
 }
 
+fn at_once(at_once: bool) -> &'static str {
+    if at_once { " (each call has to show one instant)" } else { "" }
+}
+
 fn locking(locking: MapsLocking) -> &'static str {
     match locking {
         MapsLocking::PerVma => "per-vma locks",
@@ -155,11 +159,12 @@ fn locking(locking: MapsLocking) -> &'static str {
 pub fn last_lines(out: &mut impl Write, report: &CasesReport) -> io::Result<()> {
     writeln!(
         out,
-        "\nmaps is read under {} and judged by the contract \"{}\", smaps under {} and by \"{}\"",
+        "\nmaps is read under {}{}, smaps under {}{}; all lines and answers are judged by the \
+         rules of the series",
         locking(report.maps_locking),
-        report.maps_contract,
+        at_once(report.maps_at_once),
         locking(report.smaps_locking),
-        report.smaps_contract,
+        at_once(report.smaps_at_once),
     )?;
     for [what, why] in &report.without {
         writeln!(out, "without {what}: {why}")?;

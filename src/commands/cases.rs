@@ -5,12 +5,11 @@ use super::{Failure, Output, Signals};
 use crate::cli::{CasesArgs, CasesFormat, PrintArgs};
 use mapstorm::allocations;
 use mapstorm::cases::{
-    Around, CaseReport, CasesReport, Contracts, Interface, Position, Proof, RunReport, Spec, TABLE,
+    Around, AtOnce, CaseReport, CasesReport, Interface, Position, Proof, RunReport, Spec, TABLE,
     Verdict, find, ktap, play, prove, text,
 };
 use mapstorm::exit::Exit;
 use mapstorm::maps::MapsFile;
-use mapstorm::oracle::Contract;
 use mapstorm::probe::{Machine, MapsLocking, observe_locking, observe_smaps_locking, query_works};
 use mapstorm::report::text::first_line;
 use std::time::{Duration, Instant};
@@ -47,7 +46,10 @@ pub fn cases(args: &CasesArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         around: Around {
             seed,
             noise: args.threads as usize,
-            contracts: Contracts { maps: contract(locking[0]), smaps: contract(locking[1]) },
+            at_once: AtOnce {
+                maps: locking[0] == MapsLocking::MmapLock,
+                smaps: locking[1] == MapsLocking::MmapLock,
+            },
             signal: &stop,
         },
         without,
@@ -88,13 +90,6 @@ fn asked_for(only: &[String]) -> Result<Vec<&'static Spec>, Failure> {
         only.is_empty() || only.iter().any(|name| find(name).is_some_and(|f| f.name == spec.name))
     };
     Ok(TABLE.iter().filter(asked).collect())
-}
-
-fn contract(locking: MapsLocking) -> Contract {
-    match locking {
-        MapsLocking::MmapLock => Contract::Snapshot,
-        MapsLocking::PerVma | MapsLocking::Unknown => Contract::Series,
-    }
 }
 
 /// The interfaces this kernel lacks.
@@ -240,8 +235,8 @@ impl Session<'_> {
             command: self.command.clone(),
             maps_locking: self.locking[0],
             smaps_locking: self.locking[1],
-            maps_contract: self.around.contracts.maps,
-            smaps_contract: self.around.contracts.smaps,
+            maps_at_once: self.around.at_once.maps,
+            smaps_at_once: self.around.at_once.smaps,
             without: self.without.iter().map(without).collect(),
             elapsed_ms: self.begun.elapsed().as_millis() as u64,
             allocations_in_runs: allocations::count() - allocations,

@@ -100,6 +100,7 @@ struct Judge<'a> {
     findings: &'a Findings,
     tally: &'a Tally,
     contract: Contract,
+    one_instant: bool,
     walk: Walk<'a>,
     snapshot: Snapshot<'a>,
     evidence: Evidence,
@@ -205,6 +206,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                 findings: place.findings,
                 tally: place.tally,
                 contract: place.contract,
+                one_instant: place.contract >= Contract::Snapshot,
                 walk: Walk::new(oracle),
                 snapshot: Snapshot::new(oracle),
                 evidence: Evidence::with_room(place.versions),
@@ -241,6 +243,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         self.text = part.offsets.unwrap_or(self.text);
         self.focus = views.focus();
         self.judge.contract = part.contract;
+        self.judge.one_instant = part.one_instant || part.contract >= Contract::Snapshot;
         self.judge.views = Some(views);
         self
     }
@@ -598,7 +601,7 @@ impl Judge<'_> {
         if !self.undecided && !self.broke {
             match self.snapshot.finish(window) {
                 None => {
-                    self.undecided |= self.contract >= Contract::Snapshot;
+                    self.undecided |= self.one_instant;
                 }
                 Some(one_instant) => {
                     Tally::add(&self.tally.tried_instants, 1);
@@ -619,7 +622,7 @@ impl Judge<'_> {
             return;
         };
         Tally::add(&self.tally.broken[Rule::OneInstant as usize], 1);
-        if self.contract >= Contract::Snapshot {
+        if self.one_instant {
             self.record(found, None);
         }
     }
