@@ -1,7 +1,7 @@
 //! The ten merges and splits of the series, the three scenarios of the kernel's selftest, and
 //! some more, one by one: proved alone, raced, aimed at the end of a page of output, and judged.
 //!
-//! A case is data ([`TABLE`]); [`prove`](proof::prove) carries its operations out with nobody
+//! A case is data ([`TABLE`]); [`prove`] carries its operations out with nobody
 //! else about, [`play`] races them on the storm's engine, and the rest says what was seen.
 
 pub mod ktap;
