@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use mapstorm::cases::{Interface, Position};
 use mapstorm::latency::{CompareArgs, LatencyArgs};
 use mapstorm::oracle::Contract;
 use mapstorm::selfcheck::SelfcheckArgs;
@@ -36,8 +37,8 @@ pub struct Cli {
 pub enum Command {
     /// Shows what this kernel and machine offer
     Probe(ProbeArgs),
-    /// Checks the checker: every bug of a catalogue of simulated kernels must be found
-    Selfcheck(SelfcheckArgs),
+    /// Drives the merges, splits and replacements of vmas one by one, aimed at page boundaries
+    Cases(CasesArgs),
     /// Decides from saved tears alone whether they prove a violation
     Verify(VerifyArgs),
     /// Tells and draws what happened in a saved tear
@@ -221,9 +222,50 @@ pub struct ProbeArgs {
     pub format: Format,
 }
 
+/// Options of `mapstorm cases`.
+#[derive(Args, Clone, Debug)]
+pub struct CasesArgs {
+    /// The cases to run, separated by commas: 1 to 10, split, resize, remap, replace,
+    /// replace-keep, map-shared, move, split-file [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "CASE")]
+    pub only: Vec<String>,
+    /// How long each case runs, in seconds, all its ways of reading together [default: 6; as KTAP,
+    /// as long as lets all of it end within 30 seconds, or DURATION seconds for each test]
+    #[arg(long, value_parser = seconds, value_name = "SECONDS")]
+    pub seconds_per_case: Option<f64>,
+    /// Where the page of output ends, separated by commas: page (nowhere near), before, inside or
+    /// after the vmas that change; all [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "WHERE", value_parser = boundary)]
+    pub boundary: Vec<Option<Position>>,
+    /// What to read through, separated by commas: read, pread, query, smaps [default: all that
+    /// this kernel has]
+    #[arg(long, value_delimiter = ',', value_name = "WAY")]
+    pub interface: Vec<Interface>,
+    /// Threads of a storm beside it, in lanes of their own: noise
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]
+    pub threads: u16,
+    /// Seed of the random choices, decimal or 0x hexadecimal [default: drawn]
+    #[arg(long, value_parser = seed)]
+    pub seed: Option<u64>,
+    /// The form of the result on stdout; progress always goes to stderr
+    #[arg(long, value_enum, default_value_t = CasesFormat::Text)]
+    pub format: CasesFormat,
+}
+
+/// Form of the result of `mapstorm cases`.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CasesFormat {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+    /// For the kernel's test runners; DURATION and VERBOSE in the environment are honoured.
+    Ktap,
+}
+
 const LONGEST_SECONDS: f64 = 366.0 * 24.0 * 3600.0;
 
-fn seconds(text: &str) -> Result<f64, String> {
+pub fn seconds(text: &str) -> Result<f64, String> {
     let seconds: f64 = text.parse().map_err(|_| format!("{text:?} is not a number of seconds"))?;
     if seconds > 0.0 && seconds <= LONGEST_SECONDS {
         Ok(seconds)
@@ -238,6 +280,11 @@ fn seed(text: &str) -> Result<u64, String> {
         None => text.parse(),
     };
     parsed.map_err(|_| format!("{text:?} is not a 64-bit number, decimal or 0x hexadecimal"))
+}
+
+/// A place of the boundary, or `None` for all.
+fn boundary(text: &str) -> Result<Option<Position>, String> {
+    if text == "all" { Ok(None) } else { text.parse().map(Some) }
 }
 
 fn contract(text: &str) -> Result<Contract, String> {

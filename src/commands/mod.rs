@@ -1,5 +1,6 @@
 //! What the subcommands do: from arguments to a report and an exit code.
 
+mod cases;
 mod emit_c;
 mod explain;
 mod latency;
@@ -12,6 +13,7 @@ mod signals;
 mod storm;
 mod verify;
 
+pub use cases::cases;
 pub use emit_c::emit_c;
 pub use explain::explain;
 pub use latency::{compare, latency};

@@ -200,14 +200,14 @@ fn repertoire(
     Ok(Repertoire { kinds, ..calibration.may })
 }
 
-fn draw_seed() -> u64 {
+pub(super) fn draw_seed() -> u64 {
     // The only randomness of a run that its seed does not give: the addresses and the time.
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(std::time::SystemTime::now())
 }
 
 /// The command as it was given, with the seed: to be pasted.
-fn command_line(seed: u64) -> String {
+pub(super) fn command_line(seed: u64) -> String {
     let mut words: Vec<String> =
         std::env::args_os().skip(1).map(|word| text::quoted(&word.to_string_lossy())).collect();
     if !words.iter().any(|word| word == "--seed" || word.starts_with("--seed=")) {

@@ -57,7 +57,6 @@ pub fn attempt(
         duration,
         seed,
         contract,
-        smaps_contract: contract,
         until: until.clone(),
         ..RunPlan::default()
     };

@@ -113,6 +113,18 @@ pub(super) fn ends_at(text: &[Record], address: u64) -> Result<bool, AimError> {
     Ok(at > 0 && text[at].call != text[at - 1].call)
 }
 
+/// Whether what lies between two addresses, and the VMA before it, come in one page of output.
+///
+/// # Errors
+/// When the file can't be read.
+pub fn one_page(mode: Mode, from: u64, to: u64) -> Result<bool, AimError> {
+    let text = text_of(mode)?;
+    let first = text.iter().position(|r| r.end > from).ok_or(AimError::Nothing(from))?;
+    let calls = text[first..].iter().take_while(|r| r.start < to).map(|r| r.call);
+    let before = text[first.saturating_sub(1)].call;
+    Ok(calls.into_iter().all(|call| call == before))
+}
+
 /// Whether the kernel's way to fill pages puts a boundary before record `target`, with `more`
 /// records of `bytes` bytes each before record `below`.
 fn would_end(

@@ -8,7 +8,7 @@ mod aim;
 mod run;
 mod words;
 
-pub use aim::AimError;
+pub use aim::{AimError, one_page};
 pub use run::{RunError, RunPlan, ScenarioRun, run, run_showing};
 pub use words::WordError;
 pub(crate) use words::layout as layout_from_words;

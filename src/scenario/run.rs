@@ -23,8 +23,11 @@ pub struct RunPlan {
     pub seed: u64,
     /// What makes an anomaly a violation.
     pub contract: Contract,
-    /// The same for readers of smaps, which may be read under another lock.
-    pub smaps_contract: Contract,
+    /// Whether each call on maps has to show one instant, whatever the contract: what reading
+    /// under mmap_lock gives.
+    pub maps_at_once: bool,
+    /// The same for smaps, which may be read under another lock.
+    pub smaps_at_once: bool,
     /// Signatures that do not count as alarming.
     pub allow: Vec<String>,
     /// Stop at the first violation that is not allowed.
@@ -48,7 +51,8 @@ impl Default for RunPlan {
             duration: Duration::from_secs(5),
             seed: 0,
             contract: Contract::Series,
-            smaps_contract: Contract::Series,
+            maps_at_once: false,
+            smaps_at_once: false,
             allow: Vec::new(),
             fail_fast: false,
             until: Vec::new(),
@@ -262,7 +266,8 @@ fn readings(
         let at = target.filter(|_| mode == Mode::Pread);
         Ok(Reading {
             mode,
-            contract: if mode == Mode::Smaps { plan.smaps_contract } else { plan.contract },
+            contract: plan.contract,
+            one_instant: if mode == Mode::Smaps { plan.smaps_at_once } else { plan.maps_at_once },
             first_read: scenario.first_read.map(|bytes| bytes as usize),
             offsets: at.map(|target| offsets(mode, target)).transpose()?,
         })

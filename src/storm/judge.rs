@@ -25,6 +25,8 @@ pub(super) struct Judge<'a> {
     pub(super) findings: &'a Findings,
     pub(super) tally: &'a Tally,
     pub(super) contract: Contract,
+    /// Whether a call whose lines share no instant is a violation.
+    pub(super) one_instant: bool,
     pub(super) walk: Walk<'a>,
     snapshot: Snapshot<'a>,
     /// The violation under way; exchanged for an empty one when it is kept.
@@ -73,6 +75,7 @@ impl<'a> Judge<'a> {
             findings: place.findings,
             tally: place.tally,
             contract: place.contract,
+            one_instant: place.contract >= Contract::Snapshot,
             walk: Walk::new(oracle),
             snapshot: Snapshot::new(oracle),
             example: Example::with_room(place.versions),
@@ -224,7 +227,7 @@ impl Judge<'_> {
         if !self.undecided && !self.broke {
             match self.snapshot.finish(window) {
                 None => {
-                    self.undecided |= self.contract >= Contract::Snapshot;
+                    self.undecided |= self.one_instant;
                 }
                 Some(one_instant) => {
                     Tally::add(&self.tally.tried_instants, 1);
@@ -245,7 +248,7 @@ impl Judge<'_> {
             return;
         };
         Tally::add(&self.tally.broken[Rule::OneInstant as usize], 1);
-        if self.contract >= Contract::Snapshot {
+        if self.one_instant {
             self.record(found, tape);
         }
     }

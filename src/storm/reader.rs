@@ -106,6 +106,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         self.text = part.offsets.unwrap_or(self.text);
         self.focus = views.focus();
         self.judge.contract = part.contract;
+        self.judge.one_instant = part.one_instant || part.contract >= Contract::Snapshot;
         self.judge.views = Some(views);
         self
     }

@@ -13,6 +13,10 @@ pub struct Reading {
     pub mode: Mode,
     /// What makes an anomaly a violation for it.
     pub contract: Contract,
+    /// Whether each call has to show one instant, whatever the contract: what reading under
+    /// mmap_lock gives. Between two calls a VMA may still come twice, so this is less than
+    /// [`Contract::Snapshot`], which takes in the contracts before it.
+    pub one_instant: bool,
     /// Bytes of the first call of a walk from the bottom; none for a page.
     pub first_read: Option<usize>,
     /// Offsets in the file at which a pread begins, the end excluded; none for anywhere.

@@ -1,0 +1,154 @@
+//! One case raced: one way of reading, one place of the boundary.
+
+use super::place::{Interface, Position};
+use super::proof::lies_on_one_page;
+use super::report::{RunReport, Verdict, Violation};
+use super::table::Spec;
+use crate::oracle::Tolerated;
+use crate::report::example_text;
+use crate::scenario::{RunPlan, ScenarioRun, run};
+use crate::storm::{Counts, Ended, Found, View};
+use std::time::Duration;
+
+/// Which files are read under mmap_lock, so that each call has to show one instant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AtOnce {
+    /// maps.
+    pub maps: bool,
+    /// smaps.
+    pub smaps: bool,
+}
+
+/// What all runs have in common.
+pub struct Around<'a> {
+    /// The seed.
+    pub seed: u64,
+    /// Workers of a background storm in other lanes.
+    pub noise: usize,
+    /// What has to show one instant.
+    pub at_once: AtOnce,
+    /// The number of the signal that arrived, if one did.
+    pub signal: &'a dyn Fn() -> Option<i32>,
+}
+
+/// Of the windows judged, this many in a thousand may be undecided.
+const MOST_UNDECIDED_PER_MILLE: u64 = 10;
+/// A run that judged fewer lines than this says nothing.
+const FEWEST_CHECKED: u64 = 100;
+
+/// Races a case for `duration`. `None` where the case has no such place.
+pub fn play(
+    spec: &Spec,
+    interface: Interface,
+    position: Position,
+    duration: Duration,
+    around: &Around<'_>,
+) -> Option<RunReport> {
+    if position != Position::Page && (!interface.has_pages() || spec.boundary(position).is_none()) {
+        return None;
+    }
+    let boundary = match place(spec, interface, position) {
+        Ok(boundary) => boundary,
+        Err(why) => return Some(RunReport::untestable(interface, position, why)),
+    };
+    let plan = RunPlan {
+        duration,
+        seed: around.seed,
+        maps_at_once: around.at_once.maps,
+        smaps_at_once: around.at_once.smaps,
+        noise: around.noise,
+        ..RunPlan::default()
+    };
+    Some(match run(&spec.scenario(interface, boundary), &plan, || (around.signal)()) {
+        Ok(done) => report(spec, interface, position, &done),
+        Err(error) => RunReport::untestable(interface, position, error.to_string()),
+    })
+}
+
+/// The page of lane 0 at which the page of output is to end.
+fn place(spec: &Spec, interface: Interface, position: Position) -> Result<Option<u8>, String> {
+    if position != Position::Page {
+        return Ok(spec.boundary(position));
+    }
+    if interface == Interface::Query || lies_on_one_page(spec, interface)? {
+        return Ok(None);
+    }
+    // The page of output begins with the VMA below those that change.
+    Ok(Some(0))
+}
+
+fn report(spec: &Spec, interface: Interface, position: Position, done: &ScenarioRun) -> RunReport {
+    let reading = done.reading();
+    let operations: u64 = done.mutating().operations.iter().sum();
+    let view = |view: View| view.index().map_or(0, |index| reading.views[index]);
+    let (first, later) = (view(View::BEFORE), view(View::AFTER));
+    let (before, after) = if spec.begins_after { (later, first) } else { (first, later) };
+    let violations = violations(done);
+    let why = doubt(done, &reading, &violations);
+    let verdict = match (violations.is_empty(), &why) {
+        (false, _) => Verdict::Violated,
+        (true, Some(_)) => Verdict::Undecided,
+        (true, None) => Verdict::Upheld,
+    };
+    RunReport {
+        interface,
+        position,
+        elapsed_ms: done.run.elapsed.as_millis() as u64,
+        cycles: operations / spec.steps.len() as u64,
+        failed: done.run.counts.failed,
+        calls: reading.calls.iter().sum(),
+        walks: reading.walks,
+        checked_lines: reading.checked,
+        windows: reading.windows,
+        undecided: reading.undecided,
+        before,
+        after,
+        mixed: view(View::MIXED),
+        twice: reading.tolerated[Tolerated::Twice as usize],
+        gap_then_vma: reading.tolerated[Tolerated::GapThenVma as usize],
+        padding_lines: done.padding,
+        aimed: done.aimed,
+        verdict,
+        why,
+        violations,
+    }
+}
+
+fn violations(done: &ScenarioRun) -> Vec<Violation> {
+    done.with_findings(|found, _| {
+        let violation = |found: &Found| Violation {
+            signature: found.signature.to_string(),
+            mechanism: found.signature.mechanism,
+            count: found.count,
+            first_at_ms: found.first_ns as f64 / 1e6,
+            example: example_text(found, done.storm.arena()),
+        };
+        found.iter().map(|found| violation(found)).collect()
+    })
+}
+
+/// Why the run says nothing, if it does not.
+fn doubt(done: &ScenarioRun, reading: &Counts, violations: &[Violation]) -> Option<String> {
+    if let Some(lost) = &done.run.lost {
+        return Some(lost.clone());
+    }
+    if done.run.ended == Ended::Stall && violations.is_empty() {
+        return Some("a call did not come back".into());
+    }
+    if reading.undecided * 1000 > reading.windows * MOST_UNDECIDED_PER_MILLE {
+        return Some(format!(
+            "{} of {} windows could not be judged",
+            reading.undecided, reading.windows
+        ));
+    }
+    if reading.checked < FEWEST_CHECKED {
+        return Some(format!(
+            "{} lines were judged, and it takes {FEWEST_CHECKED}",
+            reading.checked
+        ));
+    }
+    if done.aimed == Some(false) {
+        return Some("the page of output no longer ended at the boundary after the run".into());
+    }
+    None
+}

@@ -1,0 +1,341 @@
+//! What was seen of the cases, as data; the JSON form is this structure.
+
+use super::place::{Interface, Position};
+use super::proof::Proof;
+use super::table::{Foreseen, Spec};
+use crate::exit::Exit;
+use crate::oracle::Mechanism;
+use crate::probe::MapsLocking;
+use serde::Serialize;
+
+/// The version of the JSON form.
+const SCHEMA_VERSION: u32 = 1;
+
+/// What a run says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Enough was judged, and all of it was right.
+    Upheld,
+    /// Something was not.
+    Violated,
+    /// Too little was judged.
+    Undecided,
+    /// Not testable here.
+    Untestable,
+}
+
+impl Verdict {
+    /// The word used in reports.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Verdict::Upheld => "upheld",
+            Verdict::Violated => "violated",
+            Verdict::Undecided => "undecided",
+            Verdict::Untestable => "not testable here",
+        }
+    }
+
+    /// The verdict of several: a violation outweighs doubt, and what could not be tested counts
+    /// only where nothing else was.
+    pub fn of(all: impl IntoIterator<Item = Verdict>) -> Verdict {
+        let weight = |verdict: &Verdict| match verdict {
+            Verdict::Untestable => 0,
+            Verdict::Upheld => 1,
+            Verdict::Undecided => 2,
+            Verdict::Violated => 3,
+        };
+        all.into_iter().max_by_key(weight).unwrap_or(Verdict::Untestable)
+    }
+}
+
+/// Violations with one signature.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Violation {
+    /// `class/mechanism/operations/reader`.
+    pub signature: String,
+    /// The mechanism that explains it, where one does.
+    pub mechanism: Option<Mechanism>,
+    /// How many.
+    pub count: u64,
+    /// When the first was found.
+    pub first_at_ms: f64,
+    /// The first in full, for people.
+    pub example: Vec<String>,
+}
+
+/// One case raced: one way of reading, one place of the boundary.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct RunReport {
+    /// What it was read through.
+    pub interface: Interface,
+    /// Where the page of output ended.
+    pub position: Position,
+    /// How long it went on.
+    pub elapsed_ms: u64,
+    /// How often the operations went round.
+    pub cycles: u64,
+    /// Operations that failed.
+    pub failed: u64,
+    /// Read calls and queries.
+    pub calls: u64,
+    /// Walks from a seek on.
+    pub walks: u64,
+    /// Lines and answers judged.
+    pub checked_lines: u64,
+    /// Calls judged.
+    pub windows: u64,
+    /// Calls that could not be judged.
+    pub undecided: u64,
+    /// Walks and queries that showed the state before the operation.
+    pub before: u64,
+    /// Those that showed the state after it.
+    pub after: u64,
+    /// Walks that showed some of both.
+    pub mixed: u64,
+    /// VMAs reported again after they changed.
+    pub twice: u64,
+    /// Gaps followed by the VMA that filled them.
+    pub gap_then_vma: u64,
+    /// Lines made below the lanes to bring the end of the page where it was.
+    pub padding_lines: usize,
+    /// Whether the page still ended there after the run, where it was to end somewhere.
+    pub aimed: Option<bool>,
+    /// What it says.
+    pub verdict: Verdict,
+    /// Why it says nothing, where it does not.
+    pub why: Option<String>,
+    /// What was wrong.
+    pub violations: Vec<Violation>,
+}
+
+impl RunReport {
+    /// A run that could not be.
+    pub fn untestable(interface: Interface, position: Position, why: String) -> RunReport {
+        RunReport {
+            interface,
+            position,
+            elapsed_ms: 0,
+            cycles: 0,
+            failed: 0,
+            calls: 0,
+            walks: 0,
+            checked_lines: 0,
+            windows: 0,
+            undecided: 0,
+            before: 0,
+            after: 0,
+            mixed: 0,
+            twice: 0,
+            gap_then_vma: 0,
+            padding_lines: 0,
+            aimed: None,
+            verdict: Verdict::Untestable,
+            why: Some(why),
+            violations: Vec::new(),
+        }
+    }
+}
+
+/// Something the series foresees, and whether it was seen.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Outcome {
+    /// What.
+    pub what: &'static str,
+    /// How often, all interfaces together.
+    pub seen: u64,
+    /// How that is to be read.
+    pub note: Option<&'static str>,
+}
+
+/// Runs added up.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Sum {
+    /// Rounds of the loop.
+    pub cycles: u64,
+    /// Read calls and queries.
+    pub calls: u64,
+    /// Lines judged.
+    pub checked_lines: u64,
+    /// Calls that could not be judged.
+    pub undecided: u64,
+    /// Walks that showed the state before.
+    pub before: u64,
+    /// Walks that showed the state after.
+    pub after: u64,
+    /// Walks that showed both.
+    pub mixed: u64,
+    /// VMAs reported again.
+    pub twice: u64,
+    /// Gaps and then VMAs.
+    pub gap_then_vma: u64,
+    /// Violations.
+    pub violations: u64,
+    /// When the first was found, in its run.
+    pub first_at_ms: Option<f64>,
+}
+
+impl<'a> FromIterator<&'a RunReport> for Sum {
+    fn from_iter<I: IntoIterator<Item = &'a RunReport>>(runs: I) -> Sum {
+        runs.into_iter().fold(Sum::default(), |mut sum, run| {
+            sum.cycles += run.cycles;
+            sum.calls += run.calls;
+            sum.checked_lines += run.checked_lines;
+            sum.undecided += run.undecided;
+            sum.before += run.before;
+            sum.after += run.after;
+            sum.mixed += run.mixed;
+            sum.twice += run.twice;
+            sum.gap_then_vma += run.gap_then_vma;
+            for violation in &run.violations {
+                sum.violations += violation.count;
+                let first = sum.first_at_ms.unwrap_or(f64::INFINITY);
+                sum.first_at_ms = Some(first.min(violation.first_at_ms));
+            }
+            sum
+        })
+    }
+}
+
+/// A case.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct CaseReport {
+    /// What `--only` calls it.
+    pub name: &'static str,
+    /// What it does.
+    pub title: &'static str,
+    /// What the series says of it; empty where it says nothing.
+    pub series_says: &'static str,
+    /// What it foresees, counted.
+    pub outcomes: Vec<Outcome>,
+    /// Mechanisms of known kernels that this case gives a chance to.
+    pub gives_a_chance_to: Vec<Mechanism>,
+    /// What the kernel makes of each operation alone; none where it does something else.
+    pub proof: Option<Proof>,
+    /// Why it is not testable here.
+    pub untestable: Option<String>,
+    /// What it says.
+    pub verdict: Verdict,
+    /// One run for each way of reading and place of the boundary.
+    pub runs: Vec<RunReport>,
+}
+
+impl CaseReport {
+    /// The report of a case that was proved and raced, or of one that could not be proved.
+    pub fn new(spec: &Spec, proof: Result<Proof, String>, runs: Vec<RunReport>) -> CaseReport {
+        let sum: Sum = runs.iter().collect();
+        let (proof, untestable) = match proof {
+            Ok(proof) => (Some(proof), None),
+            Err(why) => (None, Some(why)),
+        };
+        CaseReport {
+            name: spec.name,
+            title: spec.title,
+            series_says: spec.says,
+            outcomes: spec.foreseen.iter().map(|&foreseen| outcome(foreseen, &sum)).collect(),
+            gives_a_chance_to: spec.chances.to_vec(),
+            proof,
+            untestable,
+            verdict: Verdict::of(runs.iter().map(|run| run.verdict)),
+            runs,
+        }
+    }
+
+    /// The runs read through one interface, added up.
+    pub fn sum(&self, interface: Interface) -> Option<Sum> {
+        let mut runs = self.runs.iter().filter(|run| run.interface == interface).peekable();
+        runs.peek()?;
+        Some(runs.collect())
+    }
+
+    /// All violations.
+    pub fn violations(&self) -> impl Iterator<Item = &Violation> {
+        self.runs.iter().flat_map(|run| &run.violations)
+    }
+}
+
+fn outcome(foreseen: Foreseen, sum: &Sum) -> Outcome {
+    let (seen, note) = match foreseen {
+        Foreseen::Retry => (
+            sum.before + sum.after,
+            Some("a retry does not show: its sign is the state before or after, and no hole"),
+        ),
+        Foreseen::Twice => (sum.twice, None),
+        Foreseen::GapThenVma => (sum.gap_then_vma, None),
+    };
+    let unseen = "possible, and not met in the time given";
+    Outcome { what: foreseen.word(), seen, note: note.or((seen == 0).then_some(unseen)) }
+}
+
+/// All cases that were asked for.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct CasesReport {
+    /// Version of this form.
+    pub schema_version: u32,
+    /// mapstorm's own version.
+    pub version: &'static str,
+    /// uname's release.
+    pub kernel: String,
+    /// uname's machine.
+    pub arch: String,
+    /// CPUs this process may run on.
+    pub cpus: usize,
+    /// Bytes in a page.
+    pub page_size: usize,
+    /// The seed, in hexadecimal.
+    pub seed: String,
+    /// The command, the seed included.
+    pub command: String,
+    /// How maps is read here.
+    pub maps_locking: MapsLocking,
+    /// How smaps is read here.
+    pub smaps_locking: MapsLocking,
+    /// Whether each call on maps had to show one instant, beside the rules of the series.
+    pub maps_at_once: bool,
+    /// Whether each call on smaps had to.
+    pub smaps_at_once: bool,
+    /// Interfaces this kernel lacks, each with the reason.
+    pub without: Vec<[String; 2]>,
+    /// How long it all took.
+    pub elapsed_ms: u64,
+    /// Heap allocations between start and stop of all runs.
+    pub allocations_in_runs: u64,
+    /// The number of the signal that ended it.
+    pub signal: Option<i32>,
+    /// What all of it says.
+    pub verdict: Verdict,
+    /// The cases.
+    pub cases: Vec<CaseReport>,
+}
+
+impl CasesReport {
+    /// The version of the JSON form.
+    pub const SCHEMA_VERSION: u32 = SCHEMA_VERSION;
+
+    /// The exit code that goes with it.
+    pub fn exit(&self) -> Exit {
+        match (self.signal, self.verdict) {
+            (Some(libc::SIGTERM), _) => Exit::Terminated,
+            (Some(_), _) => Exit::Interrupted,
+            (_, Verdict::Violated) => Exit::Violated,
+            (_, Verdict::Undecided) => Exit::Undecided,
+            (_, Verdict::Untestable) => Exit::Untestable,
+            (_, Verdict::Upheld) => Exit::Upheld,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_violation_outweighs_doubt_and_untested_counts_last() {
+        use Verdict::{Undecided, Untestable, Upheld, Violated};
+        assert_eq!(Verdict::of([Upheld, Violated, Undecided]), Violated);
+        assert_eq!(Verdict::of([Upheld, Untestable, Undecided]), Undecided);
+        assert_eq!(Verdict::of([Untestable, Upheld]), Upheld);
+        assert_eq!(Verdict::of([Untestable, Untestable]), Untestable);
+        assert_eq!(Verdict::of([]), Untestable);
+    }
+}

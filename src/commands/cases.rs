@@ -1,0 +1,320 @@
+//! `mapstorm cases`.
+
+use super::storm::{command_line, draw_seed};
+use super::{Failure, Output, Signals};
+use crate::cli::{CasesArgs, CasesFormat, PrintArgs};
+use mapstorm::allocations;
+use mapstorm::cases::{
+    Around, AtOnce, CaseReport, CasesReport, Interface, Position, Proof, RunReport, Spec, TABLE,
+    Verdict, find, ktap, play, prove, text,
+};
+use mapstorm::exit::Exit;
+use mapstorm::maps::MapsFile;
+use mapstorm::probe::{Machine, MapsLocking, observe_locking, observe_smaps_locking, query_works};
+use mapstorm::report::text::first_line;
+use std::time::{Duration, Instant};
+
+/// What all tests of a KTAP run take together, so that the selftest runner's 45 s are enough.
+const KTAP_SECONDS: f64 = 24.0;
+/// How long a case is raced where nothing is said.
+const SECONDS_PER_CASE: f64 = 6.0;
+
+/// Runs the cases and reports them.
+///
+/// # Errors
+/// When what is asked for is not there, or the result can't be written.
+pub fn cases(args: &CasesArgs, print: &PrintArgs) -> Result<Exit, Failure> {
+    let specs = asked_for(&args.only)?;
+    let environment = Environment::read()?;
+    let machine = Machine::here();
+    let signals = Signals::catch().map_err(|error| Failure::Environment(error.to_string()))?;
+    let seed = args.seed.unwrap_or_else(draw_seed);
+    let mut first = Vec::new();
+    first_line(&mut first, &machine, &format!("{seed:#x}"), &command_line(seed))
+        .expect("into memory");
+    match args.format {
+        CasesFormat::Text => Output.print(&first)?,
+        CasesFormat::Json | CasesFormat::Ktap if !print.quiet => {
+            eprint!("{}", String::from_utf8_lossy(&first));
+        }
+        _ => {}
+    }
+    let without = lacking();
+    let stop = || signals.arrived();
+    let locking = [observe_locking(machine.version()), observe_smaps_locking(machine.version())];
+    let all = Session {
+        around: Around {
+            seed,
+            noise: args.threads as usize,
+            at_once: AtOnce {
+                maps: locking[0] == MapsLocking::MmapLock,
+                smaps: locking[1] == MapsLocking::MmapLock,
+            },
+            signal: &stop,
+        },
+        without,
+        locking,
+        machine,
+        command: command_line(seed),
+        begun: Instant::now(),
+    };
+    let allocations = allocations::count();
+    let interfaces = or_all(&args.interface, &Interface::ALL);
+    let asked: Option<Vec<Position>> = args.boundary.iter().copied().collect();
+    let positions = or_all(&asked.unwrap_or_default(), &Position::ALL);
+    match args.format {
+        CasesFormat::Ktap => all.ktap(&specs, &interfaces, &positions, args, &environment),
+        _ => {
+            let report = all.race(&specs, &interfaces, &positions, args, print, allocations)?;
+            Ok(report.exit())
+        }
+    }
+}
+
+fn or_all<T: Copy>(asked: &[T], all: &[T]) -> Vec<T> {
+    if asked.is_empty() { all.to_vec() } else { asked.to_vec() }
+}
+
+/// The cases that `--only` names, in the order of the table.
+fn asked_for(only: &[String]) -> Result<Vec<&'static Spec>, Failure> {
+    for name in only {
+        if find(name).is_none() {
+            let known: Vec<&str> = TABLE.iter().map(|spec| spec.name).collect();
+            return Err(Failure::Usage(format!(
+                "--only {name}: there is no such case; known are {}",
+                known.join(", ")
+            )));
+        }
+    }
+    let asked = |spec: &&Spec| {
+        only.is_empty() || only.iter().any(|name| find(name).is_some_and(|f| f.name == spec.name))
+    };
+    Ok(TABLE.iter().filter(asked).collect())
+}
+
+/// The interfaces this kernel lacks.
+fn lacking() -> Vec<(Interface, String)> {
+    let mut lacking = Vec::new();
+    let query = MapsFile::own().and_then(|mut file| query_works(&mut file));
+    if let Err(errno) = query {
+        let why = format!("no PROCMAP_QUERY, which came with Linux 6.11 ({errno})");
+        lacking.push((Interface::Query, why));
+    }
+    if let Err(errno) = MapsFile::open("/proc/self/smaps") {
+        let why = format!("no /proc/self/smaps; it needs CONFIG_PROC_PAGE_MONITOR ({errno})");
+        lacking.push((Interface::Smaps, why));
+    }
+    lacking
+}
+
+/// What the selftest runner says through the environment.
+struct Environment {
+    duration: Option<f64>,
+    verbose: bool,
+}
+
+impl Environment {
+    fn read() -> Result<Environment, Failure> {
+        let duration = match std::env::var("DURATION") {
+            Err(_) => None,
+            Ok(text) => Some(crate::cli::seconds(&text).map_err(|why| {
+                Failure::Usage(format!("the environment variable DURATION, {text:?}: {why}"))
+            })?),
+        };
+        let verbose = std::env::var("VERBOSE").is_ok_and(|text| !text.is_empty() && text != "0");
+        Ok(Environment { duration, verbose })
+    }
+}
+
+/// One call of the command.
+struct Session<'a> {
+    around: Around<'a>,
+    without: Vec<(Interface, String)>,
+    locking: [MapsLocking; 2],
+    machine: Machine,
+    command: String,
+    begun: Instant,
+}
+
+impl Session<'_> {
+    fn why_not(&self, interface: Interface) -> Option<&str> {
+        let lacking = self.without.iter().find(|(lacking, _)| *lacking == interface);
+        lacking.map(|(_, why)| why.as_str())
+    }
+
+    fn stopped(&self) -> Option<i32> {
+        (self.around.signal)()
+    }
+
+    /// Races case after case, for people or as JSON.
+    fn race(
+        &self,
+        specs: &[&'static Spec],
+        interfaces: &[Interface],
+        positions: &[Position],
+        args: &CasesArgs,
+        print: &PrintArgs,
+        allocations: u64,
+    ) -> Result<CasesReport, Failure> {
+        let people = args.format == CasesFormat::Text;
+        let seconds = args.seconds_per_case.unwrap_or(SECONDS_PER_CASE);
+        let mut text = Vec::new();
+        text::head(&mut text).expect("into memory");
+        let mut cases = Vec::new();
+        for (number, spec) in specs.iter().enumerate() {
+            if self.stopped().is_some() {
+                break;
+            }
+            if !print.quiet {
+                eprintln!("# case {}, {} of {}", spec.name, number + 1, specs.len());
+            }
+            let case = self.case(spec, interfaces, positions, seconds);
+            text::case(&mut text, &case, print.verbose).expect("into memory");
+            if people {
+                // As it goes: a long run shows what it has.
+                Output.print(&text)?;
+                text.clear();
+            }
+            cases.push(case);
+        }
+        let report = self.report(cases, allocations);
+        if people {
+            text::last_lines(&mut text, &report).expect("into memory");
+            Output.print(&text)?;
+        } else {
+            let mut json = serde_json::to_vec(&report).expect("plain data into memory");
+            json.push(b'\n');
+            Output.print(&json)?;
+        }
+        Ok(report)
+    }
+
+    fn case(
+        &self,
+        spec: &'static Spec,
+        interfaces: &[Interface],
+        positions: &[Position],
+        seconds: f64,
+    ) -> CaseReport {
+        let proof: Result<Proof, String> = prove(spec);
+        let mut runs = Vec::new();
+        if proof.is_ok() {
+            let there = |interface: Interface| {
+                let places = positions.iter().filter(move |&&position| {
+                    position == Position::Page
+                        || interface.has_pages() && spec.boundary(position).is_some()
+                });
+                places.map(move |&position| (interface, position))
+            };
+            let all: Vec<_> = interfaces.iter().flat_map(|&interface| there(interface)).collect();
+            let each = Duration::from_secs_f64(seconds / all.len().max(1) as f64);
+            for (interface, position) in all {
+                if self.stopped().is_some() {
+                    break;
+                }
+                runs.extend(match self.why_not(interface) {
+                    Some(why) => Some(RunReport::untestable(interface, position, why.into())),
+                    None => play(spec, interface, position, each, &self.around),
+                });
+            }
+        }
+        CaseReport::new(spec, proof, runs)
+    }
+
+    fn report(&self, cases: Vec<CaseReport>, allocations: u64) -> CasesReport {
+        let machine = &self.machine;
+        let without = |(what, why): &(Interface, String)| [what.to_string(), why.clone()];
+        CasesReport {
+            schema_version: CasesReport::SCHEMA_VERSION,
+            version: env!("CARGO_PKG_VERSION"),
+            kernel: machine.kernel.clone(),
+            arch: machine.arch.clone(),
+            cpus: machine.cpus,
+            page_size: machine.page_size,
+            seed: format!("{:#x}", self.around.seed),
+            command: self.command.clone(),
+            maps_locking: self.locking[0],
+            smaps_locking: self.locking[1],
+            maps_at_once: self.around.at_once.maps,
+            smaps_at_once: self.around.at_once.smaps,
+            without: self.without.iter().map(without).collect(),
+            elapsed_ms: self.begun.elapsed().as_millis() as u64,
+            allocations_in_runs: allocations::count() - allocations,
+            signal: self.stopped(),
+            verdict: Verdict::of(cases.iter().map(|case| case.verdict)),
+            cases,
+        }
+    }
+
+    /// One test after the other, each on stdout as soon as it is over.
+    fn ktap(
+        &self,
+        specs: &[&'static Spec],
+        interfaces: &[Interface],
+        positions: &[Position],
+        args: &CasesArgs,
+        environment: &Environment,
+    ) -> Result<Exit, Failure> {
+        let tests = ktap::tests(specs, interfaces, positions);
+        let each = match (environment.duration, args.seconds_per_case) {
+            (_, Some(seconds)) => seconds * specs.len() as f64 / tests.len().max(1) as f64,
+            (Some(duration), None) => duration,
+            (None, None) => KTAP_SECONDS / tests.len().max(1) as f64,
+        };
+        let written = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Ok(()),
+            _ => Err(Failure::Output(error)),
+        };
+        let mut verdicts = Vec::new();
+        if let Err(error) = self.write_ktap(&tests, each, environment, &mut verdicts) {
+            written(error)?;
+        }
+        Ok(match (self.stopped(), Verdict::of(verdicts)) {
+            (Some(libc::SIGTERM), _) => Exit::Terminated,
+            (Some(_), _) => Exit::Interrupted,
+            (_, Verdict::Violated) => Exit::Violated,
+            (_, Verdict::Undecided) => Exit::Undecided,
+            (_, Verdict::Untestable) => Exit::Untestable,
+            (_, Verdict::Upheld) => Exit::Upheld,
+        })
+    }
+
+    fn write_ktap(
+        &self,
+        tests: &[ktap::Test],
+        each: f64,
+        environment: &Environment,
+        verdicts: &mut Vec<Verdict>,
+    ) -> std::io::Result<()> {
+        let mut ktap = ktap::Ktap::begin(std::io::stdout(), tests.len(), environment.verbose)?;
+        ktap.remark(&format!("seed {:#x}: {}", self.around.seed, self.command))?;
+        let mut proved: Option<(&str, Result<Proof, String>)> = None;
+        for test in tests {
+            if let Some(number) = self.stopped() {
+                ktap.skip(&test.name, &format!("signal {number} arrived"))?;
+                continue;
+            }
+            if proved.as_ref().is_none_or(|(name, _)| *name != test.spec.name) {
+                proved = Some((test.spec.name, prove(test.spec)));
+            }
+            let refused = proved.as_ref().and_then(|(_, proof)| proof.as_ref().err());
+            let why = self.why_not(test.interface).or(refused.map(String::as_str));
+            if let Some(why) = why {
+                verdicts.push(Verdict::Untestable);
+                ktap.skip(&test.name, why)?;
+                continue;
+            }
+            let time = Duration::from_secs_f64(each / test.positions.len() as f64);
+            let runs: Vec<RunReport> = test
+                .positions
+                .iter()
+                .filter_map(|&position| {
+                    play(test.spec, test.interface, position, time, &self.around)
+                })
+                .collect();
+            verdicts.extend(runs.iter().map(|run| run.verdict));
+            ktap.result(&test.name, &runs)?;
+        }
+        ktap.end()
+    }
+}

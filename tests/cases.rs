@@ -1,0 +1,141 @@
+//! `mapstorm cases` as its users and the kernel's test runners see it.
+//!
+//! What a kernel tears is its own affair: these tests ask that evidence, verdict and exit code
+//! agree.
+
+use std::process::{Command, Output, Stdio};
+
+fn cases(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_mapstorm"))
+        .arg("cases")
+        .args(args)
+        .env_remove("DURATION")
+        .env_remove("VERBOSE")
+        .output()
+        .expect("the binary runs")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused() {
+    for (args, word) in [
+        (&["--only", "11"][..], "no such case"),
+        (&["--only", "1,slpit"], "split"),
+        (&["--seconds-per-case", "0"], "above 0"),
+        (&["--seconds-per-case=-1"], "above 0"),
+        (&["--interface", "telepathy"], "known are read, pread, query, smaps"),
+        (&["--boundary", "beside"], "known are page, before, inside, after"),
+        (&["--threads", "2000"], "0..=1024"),
+    ] {
+        let output = cases(args);
+        assert_eq!(output.status.code(), Some(64), "{args:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(word), "{args:?}: {}", stderr(&output));
+        assert!(output.stdout.is_empty());
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_mapstorm"))
+        .args(["cases", "--format", "ktap"])
+        .env("DURATION", "none")
+        .output()
+        .expect("the binary runs");
+    assert_eq!(output.status.code(), Some(64));
+    assert!(stderr(&output).contains("DURATION"));
+}
+
+#[test]
+fn evidence_verdict_and_exit_code_agree() {
+    let output = cases(&[
+        "--only=1,replace,split-file",
+        "--seconds-per-case=1",
+        "--threads=2",
+        "--format=json",
+        "--seed=7",
+    ]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one object");
+    let cases = report["cases"].as_array().expect("cases");
+    assert_eq!(cases.len(), 3);
+    for case in cases {
+        let runs = case["runs"].as_array().expect("runs");
+        let violated = runs.iter().any(|run| !run["violations"].as_array().unwrap().is_empty());
+        assert_eq!(case["verdict"] == "violated", violated, "{}", case["name"]);
+        for run in runs {
+            assert_eq!(run["failed"], 0);
+            for violation in run["violations"].as_array().unwrap() {
+                assert!(violation["count"].as_u64().unwrap() > 0);
+                assert!(!violation["example"].as_array().unwrap().is_empty());
+            }
+            if run["verdict"] == "undecided" || run["verdict"] == "untestable" {
+                assert!(run["why"].is_string());
+            }
+        }
+    }
+    let code = match report["verdict"].as_str().expect("a verdict") {
+        "upheld" => 0,
+        "violated" => 1,
+        "untestable" => 4,
+        "undecided" => 5,
+        other => panic!("{other}"),
+    };
+    assert_eq!(output.status.code(), Some(code));
+    assert_eq!(report["allocations_in_runs"], 0);
+}
+
+/// What tap.py makes of KTAP: it reads TAP, to which the version line is a remark.
+const READ_TAP: &str = r"
+import sys
+try:
+    from tap.parser import Parser
+except ImportError:
+    sys.exit(77)
+plan, results, ok, skipped = None, 0, 0, 0
+for line in Parser().parse_text(sys.stdin.read()):
+    if line.category == 'plan':
+        plan = line.expected_tests
+    elif line.category == 'test':
+        results += 1
+        ok += line.ok and not line.skip
+        skipped += bool(line.skip)
+print(plan, results, ok, skipped)
+";
+
+#[test]
+fn ktap_is_read_by_tap_py() {
+    let output = cases(&["--only=2,resize", "--seconds-per-case=0.5", "--format=ktap", "-q"]);
+    let text = String::from_utf8(output.stdout).expect("text");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "KTAP version 1");
+    assert_eq!(lines[1], "1..14");
+    let result = |line: &&&str| line.starts_with("ok ") || line.starts_with("not ok ");
+    let results: Vec<&&str> = lines.iter().filter(result).collect();
+    assert_eq!(results.len(), 14, "{text}");
+    let totals = lines.last().expect("totals");
+    assert!(totals.starts_with("# Totals: pass:"), "{totals}");
+    let failed = results.iter().filter(|line| line.starts_with("not ok")).count();
+    assert!(totals.contains(&format!(" fail:{failed} ")), "{totals}");
+    assert_eq!(output.status.code() == Some(1), failed > 0);
+    for line in &results {
+        assert!(!line.contains('#') || line.ends_with(" # SKIP"), "{line}");
+    }
+
+    let python = Command::new("python3")
+        .args(["-c", READ_TAP])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let Ok(mut python) = python else {
+        return eprintln!("skipped: there is no python3");
+    };
+    use std::io::Write;
+    // A parser that is not there has gone without reading.
+    let _ = python.stdin.take().expect("piped").write_all(text.as_bytes());
+    let read = python.wait_with_output().expect("python ends");
+    if read.status.code() == Some(77) {
+        return eprintln!("skipped: python3 has no tap.py");
+    }
+    let skipped = results.iter().filter(|line| line.ends_with("# SKIP")).count();
+    let passed = results.len() - failed - skipped;
+    let expected = format!("14 14 {passed} {skipped}");
+    assert_eq!(String::from_utf8_lossy(&read.stdout).trim(), expected);
+}
