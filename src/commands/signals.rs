@@ -1,16 +1,12 @@
 //! Ctrl-C: the first stops and reports, the second kills.
 
-use mapstorm::exit::Exit;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// The first signal that arrived, if one did.
-pub struct Signals {
-    number: Arc<AtomicUsize>,
-    raised: Arc<AtomicBool>,
-}
+pub struct Signals(Arc<AtomicUsize>);
 
 impl Signals {
     /// Catches SIGINT and SIGTERM from now on.
@@ -26,31 +22,18 @@ impl Signals {
             flag::register(signal, Arc::clone(&raised))?;
             flag::register_usize(signal, Arc::clone(&number), signal as usize)?;
         }
-        Ok(Signals { number, raised })
-    }
-
-    /// Whether one has arrived.
-    pub fn raised(&self) -> &AtomicBool {
-        &self.raised
-    }
-
-    /// The exit code for a command that a signal ended, once one has.
-    pub fn exit(&self) -> Option<Exit> {
-        match self.arrived()? {
-            SIGTERM => Some(Exit::Terminated),
-            _ => Some(Exit::Interrupted),
-        }
+        Ok(Signals(number))
     }
 
     /// The signal's number, 0 until one arrives.
     pub fn flag(&self) -> &AtomicUsize {
-        &self.number
+        &self.0
     }
 
     /// The number of the signal that arrived.
     pub fn arrived(&self) -> Option<i32> {
         // Relaxed: nothing else is published with it.
-        match self.number.load(Ordering::Relaxed) {
+        match self.0.load(Ordering::Relaxed) {
             0 => None,
             number => Some(number as i32),
         }
