@@ -4,6 +4,7 @@
 
 pub mod allocations;
 pub mod arena;
+pub mod emit;
 pub mod evidence;
 pub mod exit;
 pub mod latency;

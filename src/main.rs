@@ -29,7 +29,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Explain(args)) => commands::explain(args, &cli.print),
         Some(Command::Replay(args)) => commands::replay(args, &cli.print),
         Some(Command::Minimize(args)) => commands::minimize(args, &cli.print),
-        Some(Command::EmitC(args)) => commands::emit_c(args, &cli.print),
+        Some(Command::EmitC(args)) => commands::emit_c(args),
         Some(Command::Probe(args)) => commands::probe(args),
         Some(Command::Latency(args)) => commands::latency(args, &cli.print),
         Some(Command::Compare(args)) => commands::compare(args, &cli.print),
