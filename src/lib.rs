@@ -7,6 +7,7 @@ pub mod arena;
 pub mod emit;
 pub mod evidence;
 pub mod exit;
+pub mod explain;
 pub mod latency;
 pub mod maps;
 pub mod oracle;

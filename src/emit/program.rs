@@ -41,7 +41,8 @@ pub fn program(target: &Target) -> Result<String, EmitError> {
     let query = scenario.readers.first() == Some(&Mode::Query);
     let mut text = String::new();
     head(&mut text, shows, scenario, &always, query);
-    includes(&mut text, &needed, query);
+    let keeps = |op: &Op| matches!(op, Op::Remap { keep: true, .. });
+    includes(&mut text, &needed, query, scenario.mutators.iter().flatten().any(keeps));
     places(&mut text, scenario, &always, &needed);
     for function in needed.iter().map(|name| definition(name)).filter(|text| !text.is_empty()) {
         let _ = writeln!(text, "{function}");
@@ -50,7 +51,8 @@ pub fn program(target: &Target) -> Result<String, EmitError> {
         let _ = writeln!(text, "static void round_{mutator}(void)\n{{\n{calls}}}\n");
         let _ = writeln!(
             text,
-            "static void *mutate_{mutator}(void *unused)\n{{\n\twhile (!over)\n\t\tround_{mutator}();\n\treturn unused;\n}}\n"
+            "static void *mutate_{mutator}(void *unused)\n{{\n\tsit({});\n\twhile (!over)\n\t\tround_{mutator}();\n\treturn unused;\n}}\n",
+            mutator + 1
         );
     }
     text.push_str(if query { QUERY } else { WALK });
@@ -147,21 +149,23 @@ fn head(text: &mut String, shows: &str, scenario: &Scenario, always: &[Place], q
     );
 }
 
-fn includes(text: &mut String, needed: &Needed, query: bool) {
+fn includes(text: &mut String, needed: &Needed, query: bool, keeps: bool) {
     text.push_str("#define _GNU_SOURCE\n");
-    let mut names = vec!["fcntl.h", "pthread.h", "stdint.h", "stdio.h", "stdlib.h"];
+    let mut names = vec!["fcntl.h", "pthread.h", "sched.h", "stdint.h", "stdio.h", "stdlib.h"];
     names.extend(["sys/mman.h", "sys/timerfd.h", "time.h", "unistd.h"]);
     if needed.contains("name") {
         names.push("sys/prctl.h");
     }
     if query {
         names.extend(["errno.h", "sys/ioctl.h"]);
+    } else {
+        names.push("string.h");
     }
     names.sort_unstable();
     for name in names {
         let _ = writeln!(text, "#include <{name}>");
     }
-    if needed.contains("move") {
+    if keeps {
         text.push_str("#ifndef MREMAP_DONTUNMAP\n#define MREMAP_DONTUNMAP 4\n#endif\n");
     }
     text.push('\n');
@@ -181,7 +185,7 @@ fn places(text: &mut String, scenario: &Scenario, always: &[Place], needed: &Nee
         .map(|at| format!("{{ {}, {}, {} }}", at.lane, at.span.start(), at.span.end()))
         .collect();
     let _ = writeln!(text, "static const int always[][3] = {{ {} }};\n", ranges.join(", "));
-    text.push_str("static char *base;\nstatic size_t page;\nstatic volatile int over;\n");
+    text.push_str("static char *base;\nstatic size_t page;\nstatic volatile int over;\nstatic cpu_set_t cpus;\n");
     if needed.contains("file") {
         text.push_str("static int file[4];\n");
     }
@@ -200,6 +204,19 @@ static void must(int done, const char *what)
 	}
 }
 
+/* Threads that wait for a CPU tear nothing: each keeps to one of its own. */
+static void sit(int number)
+{
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, &cpus) && number-- == 0) {
+			cpu_set_t one;
+
+			CPU_ZERO(&one);
+			CPU_SET(cpu, &one);
+			sched_setaffinity(0, sizeof(one), &one);
+		}
+}
+
 ",
     );
 }
@@ -212,14 +229,17 @@ static char *look(int fd, int timer)
 	struct itimerspec soon = { .it_value.tv_nsec = 1 + rand() % 32000 };
 	size_t used = 0;
 	ssize_t got;
+	char *last;
 
 	do {	/* The timer holds this thread up in the middle of a call; nobody waits for it. */
 		timerfd_settime(timer, 0, &soon, NULL);
 		got = pread(fd, text + used, page, used);
 		must(got >= 0, "/proc/self/maps");
 		used += got;
-	} while (got > 0 && used < sizeof(text) - page - 1);
-	text[used] = 0;
+		text[used] = 0;
+		last = memrchr(text, '\n', used ? used - 1 : 0);
+	} while (got > 0 && used < sizeof(text) - page - 1 &&
+		 (!last || strtoul(last, NULL, 16) < (uintptr_t)at(LANES, 0)));
 	for (char *line = text, *next; *line; line = next) {
 		uintptr_t from = strtoul(line, &next, 16), to = strtoul(next + 1, &next, 16);
 
@@ -284,6 +304,8 @@ fn main(text: &mut String, layout: &str, mutators: usize, needed: &Needed) {
 	base = mmap(NULL, 2 * room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	must(base != MAP_FAILED && munmap(base, 2 * room) == 0, "address space");
 	base += room;
+	sched_getaffinity(0, sizeof(cpus), &cpus);
+	sit(0);
 "#,
     );
     if needed.contains("file") {
