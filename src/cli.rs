@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mapstorm::latency::{CompareArgs, LatencyArgs};
 use mapstorm::oracle::Contract;
+use mapstorm::selfcheck::SelfcheckArgs;
 use mapstorm::space::{Kind, MAX_PAGES};
 use mapstorm::storm::Mode;
 use std::path::PathBuf;
@@ -35,6 +36,8 @@ pub struct Cli {
 pub enum Command {
     /// Shows what this kernel and machine offer
     Probe(ProbeArgs),
+    /// Checks the checker: every bug of a catalogue of simulated kernels must be found
+    Selfcheck(SelfcheckArgs),
     /// Decides from saved tears alone whether they prove a violation
     Verify(VerifyArgs),
     /// Tells and draws what happened in a saved tear

@@ -16,6 +16,8 @@ pub mod replay;
 pub mod report;
 pub mod scenario;
 pub mod seed;
+pub mod selfcheck;
+pub mod sim;
 pub mod space;
 pub mod storm;
 pub mod verify;

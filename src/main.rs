@@ -31,6 +31,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Minimize(args)) => commands::minimize(args, &cli.print),
         Some(Command::EmitC(args)) => commands::emit_c(args),
         Some(Command::Probe(args)) => commands::probe(args),
+        Some(Command::Selfcheck(args)) => commands::selfcheck(args),
         Some(Command::Latency(args)) => commands::latency(args, &cli.print),
         Some(Command::Compare(args)) => commands::compare(args, &cli.print),
     }

@@ -136,7 +136,7 @@ fn check_arena(tear: &Tear) -> Result<(), TearError> {
         return wrong("its lanes do not lie side by side");
     }
     let bytes = (geometry.lanes as u64) << geometry.stride_shift;
-    if geometry.base % tear.page_size != 0 || geometry.base.checked_add(bytes).is_none() {
+    if !geometry.base.is_multiple_of(tear.page_size) || geometry.base.checked_add(bytes).is_none() {
         return wrong("it does not begin at a page, or reaches beyond the address space");
     }
     let lane =

@@ -3,11 +3,13 @@
 //! Nothing in here judges; it only reads and parses.
 
 mod descriptor;
+mod inject;
 mod line;
 mod query;
 mod walk;
 
 pub use descriptor::{MapsFile, MapsRead};
+pub use inject::{Fault, Injector};
 pub use line::{Line, Malformed, parse};
 pub use query::{Answer, QueryFlags};
 pub use walk::{Chunk, Lines};

@@ -96,7 +96,7 @@ impl History {
         &self.words[at..at + self.stride]
     }
 
-    fn write(&self, version: Version, invoked: Tick, layout: &Layout, origin: &Origin) {
+    pub(super) fn write(&self, version: Version, invoked: Tick, layout: &Layout, origin: &Origin) {
         let slot = self.slot(version);
         // Relaxed: readers come to these words through `head` (acquire), and find out through
         // `tail` when they were overwritten meanwhile.
@@ -134,6 +134,25 @@ impl History {
         // Release: a reader that finds this head finds the whole slot. The system call comes
         // after, so whoever sees its effect through the kernel's locks also finds this head.
         self.head.store(version, Ordering::Release);
+        version
+    }
+
+    /// [`History::push`] with the head first, and nothing of the slot but its first word. For
+    /// planted faults only.
+    pub(super) fn raise_head(&self, invoked: Tick) -> Version {
+        // Relaxed: only ever used by one thread.
+        let version = self.head.load(Ordering::Relaxed) + 1;
+        self.slot(version)[INVOKED].store(invoked, Ordering::Relaxed);
+        self.head.store(version, Ordering::Relaxed);
+        version
+    }
+
+    /// [`History::push`] without raising the tail. For planted faults only.
+    pub(super) fn push_over(&self, invoked: Tick, layout: &Layout, origin: &Origin) -> Version {
+        // Relaxed: only ever used by one thread.
+        let version = self.head.load(Ordering::Relaxed) + 1;
+        self.write(version, invoked, layout, origin);
+        self.head.store(version, Ordering::Relaxed);
         version
     }
 

@@ -33,8 +33,8 @@ pub struct Current {
 
 /// A lane whose lock is held: nobody else changes it.
 pub struct Held<'a> {
-    lane: u16,
-    current: MutexGuard<'a, Current>,
+    pub(super) lane: u16,
+    pub(super) current: MutexGuard<'a, Current>,
 }
 
 impl Held<'_> {
@@ -53,8 +53,8 @@ impl Held<'_> {
 #[must_use = "an operation that is invoked has to return"]
 #[derive(Clone, Copy, Debug)]
 pub struct Invoked {
-    first: (u16, Version),
-    second: Option<(u16, Version)>,
+    pub(super) first: (u16, Version),
+    pub(super) second: Option<(u16, Version)>,
 }
 
 impl Oracle {

@@ -6,8 +6,11 @@
 
 mod clock;
 mod evidence;
+mod fault;
 mod history;
 mod ledger;
+#[cfg(all(test, any(loom, shuttle)))]
+mod orders;
 mod snapshot;
 mod sync;
 mod verdict;
@@ -15,6 +18,7 @@ mod walk;
 
 pub use clock::{Clock, OPEN, Tick, Window};
 pub use evidence::{Evidence, Mechanism, VersionRecord, in_flight};
+pub(crate) use fault::PushFault;
 pub use history::{History, Origin, Overrun, Version};
 pub use ledger::{Current, Held, Invoked, Oracle};
 pub use snapshot::Snapshot;

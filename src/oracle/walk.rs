@@ -124,18 +124,21 @@ impl<'a> Walk<'a> {
                 return verdict;
             }
         }
-        if seen.start < geometry.end()
-            && seen.end > geometry.base
-            && let Err(verdict) = self.exists(seen, window)
-        {
-            return match (verdict, self.pos) {
-                (Verdict::Wrong(found), Some(pos))
-                    if found.rule == Rule::Order && pos < seen.start =>
-                {
-                    self.late_hole(pos, seen, window, before, found)
-                }
-                _ => verdict,
-            };
+        if seen.start < geometry.end() && seen.end > geometry.base {
+            if let Err(verdict) = self.exists(seen, window) {
+                return match (verdict, self.pos) {
+                    (Verdict::Wrong(found), Some(pos))
+                        if found.rule == Rule::Order && pos < seen.start =>
+                    {
+                        self.late_hole(pos, seen, window, before, found)
+                    }
+                    _ => verdict,
+                };
+            }
+        } else {
+            // Nothing is known of it but that it was there in its window, and so nothing that
+            // comes after it is older than that.
+            self.now.earliest = self.now.earliest.max(window.from);
         }
         self.reported = true;
         let Some(pos) = self.pos.replace(seen.end) else {
@@ -497,7 +500,12 @@ impl<'a> Walk<'a> {
         before: Progress,
     ) -> Verdict {
         let visible = |version: Version| history.closed(version) >= window.from;
-        let oldest = history.tail();
+        // The tail moves on while this looks; two slots of distance make the difference between
+        // "stale" and "unknown" a matter of what is remembered, never of the verdict.
+        let oldest = match history.tail() {
+            0 => 0,
+            tail => tail + 2,
+        };
         let mut class = Class::Unknown;
         let mut halves = (false, false);
         // From the newest version of the window down to the oldest still known.
@@ -513,9 +521,7 @@ impl<'a> Walk<'a> {
                 halves.0 |= layout.vmas().any(|vma| vma.start == start);
                 halves.1 |= layout.vmas().any(|vma| vma.end == end);
             }
-            // The tail moves on while this looks; two slots of distance make the difference
-            // between "stale" and "unknown" a matter of what is remembered, never of the verdict.
-            if version <= oldest + 2 {
+            if version <= oldest {
                 break;
             }
             version -= 1;

@@ -1,0 +1,63 @@
+//! `mapstorm selfcheck`: every bug of the catalogue has to be found, and a right kernel has to
+//! pass.
+
+mod report;
+mod sweep;
+
+use crate::exit::Exit;
+use crate::seed::Stream;
+use crate::sim::Bug;
+use clap::{Args, ValueEnum};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+pub use report::{BugRow, ModelRow, Report};
+
+/// How the result is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum Format {
+    /// A table for people.
+    #[default]
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// Arguments of `mapstorm selfcheck`.
+#[derive(Clone, Debug, Args)]
+pub struct SelfcheckArgs {
+    /// Seconds to spend, half of them on the bugs and half on the right kernels
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub seconds: u32,
+    /// Seed of the first simulated kernel [default: drawn from the clock]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// How to write the result
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Only this bug, and no right kernel
+    #[arg(long, value_name = "BUG")]
+    pub only: Option<Bug>,
+}
+
+/// Runs the check, writes its result to stdout, and says how it ended. A raised `stop` ends it
+/// early; what was not run by then counts as neither found nor missed.
+///
+/// # Errors
+/// When the result can't be written.
+pub fn run(args: &SelfcheckArgs, stop: &AtomicBool) -> anyhow::Result<Exit> {
+    let seed = args.seed.unwrap_or_else(|| Stream::new(clock(), "selfcheck", 0).bits() >> 16);
+    let time = Duration::from_secs(args.seconds as u64);
+    let report = sweep::sweep(seed, time, args.only, stop);
+    match args.format {
+        Format::Text => report.write_text(&mut anstream::stdout().lock())?,
+        Format::Json => report.write_json(&mut std::io::stdout().lock())?,
+    }
+    Ok(report.exit())
+}
+
+/// Nanoseconds, for a seed that nobody asked for.
+fn clock() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |since| since.as_nanos() as u64)
+}

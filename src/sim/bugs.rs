@@ -1,0 +1,187 @@
+//! The catalogue of bugs.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// How the simulated kernel reads its maps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Model {
+    /// Under the lock of one VMA at a time (Linux 6.17 and later).
+    VmaLocks,
+    /// Under mmap_lock, held for each read call (6.16 and earlier).
+    MmapLock,
+    /// Each call and each operation happen at one instant.
+    Atomic,
+}
+
+impl Model {
+    /// All models.
+    pub const ALL: [Model; 3] = [Model::VmaLocks, Model::MmapLock, Model::Atomic];
+
+    /// The word used in reports.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Model::VmaLocks => "vma-locks",
+            Model::MmapLock => "mmap-lock",
+            Model::Atomic => "atomic",
+        }
+    }
+
+    /// Whether all that one call generates was true at one instant.
+    pub const fn one_instant(self) -> bool {
+        !matches!(self, Model::VmaLocks)
+    }
+}
+
+macro_rules! catalogue {
+    ($($bug:ident $name:literal $model:ident $mechanism:literal, $case:literal;)*) => {
+        /// A bug that can be switched on: in the simulated kernel, or in the history that judges
+        /// it.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+        #[repr(u8)]
+        pub enum Bug {
+            $(#[doc = $mechanism] $bug,)*
+        }
+
+        impl Bug {
+            /// The whole catalogue.
+            pub const ALL: &'static [Bug] = &[$(Bug::$bug),*];
+
+            /// The word `--only` takes.
+            pub const fn name(self) -> &'static str {
+                match self { $(Bug::$bug => $name,)* }
+            }
+
+            /// The model it is a bug of.
+            pub const fn model(self) -> Model {
+                match self { $(Bug::$bug => Model::$model,)* }
+            }
+
+            /// The kernel mechanism it stands for.
+            pub const fn mechanism(self) -> &'static str {
+                match self { $(Bug::$bug => $mechanism,)* }
+            }
+
+            /// The case of the patch series that it hits.
+            pub const fn case(self) -> &'static str {
+                match self { $(Bug::$bug => $case,)* }
+            }
+        }
+    };
+}
+
+catalogue! {
+    ReplacedInFlight "replaced-in-flight" VmaLocks
+        "mremap(MREMAP_FIXED) unmaps its destination and only later inserts what is moved there (mm/mremap.c, mremap_to); the gap's neighbours are not locked",
+        "remap";
+    SkippedAfterMerge "skipped-after-merge" VmaLocks
+        "the tree iterator went stale between two lookups, restarts inside the merged VMA and steps over it (mm/mmap_lock.c, lock_next_vma)",
+        "1, 2, 4";
+    NoRetryCase3 "no-retry-case-3" VmaLocks
+        "a VMA whose start was raised after it was found, the left neighbour having grown over it, is reported without another lookup",
+        "3";
+    NoRetryCase5 "no-retry-case-5" VmaLocks
+        "a VMA whose end was lowered after it was found, the right neighbour having grown over it: the walk goes on at the old end",
+        "5";
+    NoRetryCase9 "no-retry-case-9" VmaLocks
+        "a VMA whose lower part was split off after it was found is reported without another lookup",
+        "9";
+    NoRetryCase10 "no-retry-case-10" VmaLocks
+        "a VMA whose upper part was split off after it was found: the walk goes on at the old end",
+        "10";
+    GapNotVerified "gap-not-verified" VmaLocks
+        "no second lookup when the VMA found lies ahead of the position and the address space has changed (lock_next_vma, mmap_lock_speculate_retry)",
+        "3, 9";
+    ReadWithoutLock "read-without-lock" VmaLocks
+        "start and end of a VMA are read one after the other without its lock: start from before, end from after",
+        "2, 3, 5, 7, 9, 10";
+    WriteLockMissing "write-lock-missing" VmaLocks
+        "splits and merges change VMAs without vma_start_write: half-made changes show",
+        "1 to 10";
+    UnlockedEarly "unlocked-early" VmaLocks
+        "write locks are dropped before the tree is updated (vma_end_write_all before the store)",
+        "1 to 10";
+    DetachedReported "detached-reported" VmaLocks
+        "a VMA that is no longer in the tree is reported: vma_start_read without the check for detached",
+        "1, 2, 4";
+    VmaReused "vma-reused" VmaLocks
+        "the VMA found was freed and used again for another range before it was locked (SLAB_TYPESAFE_BY_RCU), and its range is not looked at again",
+        "1, 2, 4, 6";
+    NeighbourPerms "neighbour-perms" VmaLocks
+        "when a merge or split was noticed, the permissions printed are those of the VMA below",
+        "3, 5, 9, 10";
+    OffsetAfterSplit "offset-after-split" VmaLocks
+        "a split does not move vm_pgoff of the upper part along with its start",
+        "9";
+    MergeIgnoresOffset "merge-ignores-offset" VmaLocks
+        "neighbours are merged although their file offsets do not follow on",
+        "1 to 8";
+    MapUnmapsFirst "map-unmaps-first" VmaLocks
+        "mmap(MAP_FIXED) empties its range in the tree before it inserts the new VMA",
+        "1 to 5";
+    EarlyEnd "early-end" VmaLocks
+        "a lookup that cannot lock its VMA at once returns nothing, and the file ends there",
+        "1 to 10";
+    RepeatedAfterFallback "repeated-after-fallback" VmaLocks
+        "the lookup under mmap_lock does not move the position: the VMA is reported again without having grown",
+        "1 to 10";
+    PositionLost "position-lost" VmaLocks
+        "a call that goes on begins where the VMA reported last was looked up",
+        "page boundary";
+    PositionTooFar "position-too-far" VmaLocks
+        "a call that goes on begins behind the VMA that did not fit into the last one",
+        "page boundary";
+    LineCut "line-cut" VmaLocks
+        "a line that does not fit is cut at the end of the buffer and counts as reported",
+        "page boundary";
+    PageReplayed "page-replayed" VmaLocks
+        "a page generated earlier is delivered again, its change counter having wrapped",
+        "page boundary";
+    TraversedTooFar "traversed-too-far" VmaLocks
+        "the first read at a new offset leaves the position behind the VMA that did not fit",
+        "pread";
+    QueryAnswersNext "query-answers-next" VmaLocks
+        "PROCMAP_QUERY without OR_NEXT answers with the VMA above when none covers the address",
+        "query";
+    QueryMisses "query-misses" VmaLocks
+        "PROCMAP_QUERY answers ENOENT when the covering VMA cannot be locked at once",
+        "query";
+    QuerySkipsLocked "query-skips-locked" VmaLocks
+        "PROCMAP_QUERY with OR_NEXT passes over a VMA that cannot be locked at once",
+        "query";
+    LockDroppedBetweenLines "lock-dropped-between-lines" MmapLock
+        "mmap_lock is released and taken again between two lines of one call",
+        "1 to 10";
+    VmaKeptBetweenCalls "vma-kept-between-calls" MmapLock
+        "the VMA that did not fit is kept over the release of mmap_lock and reported as it was",
+        "page boundary";
+    HistoryLate "history-late" VmaLocks
+        "history: the new version is published after the system call instead of before it",
+        "history";
+    HistoryHeadFirst "history-head-first" VmaLocks
+        "history: the head shows a version whose slot is not written yet (no release order)",
+        "history";
+    HistoryClosedEarly "history-closed-early" VmaLocks
+        "history: the old version is closed before the system call instead of after it",
+        "history";
+    HistoryTailStays "history-tail-stays" VmaLocks
+        "history: a slot is overwritten while readers are told it is still there (no fence)",
+        "history";
+}
+
+impl fmt::Display for Bug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Bug {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Bug, String> {
+        Bug::ALL.iter().copied().find(|bug| bug.name() == name).ok_or_else(|| {
+            let known: Vec<&str> = Bug::ALL.iter().map(|bug| bug.name()).collect();
+            format!("unknown bug {name:?}; known are {}", known.join(", "))
+        })
+    }
+}

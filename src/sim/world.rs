@@ -1,0 +1,140 @@
+//! A simulated process: its kernel, its workers, and the clockwork that interleaves them with the
+//! reader.
+
+use super::bugs::{Bug, Model};
+use super::kernel::Kernel;
+use super::pace::Pace;
+use super::worker::Worker;
+use crate::oracle::Oracle;
+use crate::seed::Stream;
+use crate::space::{Geometry, Layout, Page, Prot};
+
+/// How big a simulated process is, drawn from a seed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shape {
+    /// Where its lanes lie.
+    pub geometry: Geometry,
+    /// Workers that change them.
+    pub workers: usize,
+    /// Bytes that one read call generates at most; the kernel's page.
+    pub buffer: usize,
+    /// Versions that the history holds in each lane.
+    pub history: usize,
+    /// One operation in this many fails half-way; 0 for none.
+    pub failures: usize,
+}
+
+impl Shape {
+    /// A shape drawn from the seed's stream. Pages of few lines make walks of many calls.
+    pub fn draw(seed: u64) -> Shape {
+        let mut rng = Stream::new(seed, "shape", 0);
+        let lanes = rng.between(1, 3);
+        let pages = [4, 6, 8, 12, 20][rng.below(5)];
+        Shape {
+            geometry: Geometry::new(0x7d00_0000_0000, 4096, lanes, pages),
+            workers: rng.between(1, 4),
+            buffer: [230, 270, 320, 400, 500][rng.below(5)],
+            history: 4096,
+            failures: 0,
+        }
+    }
+
+    /// Layouts to begin with: mapped and unmapped runs.
+    pub fn initial(&self, seed: u64) -> Vec<Layout> {
+        let mut rng = Stream::new(seed, "layout", 0);
+        let pages = self.geometry.pages as usize;
+        let lane = |_| {
+            let mut layout = Layout::empty(pages);
+            let mut page = Page::HOLE;
+            for at in layout.pages_mut() {
+                page = match rng.below(4) {
+                    0 => Page::HOLE,
+                    1 => Page::anon(Prot::READ_WRITE),
+                    2 => Page::file(Prot::READ, true, 0, rng.below(20) as u16),
+                    _ if page.is_mapped() => page.step(1),
+                    _ => page,
+                };
+                *at = page;
+            }
+            layout
+        };
+        (0..self.geometry.lanes).map(lane).collect()
+    }
+}
+
+/// A simulated process.
+pub struct World<'a> {
+    pub(super) kernel: Kernel,
+    pub(super) shape: Shape,
+    workers: Vec<Worker<'a>>,
+    turn: usize,
+    rng: Stream,
+    pace: Pace,
+    steps: u64,
+    /// Nothing happens beside the reader.
+    pub(super) frozen: bool,
+}
+
+impl<'a> World<'a> {
+    /// A process whose lanes are those of `oracle`, in their present state.
+    pub fn new(
+        oracle: &'a Oracle,
+        shape: Shape,
+        model: Model,
+        bug: Option<Bug>,
+        seed: u64,
+    ) -> World<'a> {
+        let initial: Vec<Layout> = (0..shape.geometry.lanes)
+            .map(|lane| oracle.history(lane).layout(oracle.history(lane).head()))
+            .collect();
+        World {
+            kernel: Kernel::new(shape.geometry, &initial, model, bug),
+            shape,
+            workers: (0..shape.workers)
+                .map(|number| Worker::new(oracle, number as u16, bug, shape.failures))
+                .collect(),
+            turn: 0,
+            rng: Stream::new(seed, "scheduler", 0),
+            pace: Pace::new(),
+            steps: 0,
+            frozen: false,
+        }
+    }
+
+    /// Steps of the reader so far.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The kernel.
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// A step of the reader is over; the workers' turn.
+    #[inline]
+    pub(super) fn step(&mut self) {
+        self.steps += 1;
+        if !self.frozen {
+            let count = self.pace.draw(&mut self.rng);
+            self.work(count);
+        }
+    }
+
+    /// The reader waits: at least one worker moves.
+    pub(super) fn wait(&mut self) {
+        self.steps += 1;
+        self.work(4);
+    }
+
+    fn work(&mut self, count: usize) {
+        for _ in 0..count {
+            let World { workers, kernel, rng, .. } = self;
+            // Mostly the same worker goes on, so that whole operations fit between two steps.
+            let stepped = workers[self.turn].step(kernel, rng);
+            if !stepped || rng.one_in(12) {
+                self.turn = rng.below(workers.len());
+            }
+        }
+    }
+}

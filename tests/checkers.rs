@@ -1,0 +1,214 @@
+//! The two checkers against each other, over walks of simulated kernels, right and wrong ones.
+
+use mapstorm::oracle::{Contract, Oracle, Rule};
+use mapstorm::sim::{
+    Bug, Deaf, Found, Model, Recorder, Settled, Shape, SimFile, Spoken, Watch, World,
+};
+use mapstorm::verify::{Judgement, judge};
+use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
+use std::collections::BTreeMap;
+
+/// A simulated kernel and what is asked of it.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    seed: u64,
+    bug: Option<Bug>,
+    model: Model,
+    contract: Contract,
+    failures: usize,
+    history: usize,
+}
+
+fn any_case() -> impl Strategy<Value = Case> {
+    // Bugs of the history deceive both checkers alike.
+    let bugs: Vec<Bug> = Bug::ALL.iter().copied().filter(|bug| bug.case() != "history").collect();
+    (
+        any::<u32>(),
+        prop::option::weighted(0.8, prop::sample::select(bugs)),
+        prop::sample::select(&Model::ALL[..]),
+        prop::sample::select(&Contract::ALL[..]),
+        prop_oneof![3 => Just(0usize), 1 => Just(20)],
+        prop_oneof![4 => Just(4096usize), 1 => Just(16)],
+    )
+        .prop_map(|(seed, bug, model, contract, failures, history)| Case {
+            seed: seed as u64,
+            bug,
+            model: bug.map_or(model, Bug::model),
+            contract,
+            failures,
+            history,
+        })
+}
+
+/// What both said, and how often.
+type Counts = BTreeMap<(&'static str, &'static str), u64>;
+
+/// Runs a kernel for some steps and holds the checkers against each other on each walk.
+fn duel(case: Case, steps: u64, counts: &mut Counts) -> Result<(), String> {
+    let mut shape = Shape::draw(case.seed);
+    (shape.failures, shape.history) = (case.failures, case.history);
+    let oracle = Oracle::new(shape.geometry, &shape.initial(case.seed), shape.history);
+    let world = World::new(&oracle, shape, case.model, case.bug, case.seed);
+    let recorder = Recorder::new(&oracle, case.contract);
+    let mut watch = Watch::new(&oracle, SimFile::new(world), case.model, case.seed, recorder);
+    while watch.steps() < steps {
+        watch.turn();
+        watch.forgive();
+        for settled in watch.listener().take() {
+            compare(&settled, counts)?;
+        }
+    }
+    Ok(())
+}
+
+fn compare(Settled { walk, spoken }: &Settled, counts: &mut Counts) -> Result<(), String> {
+    let judged = judge(walk).map_err(|flaw| format!("{flaw}: {walk:#?}"))?;
+    let lane_known = |lane| walk.versions.iter().any(|record| record.lane == lane);
+    let all_known = (0..walk.geometry.lanes).all(lane_known)
+        && walk.versions.iter().all(|record| record.origin.known);
+    // A hole in front of a line that was true only before it: either can take the blame.
+    let same = |first: Rule, second: Rule| {
+        first == second || (first, second) == (Rule::NoHole, Rule::Order)
+    };
+    let (first, second, agree) = match (spoken, &judged) {
+        (Spoken::Right, Judgement::Right(_)) => ("right", "right", true),
+        (Spoken::Wrong { rule, line }, Judgement::Wrong(refutation)) => {
+            let agree = same(*rule, refutation.rule) && *line == refutation.line;
+            // With a lane unknown the second may blame something later.
+            ("wrong", "wrong", agree || !all_known)
+        }
+        (Spoken::Right, Judgement::Undecided(_)) => ("right", "undecided", !all_known),
+        (Spoken::Wrong { .. }, Judgement::Undecided(_)) => ("wrong", "undecided", !all_known),
+        (Spoken::Undecided, Judgement::Undecided(_)) => ("undecided", "undecided", !all_known),
+        (Spoken::Undecided, Judgement::Right(_)) => ("undecided", "right", !all_known),
+        (Spoken::Undecided, Judgement::Wrong(_)) => ("undecided", "wrong", !all_known),
+        (Spoken::Right, Judgement::Wrong(_)) => ("right", "wrong", false),
+        (Spoken::Wrong { .. }, Judgement::Right(_)) => ("wrong", "right", false),
+    };
+    *counts.entry((first, second)).or_insert(0) += 1;
+    if agree { Ok(()) } else { Err(format!("{spoken:?} but {judged:#?} of {walk:#?}")) }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 256,
+        failure_persistence: Some(Box::new(
+            FileFailurePersistence::Direct("proptest-regressions/checkers.txt")
+        )),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn both_checkers_say_the_same_of_every_walk(case in any_case()) {
+        let said = duel(case, 1_500, &mut Counts::new());
+        prop_assert!(said.is_ok(), "{:?}", said);
+    }
+}
+
+/// The same with fixed seeds, so that it is known what was compared: right walks and wrong ones,
+/// undecided ones, walks of many pages in windows of many operations.
+#[test]
+fn the_walks_compared_are_of_every_sort() {
+    let mut counts = Counts::new();
+    let bugs = [Bug::SkippedAfterMerge, Bug::UnlockedEarly, Bug::PositionLost];
+    for seed in 0..12 {
+        for bug in bugs.into_iter().map(Some).chain([None]) {
+            let case = Case {
+                seed,
+                bug,
+                model: Model::VmaLocks,
+                contract: Contract::ALL[seed as usize % 3],
+                failures: if seed % 4 == 1 { 20 } else { 0 },
+                history: if seed % 4 == 3 { 16 } else { 4096 },
+            };
+            duel(case, 4_000, &mut counts).unwrap();
+        }
+    }
+    let sorts = [("right", 3_000), ("wrong", 200), ("undecided", 5)];
+    for (sort, least) in sorts {
+        let count = counts.get(&(sort, sort)).copied().unwrap_or(0);
+        assert!(count >= least, "{count} of {sort:?} in {counts:?}");
+    }
+}
+
+/// A kernel judged by the first checker alone, until something is wrong.
+fn watched(
+    shape: Shape,
+    model: Model,
+    bug: Option<Bug>,
+    seed: u64,
+    widen: bool,
+    steps: u64,
+) -> Option<Found> {
+    let oracle = Oracle::new(shape.geometry, &shape.initial(seed), shape.history);
+    let world = World::new(&oracle, shape, model, bug, seed);
+    let watch = Watch::new(&oracle, SimFile::new(world), model, seed, Deaf);
+    let mut watch = if widen { watch } else { watch.without_widening() };
+    watch.run(steps)
+}
+
+/// A right kernel raises no alarm, in any model. The long run is `mapstorm selfcheck`.
+#[test]
+fn right_kernels_pass() {
+    for model in Model::ALL {
+        for seed in 0..8 {
+            let failures = if seed % 2 == 0 { 25 } else { 0 };
+            let shape = Shape { failures, ..Shape::draw(seed) };
+            assert_eq!(watched(shape, model, None, seed, true, 60_000), None, "{model:?} {seed}");
+        }
+    }
+}
+
+/// A record made in a call that is used up by what was left over is delivered by the next call. A
+/// checker that takes it for that call's raises false alarms, and only such a checker does.
+#[test]
+fn without_the_wider_window_a_right_kernel_looks_wrong() {
+    let alarms = |widen: bool| {
+        let alarm = |seed: &u64| {
+            watched(Shape::draw(*seed), Model::MmapLock, None, *seed, widen, 400_000).is_some()
+        };
+        (0..8u64).filter(alarm).count()
+    };
+    assert!(alarms(false) > 0);
+    assert_eq!(alarms(true), 0);
+}
+
+/// One seed, one run.
+#[test]
+fn a_seed_repeats_bit_for_bit() {
+    let run = |seed: u64| {
+        let shape = Shape::draw(seed);
+        let oracle = Oracle::new(shape.geometry, &shape.initial(seed), shape.history);
+        let world = World::new(&oracle, shape, Model::VmaLocks, None, seed);
+        let recorder = Recorder::new(&oracle, Contract::Series);
+        let mut watch = Watch::new(&oracle, SimFile::new(world), Model::VmaLocks, seed, recorder);
+        let mut text = String::new();
+        while watch.steps() < 5_000 {
+            watch.turn();
+            for settled in watch.listener().take() {
+                text += &format!("{:?} {:?}\n", settled.walk, settled.spoken);
+            }
+        }
+        (text, watch.steps(), *watch.tally())
+    };
+    for seed in [1, 2, 3] {
+        assert_eq!(run(seed), run(seed));
+    }
+    assert_ne!(run(1).0, run(2).0);
+}
+
+/// Every bug is found in some kernel within a bounded number of steps; with these seeds.
+#[test]
+fn every_bug_is_found() {
+    for &bug in Bug::ALL {
+        let found = (0..24u64).any(|seed| {
+            let mut shape = Shape::draw(seed);
+            if bug == Bug::HistoryTailStays {
+                shape.history = 8;
+            }
+            watched(shape, bug.model(), Some(bug), seed, true, 100_000).is_some()
+        });
+        assert!(found, "{bug} is not found");
+    }
+}
