@@ -104,9 +104,8 @@ pub(super) fn definition(function: &str) -> &'static str {
             "static void move(int lane, int from, int to, int onto_lane, int onto, int flags)
 {
 	size_t len = (to - from) * page;
-
-	flags |= MREMAP_MAYMOVE | MREMAP_FIXED;
-	must(mremap(at(lane, from), len, len, flags, at(onto_lane, onto)) != MAP_FAILED, \"mremap\");
+	void *got = mremap(at(lane, from), len, len, MREMAP_MAYMOVE | MREMAP_FIXED | flags, at(onto_lane, onto));
+	must(got != MAP_FAILED, \"mremap\");
 }
 "
         }

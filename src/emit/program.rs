@@ -151,8 +151,8 @@ fn head(text: &mut String, shows: &str, scenario: &Scenario, always: &[Place], q
 
 fn includes(text: &mut String, needed: &Needed, query: bool, keeps: bool) {
     text.push_str("#define _GNU_SOURCE\n");
-    let mut names = vec!["fcntl.h", "pthread.h", "sched.h", "stdint.h", "stdio.h", "stdlib.h"];
-    names.extend(["sys/mman.h", "sys/timerfd.h", "time.h", "unistd.h"]);
+    let mut names = vec!["fcntl.h", "pthread.h", "stdint.h", "stdio.h", "stdlib.h"];
+    names.extend(["sys/mman.h", "sys/timerfd.h", "unistd.h"]);
     if needed.contains("name") {
         names.push("sys/prctl.h");
     }
@@ -198,23 +198,20 @@ static char *at(int lane, int number)
 
 static void must(int done, const char *what)
 {
-	if (!done) {
-		perror(what);
-		exit(4);
-	}
+	if (!done)
+		exit((perror(what), 4));
 }
 
 /* Threads that wait for a CPU tear nothing: each keeps to one of its own. */
 static void sit(int number)
 {
-	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-		if (CPU_ISSET(cpu, &cpus) && number-- == 0) {
-			cpu_set_t one;
+	cpu_set_t one;
 
-			CPU_ZERO(&one);
+	CPU_ZERO(&one);
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, &cpus) && number-- == 0)
 			CPU_SET(cpu, &one);
-			sched_setaffinity(0, sizeof(one), &one);
-		}
+	sched_setaffinity(0, sizeof(one), &one); /* without that many CPUs: refused, and no harm */
 }
 
 ",
@@ -246,8 +243,8 @@ static char *look(int fd, int timer)
 		for (uintptr_t a = from; a < to && to <= (uintptr_t)at(LANES, 0); a += page)
 			if (a >= (uintptr_t)base)
 				seen[(a - (uintptr_t)base) / page] = 1;
-		while (*next && *next++ != '\n')
-			;
+		next += strcspn(next, "\n");
+		next += *next == '\n';
 	}
 	for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
 		for (int number = always[i][1]; number < always[i][2]; number++)
@@ -292,11 +289,10 @@ fn main(text: &mut String, layout: &str, mutators: usize, needed: &Needed) {
         r#"int main(int argc, char **argv)
 {
 	size_t room = 1ul << 30; /* for this process's own mappings, so that none lands in a hole */
-	double seconds = argc == 3 ? atof(argv[2]) : 10;
 	pthread_t thread;
 	char *missing = NULL;
 	unsigned long walks = 0;
-	time_t end = time(NULL) + (time_t)seconds;
+	time_t end = time(NULL) + (argc == 3 ? atol(argv[2]) : 10); /* -s SECONDS */
 	int fd = open("/proc/self/maps", O_RDONLY), timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
 
 	page = sysconf(_SC_PAGESIZE);
@@ -331,10 +327,7 @@ fn main(text: &mut String, layout: &str, mutators: usize, needed: &Needed) {
 		walks++;
 	}
 	over = 1;
-	if (missing)
-		printf("TORN: %p is mapped all the time and missing in walk %lu\n", (void *)missing, walks);
-	else
-		printf("not torn in %lu walks\n", walks);
+	printf("%s in %lu walks, missing: %p\n", missing ? "TORN" : "not torn", walks, (void *)missing);
 	return missing != NULL;
 }
 "#,
