@@ -55,7 +55,8 @@ fn testable() -> bool {
 /// A storm with a planted fault, its report, and the files of the planted class.
 fn planted(class: &str, dir: &Dir) -> (Output, Vec<PathBuf>) {
     let out = dir.0.to_str().unwrap();
-    // Some ten thousand calls a second, a fault in one of 64 that deliver lines of the arena.
+    // Some ten thousand calls a second, a fault in one of 64 that deliver lines of the arena. With
+    // so many lanes these take more than a page of output, which a truncation needs.
     let output = run(&[
         "--threads",
         "2",
@@ -255,7 +256,7 @@ fn the_c_program_is_short_and_compiles_without_a_warning() {
         let emitted = run(&["emit-c", &file, "-o", source]);
         assert_eq!(emitted.status.code(), Some(0), "{name}: {}", told(&emitted));
         let lines = std::fs::read_to_string(source).unwrap().lines().count();
-        assert!(lines < 165, "{name}: {lines} lines");
+        assert!(lines < 150, "{name}: {lines} lines");
         let program = dir.0.join(name);
         let gcc = Command::new("gcc")
             .args(["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", source, "-o"])

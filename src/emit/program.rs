@@ -44,15 +44,15 @@ pub fn program(target: &Target) -> Result<String, EmitError> {
     let keeps = |op: &Op| matches!(op, Op::Remap { keep: true, .. });
     includes(&mut text, &needed, query, scenario.mutators.iter().flatten().any(keeps));
     places(&mut text, scenario, &always, &needed);
-    for function in needed.iter().map(|name| definition(name)).filter(|text| !text.is_empty()) {
-        let _ = writeln!(text, "{function}");
+    for function in needed.iter().map(|name| definition(name)) {
+        text.push_str(function);
     }
     for (mutator, calls) in loops.iter().enumerate() {
-        let _ = writeln!(text, "static void round_{mutator}(void)\n{{\n{calls}}}\n");
         let _ = writeln!(
             text,
-            "static void *mutate_{mutator}(void *unused)\n{{\n\tsit({});\n\twhile (!over)\n\t\tround_{mutator}();\n\treturn unused;\n}}\n",
-            mutator + 1
+            "\nstatic void *mutate_{mutator}(void *once)\n{{\n\tif (!once)\n\t\tsit({});\n\tdo {{\n{}\t}} while (!once && !over);\n\treturn NULL;\n}}\n",
+            mutator + 1,
+            calls.replace('\t', "\t\t"),
         );
     }
     text.push_str(if query { QUERY } else { WALK });
@@ -113,11 +113,10 @@ fn always(scenario: &Scenario, first: &[Layout]) -> Vec<Place> {
 }
 
 fn head(text: &mut String, shows: &str, scenario: &Scenario, always: &[Place], query: bool) {
-    let _ = writeln!(text, "/*\n * {shows}: a page that is mapped all the time is missing from");
     let _ = writeln!(
         text,
-        " * {}.\n *",
-        if query { "the answers of PROCMAP_QUERY" } else { "/proc/self/maps" }
+        "/*\n * {shows}: a page that is always mapped is missing from {}.\n *",
+        if query { "PROCMAP_QUERY's answers" } else { "/proc/self/maps" }
     );
     text.push_str(" * To begin with, in memory that nobody touches:\n");
     for (lane, words) in scenario.lanes.iter().enumerate() {
@@ -139,11 +138,8 @@ fn head(text: &mut String, shows: &str, scenario: &Scenario, always: &[Place], q
         " * so no read may leave them out (Documentation/filesystems/proc.rst, guarantee 2).
  *
  * Expect \"TORN\" within seconds where maps is read under per-VMA locks (Linux 6.17 and later)
- * and there are two CPUs or more; elsewhere it ends with \"not torn\".
- *
+ * and there are two CPUs or more. Exit code: 1 torn, 0 not torn, 4 can't be tested here.
  *   gcc -O2 -Wall -Wextra -pthread tear.c -o tear && ./tear -s 10; echo $?
- *
- * Exit code: 1 torn, 0 not torn, 4 can't be tested here.
  */
 ",
     );
@@ -206,7 +202,6 @@ static void must(int done, const char *what)
 static void sit(int number)
 {
 	cpu_set_t one;
-
 	CPU_ZERO(&one);
 	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
 		if (CPU_ISSET(cpu, &cpus) && number-- == 0)
@@ -227,7 +222,6 @@ static char *look(int fd, int timer)
 	size_t used = 0;
 	ssize_t got;
 	char *last;
-
 	do {	/* The timer holds this thread up in the middle of a call; nobody waits for it. */
 		timerfd_settime(timer, 0, &soon, NULL);
 		got = pread(fd, text + used, page, used);
@@ -239,7 +233,6 @@ static char *look(int fd, int timer)
 		 (!last || strtoul(last, NULL, 16) < (uintptr_t)at(LANES, 0)));
 	for (char *line = text, *next; *line; line = next) {
 		uintptr_t from = strtoul(line, &next, 16), to = strtoul(next + 1, &next, 16);
-
 		for (uintptr_t a = from; a < to && to <= (uintptr_t)at(LANES, 0); a += page)
 			if (a >= (uintptr_t)base)
 				seen[(a - (uintptr_t)base) / page] = 1;
@@ -266,12 +259,10 @@ struct query {
 static char *look(int fd, int timer)
 {
 	struct itimerspec soon = { .it_value.tv_nsec = 1 + rand() % 4000 };
-
 	for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
 		for (int number = always[i][1]; number < always[i][2]; number++) {
 			char *address = at(always[i][0], number);
 			struct query query = { .size = sizeof(query), .address = (uintptr_t)address };
-
 			/* Holds this thread up in the middle of the call; nobody waits for it. */
 			timerfd_settime(timer, 0, &soon, NULL);
 			if (ioctl(fd, _IOWR('f', 17, struct query), &query) == 0)
@@ -294,7 +285,6 @@ fn main(text: &mut String, layout: &str, mutators: usize, needed: &Needed) {
 	unsigned long walks = 0;
 	time_t end = time(NULL) + (argc == 3 ? atol(argv[2]) : 10); /* -s SECONDS */
 	int fd = open("/proc/self/maps", O_RDONLY), timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
-
 	page = sysconf(_SC_PAGESIZE);
 	must(fd >= 0 && timer >= 0, "/proc/self/maps, timerfd");
 	base = mmap(NULL, 2 * room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -313,7 +303,8 @@ fn main(text: &mut String, layout: &str, mutators: usize, needed: &Needed) {
     }
     text.push_str(layout);
     for mutator in 0..mutators {
-        let _ = writeln!(text, "\tround_{mutator}(); /* once, so that everything is in place */");
+        let _ =
+            writeln!(text, "\tmutate_{mutator}(\"once\"); /* so that everything is in place */");
     }
     for mutator in 0..mutators {
         let _ = writeln!(
