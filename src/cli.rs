@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mapstorm::cases::{Interface, Position};
 use mapstorm::latency::{CompareArgs, LatencyArgs};
+use mapstorm::maps::Fault;
 use mapstorm::oracle::Contract;
 use mapstorm::selfcheck::SelfcheckArgs;
 use mapstorm::space::{Kind, MAX_PAGES};
@@ -137,6 +138,10 @@ pub struct StormArgs {
     /// Examples to keep of each signature
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub keep: u8,
+    /// Plants a fault in what readers get, to see that it is found: hole, torn, stale, unknown,
+    /// disorder, malformed, truncated
+    #[arg(long, hide = true, value_name = "CLASS")]
+    pub inject: Option<Fault>,
     /// Stop at the first violation that is not allowed
     #[arg(long)]
     pub fail_fast: bool,

@@ -5,8 +5,10 @@
 pub mod allocations;
 pub mod arena;
 pub mod cases;
+pub mod emit;
 pub mod evidence;
 pub mod exit;
+pub mod explain;
 pub mod latency;
 pub mod maps;
 pub mod oracle;

@@ -26,10 +26,10 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.command {
         None => commands::storm(&cli.storm, &cli.print),
         Some(Command::Verify(args)) => commands::verify(args),
-        Some(Command::Explain(args)) => commands::explain(args, &cli.print),
+        Some(Command::Explain(args)) => commands::explain(args),
         Some(Command::Replay(args)) => commands::replay(args, &cli.print),
         Some(Command::Minimize(args)) => commands::minimize(args, &cli.print),
-        Some(Command::EmitC(args)) => commands::emit_c(args, &cli.print),
+        Some(Command::EmitC(args)) => commands::emit_c(args),
         Some(Command::Probe(args)) => commands::probe(args),
         Some(Command::Cases(args)) => commands::cases(args, &cli.print),
         Some(Command::Latency(args)) => commands::latency(args, &cli.print),

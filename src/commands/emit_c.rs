@@ -1,13 +1,28 @@
-//! `mapstorm emit-c`.
+//! `mapstorm emit-c`: a tear as a C program.
 
-use super::Failure;
-use crate::cli::{EmitCArgs, PrintArgs};
+use super::replay::target;
+use super::{Failure, Output};
+use crate::cli::EmitCArgs;
+use mapstorm::emit::{EmitError, program};
 use mapstorm::exit::Exit;
 
-/// Emits.
+/// Writes the program.
 ///
 /// # Errors
-/// When the file is no good.
-pub fn emit_c(_args: &EmitCArgs, _print: &PrintArgs) -> Result<Exit, Failure> {
+/// When the file is no good, or no short program can show what it shows.
+pub fn emit_c(args: &EmitCArgs) -> Result<Exit, Failure> {
+    let (target, _) = target(&args.file)?;
+    let text = program(&target).map_err(|error| {
+        let text = format!("{}: {error}", args.file.display());
+        match error {
+            EmitError::Scenario(_) => Failure::Usage(text),
+            EmitError::NoHole(_) => Failure::Untestable(text),
+        }
+    })?;
+    match &args.output {
+        None => Output.print(text.as_bytes())?,
+        Some(path) => std::fs::write(path, text)
+            .map_err(|error| Failure::Usage(format!("-o {}: {error}", path.display())))?,
+    }
     Ok(Exit::Upheld)
 }

@@ -59,6 +59,7 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         until: Vec::new(),
         pause_every: Duration::from_secs_f64(args.pause_every),
         keep: args.keep as usize,
+        inject: args.inject,
         stall: Duration::from_secs_f64(args.stall),
         cpus: Cpus::allowed(),
     };

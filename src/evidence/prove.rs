@@ -63,8 +63,9 @@ impl Tear {
         };
         let mut found = FoundBreak::of(&again.found);
         let mut signature = again.signature;
-        if self.found.class == Class::Stale && found.class == Class::Unknown {
-            // When it was true is remembered by the run, and not in the file.
+        let never = matches!(found.class, Class::Unknown | Class::Torn);
+        if self.found.class == Class::Stale && never {
+            // That it was true once is remembered by the run, and not in the file.
             (found.class, signature.class) = (Class::Stale, Class::Stale);
         }
         if found != self.found || signature.to_string() != self.signature {

@@ -57,6 +57,25 @@ impl Mechanism {
         ]
     };
 
+    /// What the kernel does, in a sentence.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Mechanism::ReplacedInFlight => {
+                "an operation in flight replaced pages in two steps: mm/mremap.c, mremap_to, unmaps \
+                 the destination and only later inserts the vma that is moved there, and the \
+                 reader walks past the gap between the two"
+            }
+            Mechanism::SkippedAfterMerge => {
+                "the vma just reported merged with its neighbours: mm/mmap_lock.c, lock_next_vma, \
+                 goes on with an iterator that has gone stale, and steps over the merged vma"
+            }
+            Mechanism::Both => {
+                "it takes two to explain it: pages replaced in two steps by an operation in \
+                 flight, and a vma skipped after it had merged"
+            }
+        }
+    }
+
     /// The word in signatures.
     pub const fn word(self) -> &'static str {
         match self {

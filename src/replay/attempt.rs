@@ -53,13 +53,7 @@ pub fn attempt(
         true => crate::oracle::Class::ALL.iter().map(|class| class.word().into()).collect(),
         false => vec![target.shows.clone()],
     };
-    let plan = RunPlan {
-        duration,
-        seed,
-        contract,
-        until: until.clone(),
-        ..RunPlan::default()
-    };
+    let plan = RunPlan { duration, seed, contract, until: until.clone(), ..RunPlan::default() };
     let done = run(&target.scenario, &plan, signal)?;
     let reading = done.reading();
     let hits = until.iter().map(|shown| done.found(shown));

@@ -36,7 +36,7 @@ pub fn example_text(found: &Found, arena: &Arena) -> Vec<String> {
 }
 
 /// Where an address lies, in the words of the report.
-fn place(geometry: &Geometry, address: u64) -> String {
+pub(crate) fn place(geometry: &Geometry, address: u64) -> String {
     if !geometry.contains(address) {
         return format!("{address:#x}");
     }
@@ -45,7 +45,7 @@ fn place(geometry: &Geometry, address: u64) -> String {
 }
 
 /// Which rule broke, and why there are no instants.
-fn sentence(broken: &Break, geometry: &Geometry) -> String {
+pub(crate) fn sentence(broken: &Break, geometry: &Geometry) -> String {
     let at = |address: u64| place(geometry, address);
     let (from, to) = (broken.earliest, broken.window.to);
     let seen = broken.sighting.map_or("the end".into(), |seen| {

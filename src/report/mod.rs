@@ -13,3 +13,4 @@ pub use data::{
     Verdict, Violation,
 };
 pub use example::example_text;
+pub(crate) use example::{place, sentence};

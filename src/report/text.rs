@@ -238,11 +238,7 @@ fn commands(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     if files.is_empty() {
         return Ok(());
     }
-    writeln!(
-        out,
-        "# {} tears kept, each proved by the second checker. To look at them:",
-        files.len()
-    )?;
+    writeln!(out, "# tears kept: {}. To look at them:", files.len())?;
     writeln!(out, "mapstorm verify {}", files.join(" "))?;
     for file in &files {
         writeln!(out, "mapstorm explain {file}")?;

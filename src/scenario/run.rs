@@ -231,6 +231,7 @@ fn engine_plan(scenario: &Scenario, plan: &RunPlan, noise: &Noise) -> Plan {
         until: plan.until.clone(),
         pause_every: plan.pause_every,
         keep: 1,
+        inject: None,
         stall: plan.stall,
         cpus: Cpus::allowed(),
     }

@@ -13,7 +13,7 @@ use super::standstill::{Difference, SeenLane, read_lanes};
 use super::tally::{Counts, Tally};
 use super::tripwire::Tripwire;
 use crate::arena::{Arena, Mm};
-use crate::maps::{Lines, MapsFile};
+use crate::maps::{Fault, Injector, Lines, MapsFile, MapsRead};
 use crate::oracle::{Class, Contract, History, Oracle};
 use crate::seed::Stream;
 use crate::space::{KindSet, Layout, Op, Span, making};
@@ -48,6 +48,8 @@ pub struct Plan {
     pub pause_every: Duration,
     /// Examples kept of each signature.
     pub keep: usize,
+    /// A fault to plant in what readers get, to see that it is found.
+    pub inject: Option<Fault>,
     /// How long a call may take before it is a stall.
     pub stall: Duration,
     /// CPUs that workers can run on.
@@ -155,6 +157,8 @@ const HISTORY_BYTES: usize = 32 << 20;
 const SCRIPT_HISTORY_BYTES: usize = 8 << 20;
 /// Versions that an example of a violation has room for.
 const EXAMPLE_VERSIONS: usize = 2048;
+/// Of the calls that a fault can be planted in, one in so many has it.
+const ONE_IN: usize = 64;
 /// How long a spell is.
 const SPELL: Duration = Duration::from_millis(25);
 /// How often progress is shown.
@@ -381,7 +385,20 @@ impl Storm {
         }
     }
 
+    /// The reader of worker `index`, with the fault planted that the plan asks for.
     fn read(&self, index: usize, files: [MapsFile; 3], begun: Instant) {
+        let Some(fault) = self.plan.inject else { return self.read_from(index, files, begun) };
+        let geometry = self.arena.geometry();
+        let planted = |(at, file): (usize, MapsFile)| {
+            let rng = Stream::new(self.plan.seed, "inject", 4 * index + at);
+            Injector::new(file, fault, geometry.base..geometry.end(), ONE_IN, rng)
+        };
+        let [own, shared, smaps] = files;
+        let files = [(0, own), (1, shared), (2, smaps)].map(planted);
+        self.read_from(index, files, begun);
+    }
+
+    fn read_from<M: MapsRead>(&self, index: usize, files: [M; 3], begun: Instant) {
         let mut rng = Stream::new(self.plan.seed, "reader", index);
         let place = Place {
             oracle: &self.oracle,

@@ -109,6 +109,7 @@ mod tests {
             until: Vec::new(),
             pause_every: Duration::from_secs(1),
             keep: 1,
+            inject: None,
             stall: Duration::from_secs(1),
             cpus: Cpus::allowed(),
         }

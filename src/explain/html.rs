@@ -1,0 +1,182 @@
+//! A tear told as one page for a browser: no scripts, nothing from outside, light and dark.
+
+use super::story::{Row, Story};
+use crate::oracle::OPEN;
+use crate::space::Page;
+use std::fmt::Write;
+
+const PAGE: usize = 48;
+const LEFT: usize = 150;
+const ROW: usize = 34;
+const BAR: usize = 20;
+
+const STYLE: &str = "\
+:root{color-scheme:light dark;--back:#fff;--ink:#1d2025;--faint:#6b7280;--line:#d5d9e0;--bad:#c81e3a;--read:#1d4ed8;--panel:#f5f6f8}
+@media (prefers-color-scheme:dark){:root{--back:#14161a;--ink:#e6e8ec;--faint:#9aa3af;--line:#363b44;--bad:#ff6b81;--read:#7aa7ff;--panel:#1d2026}}
+body{background:var(--back);color:var(--ink);font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.3rem;overflow-wrap:anywhere}h2{font-size:1rem;margin-top:1.6rem}
+pre,.mono{font:13px/1.5 ui-monospace,monospace}pre{background:var(--panel);padding:.8rem;overflow-x:auto;border-radius:6px}
+.faint{color:var(--faint)}.bad{color:var(--bad);font-weight:600}
+.picture{overflow-x:auto}svg text{fill:var(--ink);font:12px ui-monospace,monospace}svg .faint{fill:var(--faint)}
+svg .grid{stroke:var(--line);stroke-width:1}svg .vma{stroke:var(--back);stroke-width:2}
+svg .read{stroke:var(--read);stroke-width:4;fill:none}svg .step{stroke:var(--read);stroke-width:1.5;stroke-dasharray:3 3;fill:none}
+svg .nothing{stroke:var(--read);stroke-width:2;stroke-dasharray:2 4}
+svg .hole{fill:var(--bad);fill-opacity:.18;stroke:var(--bad);stroke-width:2}svg .badtext{fill:var(--bad);font-weight:600}";
+
+/// The page.
+pub fn page(story: &Story) -> String {
+    let tear = &story.tear;
+    let mut html =
+        String::from("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">");
+    let _ = write!(
+        html,
+        "<meta name=\"viewport\" content=\"width=device-width\"><title>{}</title><style>{STYLE}</style></head><body>\n\
+         <h1>{}</h1>\n<p class=\"faint mono\">Linux {} {}, pages of {} bytes, contract {}, seed {}<br>{}</p>\n\
+         <p>{}</p><p>{}</p>\n",
+        escaped(&tear.signature),
+        escaped(&tear.signature),
+        escaped(&tear.kernel),
+        escaped(&tear.arch),
+        tear.page_size,
+        tear.contract,
+        escaped(&tear.seed),
+        escaped(&tear.command),
+        escaped(&story.sentence),
+        escaped(&story.verdict),
+    );
+    if let Some(mechanism) = story.again.and_then(|again| again.signature.mechanism) {
+        let _ = writeln!(html, "<p>Mechanism: {}</p>", escaped(mechanism.words()));
+    }
+    let _ = write!(
+        html,
+        "<h2>Lane {}: addresses across, time down</h2>\n<p class=\"faint\">Each row is the lane \
+         between two operations. Thick blue: a line the reader got, on the row that explains it. \
+         Dotted blue: nothing reported, and nothing there. Red: mapped at every instant left, and \
+         missing. Hover for details.</p>\n<div class=\"picture\">{}</div>\n",
+        story.lane,
+        picture(story)
+    );
+    list(&mut html, "Read", &story.lines);
+    list(&mut html, "The longest explanation that works", &story.explained);
+    let operations: Vec<String> = story
+        .rows
+        .iter()
+        .filter_map(|row| row.made.map(|(op, worker)| (row.ticks.0, op, worker)))
+        .map(|(tick, op, worker)| format!("{tick:>8}  worker {worker}: {op}"))
+        .collect();
+    list(&mut html, "Operations in the lane, in order", &operations);
+    html.push_str("</body></html>\n");
+    html
+}
+
+fn list(html: &mut String, title: &str, lines: &[String]) {
+    let _ = write!(html, "<h2>{}</h2>\n<pre>", escaped(title));
+    for line in lines {
+        let bad = line.contains("<< here") || line.starts_with(">>");
+        let _ = match bad {
+            true => writeln!(html, "<span class=\"bad\">{}</span>", escaped(line)),
+            false => writeln!(html, "{}", escaped(line)),
+        };
+    }
+    html.push_str("</pre>\n");
+}
+
+fn picture(story: &Story) -> String {
+    let pages = story.tear.geometry.pages as usize;
+    let loose = story.seen.iter().filter(|seen| seen.row.is_none()).count();
+    let (width, height) = (LEFT + pages * PAGE + 20, 40 + (story.rows.len() + loose) * ROW);
+    let mut svg = format!(
+        "<svg width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
+         aria-label=\"the lane over time\">\n"
+    );
+    for page in 0..=pages {
+        let x = LEFT + page * PAGE;
+        let _ =
+            writeln!(svg, "<line class=\"grid\" x1=\"{x}\" y1=\"24\" x2=\"{x}\" y2=\"{height}\"/>");
+        if page < pages {
+            let _ = writeln!(svg, "<text class=\"faint\" x=\"{}\" y=\"16\">{page}</text>", x + 4);
+        }
+    }
+    for (number, row) in story.rows.iter().enumerate() {
+        version(&mut svg, story, row, 32 + number * ROW);
+    }
+    path(&mut svg, story);
+    svg + "</svg>"
+}
+
+fn version(svg: &mut String, story: &Story, row: &Row, y: usize) {
+    let to = if row.ticks.1 == OPEN { "...".into() } else { row.ticks.1.to_string() };
+    let made = row.made.map_or("as it was".into(), |(op, worker)| format!("worker {worker}: {op}"));
+    let _ = writeln!(
+        svg,
+        "<g><title>{}</title><text x=\"4\" y=\"{}\">[{}, {to}]</text></g>",
+        escaped(&made),
+        y + 14,
+        row.ticks.0
+    );
+    for vma in row.layout.vmas() {
+        let geometry = &story.tear.geometry;
+        let (from, end) =
+            (geometry.address(story.lane, vma.start), geometry.address(story.lane, vma.end));
+        let _ = writeln!(
+            svg,
+            "<rect class=\"vma\" x=\"{}\" y=\"{y}\" width=\"{}\" height=\"{BAR}\" rx=\"3\" fill=\"{}\">\
+             <title>{from:x}-{end:x} {}\npages {}..{}, ticks [{}, {to}]\n{}</title></rect>",
+            LEFT + vma.start * PAGE,
+            (vma.end - vma.start) * PAGE,
+            colour(vma.page),
+            escaped(&vma.page.to_string()),
+            vma.start,
+            vma.end,
+            row.ticks.0,
+            escaped(&made),
+        );
+    }
+}
+
+/// A colour that reads on light and dark, by everything but the offset.
+fn colour(page: Page) -> String {
+    let bits = if page.is_file() { page.bits() & 0xffff } else { page.bits() };
+    let hue = bits.wrapping_mul(0x9e37_79b9) >> 16;
+    format!("hsl({} 45% 60%)", hue % 360)
+}
+
+/// The reader's way through the lane.
+fn path(svg: &mut String, story: &Story) {
+    let mut loose = story.rows.len();
+    let mut last: Option<(usize, usize)> = None;
+    for seen in &story.seen {
+        let row = seen.row.unwrap_or_else(|| {
+            loose += 1;
+            loose - 1
+        });
+        let y = 32 + row * ROW + BAR + 6;
+        let (from, to) = (LEFT + seen.pages.0 * PAGE, LEFT + seen.pages.1 * PAGE);
+        if let Some((x, before)) = last {
+            let _ = writeln!(svg, "<path class=\"step\" d=\"M{x} {before} L{from} {y}\"/>");
+        }
+        let title = escaped(&seen.words);
+        let class = if seen.line { "read" } else { "nothing" };
+        let _ = writeln!(
+            svg,
+            "<g><title>{title}</title><line class=\"{class}\" x1=\"{from}\" y1=\"{y}\" x2=\"{to}\" y2=\"{y}\"/></g>"
+        );
+        if seen.breaks {
+            let pages = seen.missing.map_or(seen.pages, |page| (page, page + 1));
+            let (x, w) = (LEFT + pages.0 * PAGE, (pages.1 - pages.0) * PAGE);
+            let _ = writeln!(
+                svg,
+                "<rect class=\"hole\" x=\"{x}\" y=\"28\" width=\"{w}\" height=\"{}\"><title>{title}</title></rect>\
+                 <text class=\"badtext\" x=\"4\" y=\"{}\">no instant</text>",
+                y - 22,
+                y + 4
+            );
+        }
+        last = Some((to, y));
+    }
+}
+
+/// Text as HTML shows it.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
