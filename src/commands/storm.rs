@@ -8,7 +8,6 @@ use mapstorm::arena::Arena;
 use mapstorm::evidence::{Checked, Keeper, Kept, Origins};
 use mapstorm::exit::Exit;
 use mapstorm::maps::MapsFile;
-use mapstorm::oracle::Contract;
 use mapstorm::probe::{Limits, Machine, MapsLocking, observe_locking, query_works};
 use mapstorm::report::live::{LiveLine, PLAIN_EVERY, live_line};
 use mapstorm::report::{Circumstances, StormReport, text};
@@ -49,10 +48,8 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         readers,
         duration: Duration::from_secs_f64(args.seconds),
         seed,
-        contract: match locking {
-            MapsLocking::MmapLock => args.contract.max(Contract::Snapshot),
-            _ => args.contract,
-        },
+        contract: args.contract,
+        one_instant: locking == MapsLocking::MmapLock,
         modes,
         allow,
         fail_fast: args.fail_fast,

@@ -225,6 +225,7 @@ fn engine_plan(scenario: &Scenario, plan: &RunPlan, noise: &Noise) -> Plan {
         duration: plan.duration,
         seed: plan.seed,
         contract: plan.contract,
+        one_instant: plan.maps_at_once,
         modes,
         allow: plan.allow.clone(),
         fail_fast: plan.fail_fast,

@@ -36,6 +36,10 @@ pub struct Plan {
     pub seed: u64,
     /// What makes an anomaly a violation.
     pub contract: Contract,
+    /// Whether each read call has to show one instant, whatever the contract: what reading under
+    /// mmap_lock gives. It is no part of a stronger contract, because it says nothing of lines of
+    /// different calls: up to 6.16, too, a VMA that grew in between is reported twice.
+    pub one_instant: bool,
     /// How to read.
     pub modes: ModeSet,
     /// Signatures that do not fail the run.
@@ -414,7 +418,9 @@ impl Storm {
         };
         let turns = Stream::new(self.plan.seed, "turns", index);
         let [own, shared, smaps] = files;
-        let mut reader = Reader::new(own, Some(shared), turns, place).with_smaps(Some(smaps));
+        let mut reader = Reader::new(own, Some(shared), turns, place)
+            .with_smaps(Some(smaps))
+            .with_one_instant(self.plan.one_instant);
         let mut part = None;
         if let Some(script) = &self.script
             && let Some(reading) = script.readers.get(index)

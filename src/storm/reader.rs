@@ -99,6 +99,13 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         self
     }
 
+    /// Makes every call have to show one instant, whatever the contract.
+    #[must_use]
+    pub fn with_one_instant(mut self, one_instant: bool) -> Reader<'a, M> {
+        self.judge.one_instant |= one_instant;
+        self
+    }
+
     /// Gives it a part in a scenario.
     #[must_use]
     pub fn with_part(mut self, part: &'a Reading, views: &'a Views) -> Reader<'a, M> {
