@@ -175,12 +175,15 @@ fn places(text: &mut String, scenario: &Scenario, always: &[Place], needed: &Nee
         "#define LANES {}\n#define STRIDE {stride} /* pages from lane to lane; those between stay unmapped */",
         scenario.lanes.len()
     );
-    text.push_str("/* Mapped all the time: lane, first page, one past the last. */\n");
     let ranges: Vec<String> = always
         .iter()
         .map(|at| format!("{{ {}, {}, {} }}", at.lane, at.span.start(), at.span.end()))
         .collect();
-    let _ = writeln!(text, "static const int always[][3] = {{ {} }};", ranges.join(", "));
+    let _ = writeln!(
+        text,
+        "static const int always[][3] = {{ {} }}; /* mapped: lane, first page, one past the last */",
+        ranges.join(", ")
+    );
     text.push_str("static char *base;\nstatic size_t page;\nstatic volatile int over;\nstatic cpu_set_t cpus;\n");
     if needed.contains("file") {
         text.push_str("static int file[4];\n");
@@ -196,9 +199,7 @@ static void must(int done, const char *what)
 	if (!done)
 		exit((perror(what), 4));
 }
-
-/* Threads that wait for a CPU tear nothing: each keeps to one of its own. */
-static void sit(int number)
+static void sit(int number) /* threads that wait for a CPU tear nothing: one for each */
 {
 	cpu_set_t one;
 	CPU_ZERO(&one);
@@ -244,7 +245,6 @@ static char *look(int fd, int timer)
 				return at(always[i][0], number);
 	return NULL;
 }
-
 "#;
 
 const QUERY: &str = r#"/* struct procmap_query of linux/fs.h, which is newer than many systems' headers */
@@ -271,7 +271,6 @@ static char *look(int fd, int timer)
 		}
 	return NULL;
 }
-
 "#;
 
 fn main(text: &mut String, layout: &str, mutators: usize, needed: &Needed) {
