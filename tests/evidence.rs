@@ -62,6 +62,8 @@ fn planted(class: &str, dir: &Dir) -> (Output, Vec<PathBuf>) {
         "2",
         "--seconds",
         "2",
+        "--lanes",
+        "24",
         "--read",
         "walk",
         "--inject",

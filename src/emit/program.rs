@@ -172,22 +172,24 @@ fn places(text: &mut String, scenario: &Scenario, always: &[Place], needed: &Nee
     let stride = 1u64 << (geometry.stride_shift - geometry.page_shift);
     let _ = writeln!(
         text,
-        "#define LANES {}\n#define STRIDE {stride} /* pages from lane to lane; those between stay unmapped */\n",
+        "#define LANES {}\n#define STRIDE {stride} /* pages from lane to lane; those between stay unmapped */",
         scenario.lanes.len()
     );
-    text.push_str("/* Mapped all the time: lane, first page, one past the last. */\n");
     let ranges: Vec<String> = always
         .iter()
         .map(|at| format!("{{ {}, {}, {} }}", at.lane, at.span.start(), at.span.end()))
         .collect();
-    let _ = writeln!(text, "static const int always[][3] = {{ {} }};\n", ranges.join(", "));
+    let _ = writeln!(
+        text,
+        "static const int always[][3] = {{ {} }}; /* mapped: lane, first page, one past the last */",
+        ranges.join(", ")
+    );
     text.push_str("static char *base;\nstatic size_t page;\nstatic volatile int over;\nstatic cpu_set_t cpus;\n");
     if needed.contains("file") {
         text.push_str("static int file[4];\n");
     }
     text.push_str(
-        "
-static char *at(int lane, int number)
+        "static char *at(int lane, int number)
 {
 	return base + ((size_t)lane * STRIDE + number) * page;
 }
@@ -197,9 +199,7 @@ static void must(int done, const char *what)
 	if (!done)
 		exit((perror(what), 4));
 }
-
-/* Threads that wait for a CPU tear nothing: each keeps to one of its own. */
-static void sit(int number)
+static void sit(int number) /* threads that wait for a CPU tear nothing: one for each */
 {
 	cpu_set_t one;
 	CPU_ZERO(&one);
@@ -227,10 +227,10 @@ static char *look(int fd, int timer)
 		got = pread(fd, text + used, page, used);
 		must(got >= 0, "/proc/self/maps");
 		used += got;
-		text[used] = 0;
 		last = memrchr(text, '\n', used ? used - 1 : 0);
 	} while (got > 0 && used < sizeof(text) - page - 1 &&
-		 (!last || strtoul(last, NULL, 16) < (uintptr_t)at(LANES, 0)));
+		 (!last || strtoul(last + 1, NULL, 16) < (uintptr_t)at(LANES, 0)));
+	text[used] = 0;
 	for (char *line = text, *next; *line; line = next) {
 		uintptr_t from = strtoul(line, &next, 16), to = strtoul(next + 1, &next, 16);
 		for (uintptr_t a = from; a < to && to <= (uintptr_t)at(LANES, 0); a += page)
@@ -245,7 +245,6 @@ static char *look(int fd, int timer)
 				return at(always[i][0], number);
 	return NULL;
 }
-
 "#;
 
 const QUERY: &str = r#"/* struct procmap_query of linux/fs.h, which is newer than many systems' headers */
@@ -272,7 +271,6 @@ static char *look(int fd, int timer)
 		}
 	return NULL;
 }
-
 "#;
 
 fn main(text: &mut String, layout: &str, mutators: usize, needed: &Needed) {
