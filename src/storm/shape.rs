@@ -103,6 +103,7 @@ mod tests {
             duration: Duration::ZERO,
             seed: 0,
             contract: Contract::Series,
+            one_instant: false,
             modes: ModeSet::new(),
             allow: Vec::new(),
             fail_fast: false,
