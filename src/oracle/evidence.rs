@@ -37,23 +37,28 @@ pub enum Mechanism {
     /// The VMA just reported merged with its neighbours: mm/mmap_lock.c, `lock_next_vma`, goes on
     /// with an iterator that has gone stale, restarts inside the merged VMA and steps over it.
     SkippedAfterMerge,
-    /// It takes both to explain the walk.
+    /// The VMA that the reader's iterator stood on was split or replaced before it was locked.
+    /// mm/mmap_lock.c, `lock_next_vma`, judges the VMA it then holds by its own bounds (VMAs are
+    /// SLAB_TYPESAFE_BY_RCU: the object can have been reused for the VMA that is there now), but
+    /// the iterator keeps the range of the old one and goes on behind it: what the old VMA covered
+    /// and the reported one does not is missing.
+    SkippedAfterSplit,
+    /// It takes more than one of them to explain the walk.
     Both,
 }
 
 impl Mechanism {
     /// What is tried, in this order, and what must be forgiven for it.
-    pub const TRIED: [(Mechanism, Forgive); 4] = {
+    pub const TRIED: [(Mechanism, Forgive); 5] = {
+        const NOTHING: Forgive = Forgive { replaced: KindSet::EMPTY, merged: false, split: false };
         let remap = KindSet::EMPTY.with(Kind::Remap);
         [
-            (Mechanism::ReplacedInFlight, Forgive { replaced: remap, merged: false }),
-            (Mechanism::SkippedAfterMerge, Forgive { replaced: KindSet::EMPTY, merged: true }),
-            (Mechanism::Both, Forgive { replaced: remap, merged: true }),
+            (Mechanism::ReplacedInFlight, Forgive { replaced: remap, ..NOTHING }),
+            (Mechanism::SkippedAfterMerge, Forgive { merged: true, ..NOTHING }),
+            (Mechanism::SkippedAfterSplit, Forgive { split: true, ..NOTHING }),
+            (Mechanism::Both, Forgive { replaced: remap, merged: true, split: true }),
             // A kernel whose mmap(MAP_FIXED) unmaps before it maps.
-            (
-                Mechanism::ReplacedInFlight,
-                Forgive { replaced: remap.with(Kind::Map), merged: false },
-            ),
+            (Mechanism::ReplacedInFlight, Forgive { replaced: remap.with(Kind::Map), ..NOTHING }),
         ]
     };
 
@@ -64,6 +69,11 @@ impl Mechanism {
                 "an operation in flight replaced pages in two steps: mm/mremap.c, mremap_to, unmaps \
                  the destination and only later inserts the vma that is moved there, and the \
                  reader walks past the gap between the two"
+            }
+            Mechanism::SkippedAfterSplit => {
+                "the vma that the reader's iterator stood on was split or replaced before it was \
+                 locked; mm/mmap_lock.c, lock_next_vma, reports the one that is there now and \
+                 goes on behind the range of the old one"
             }
             Mechanism::SkippedAfterMerge => {
                 "the vma just reported merged with its neighbours: mm/mmap_lock.c, lock_next_vma, \
@@ -81,6 +91,7 @@ impl Mechanism {
         match self {
             Mechanism::ReplacedInFlight => "replaced-in-flight",
             Mechanism::SkippedAfterMerge => "skipped-after-merge",
+            Mechanism::SkippedAfterSplit => "skipped-after-split",
             Mechanism::Both => "replaced-and-skipped",
         }
     }
@@ -192,4 +203,54 @@ pub fn in_flight(evidence: &Evidence, geometry: &Geometry) -> KindSet {
         .skip(1)
         .filter_map(|record| record.origin.op.map(|op| op.kind()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::{Oracle, Sighting, Verdict, Walk, Window};
+    use crate::space::{Op, Page, Place, Prot, Span};
+
+    /// Which mechanisms explain a walk that saw `[8..9]` before and `[7..10]` after an operation
+    /// that cut `[9..13]`, and then `next`.
+    fn explained_by(next: (usize, usize)) -> Vec<Mechanism> {
+        let geometry = Geometry::new(0x7000_0000_0000, 4096, 1, 16);
+        let (old, cut, new) =
+            (Page::anon(Prot::READ), Page::anon(Prot::ALL), Page::anon(Prot::NONE));
+        let mut layout = Layout::empty(16);
+        layout.pages_mut()[8] = old;
+        layout.pages_mut()[9..13].fill(cut);
+        layout.pages_mut()[13..16].fill(old);
+        let oracle = Oracle::new(geometry, &[layout], 64);
+        let from = oracle.clock().now();
+        let at = Place { lane: 0, span: Span::new(7, 10) };
+        let mut held = oracle.hold(0);
+        let op = Op::Map { at, page: new };
+        let invoked = oracle.invoke(&op, 0, &mut held, None);
+        oracle.returned(invoked);
+        let window = Window { from, to: oracle.clock().now() };
+        let seen = |start, end, page| Sighting {
+            start: geometry.address(0, start),
+            end: geometry.address(0, end),
+            page,
+        };
+        let next_page = if next.0 < 13 { cut } else { old };
+        let lines = [seen(8, 9, old), seen(7, 10, new), seen(next.0, next.1, next_page)];
+        let wrong = |walk: &mut Walk<'_>| {
+            walk.begin(Some(0), window);
+            lines.iter().any(|line| matches!(walk.line(line, window), Verdict::Wrong(_)))
+        };
+        if !wrong(&mut Walk::new(&oracle)) {
+            return Vec::new();
+        }
+        let tried = Mechanism::TRIED.into_iter();
+        let right = tried.filter(|(_, f)| !wrong(&mut Walk::forgiving(&oracle, *f)));
+        right.map(|(mechanism, _)| mechanism).collect()
+    }
+
+    #[test]
+    fn a_remainder_skipped_after_a_split_is_named_so() {
+        assert_eq!(explained_by((10, 13)), [], "the walk is right, nothing is to be explained");
+        assert_eq!(explained_by((13, 16)), [Mechanism::SkippedAfterSplit, Mechanism::Both]);
+    }
 }

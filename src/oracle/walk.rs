@@ -41,6 +41,9 @@ pub struct Forgive {
     pub replaced: KindSet,
     /// Pages behind the last line that merged with it count as passed over.
     pub merged: bool,
+    /// Pages behind the last line that were of one VMA with its end, before that was split or
+    /// replaced within the window, count as passed over.
+    pub split: bool,
 }
 
 /// Checks one walk, or one query, line by line.
@@ -393,6 +396,18 @@ impl<'a> Walk<'a> {
             if let Some((later, vma)) = merged {
                 pages |= span_mask(start, vma.end);
                 let op = history.origin(later).op;
+                forgave = op.map_or(forgave, |op| forgave.with(op.kind()));
+            }
+        }
+        if self.forgive.split && behind_line {
+            let older = (history.tail()..version).rev();
+            let split = older
+                .take_while(|&older| history.closed(older) >= window.from)
+                .filter_map(|older| Some((older, history.layout(older).vma_at(start)?)))
+                .find(|(_, vma)| vma.start < start);
+            if let Some((older, vma)) = split {
+                pages |= span_mask(start, vma.end);
+                let op = history.origin(older + 1).op;
                 forgave = op.map_or(forgave, |op| forgave.with(op.kind()));
             }
         }

@@ -58,7 +58,9 @@ pub fn derive(tear: &Tear) -> Result<Target, DeriveError> {
     let pos = pos.map(|at| tear.geometry.locate(at)).filter(|(at, _)| *at == lane);
     let chosen = match again.signature.mechanism {
         Some(Mechanism::ReplacedInFlight | Mechanism::Both) => replacing(&records, page),
-        Some(Mechanism::SkippedAfterMerge) => merging(&records, pos.map(|(_, page)| page)),
+        Some(Mechanism::SkippedAfterMerge | Mechanism::SkippedAfterSplit) => {
+            merging(&records, pos.map(|(_, page)| page))
+        }
         None => None,
     };
     let (first, last) = match chosen {
