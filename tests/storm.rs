@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 use std::fs::File;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 fn mapstorm(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mapstorm"));
@@ -15,6 +15,17 @@ fn mapstorm(args: &[&str]) -> Command {
 
 fn run(args: &[&str]) -> Output {
     mapstorm(args).output().expect("the binary runs")
+}
+
+/// A storm under way, both its streams in pipes.
+fn started(args: &[&str]) -> Child {
+    mapstorm(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Waits for the first line on stderr, which is printed after the signals are caught.
+fn wait_for_first_line(storm: &mut Child) {
+    let mut first = [0; 1];
+    std::io::Read::read_exact(storm.stderr.as_mut().unwrap(), &mut first).unwrap();
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -140,14 +151,8 @@ fn the_first_signal_ends_it_with_a_report() {
         return;
     }
     for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
-        let mut storm = mapstorm(&["--seconds", "600", "--format", "json"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // The first line on stderr is printed after the signals are caught.
-        let mut first = [0; 1];
-        std::io::Read::read_exact(storm.stderr.as_mut().unwrap(), &mut first).unwrap();
+        let mut storm = started(&["--seconds", "600", "--format", "json"]);
+        wait_for_first_line(&mut storm);
         let pid = storm.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
         let output = storm.wait_with_output().unwrap();
@@ -207,13 +212,8 @@ fn operations_that_fail_in_mid_storm_leave_doubt_and_no_violation() {
     if !testable() {
         return;
     }
-    let mut storm = mapstorm(&["--seconds", "3", "--pause-every", "0.2", "--format", "json"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut first = [0; 1];
-    std::io::Read::read_exact(storm.stderr.as_mut().unwrap(), &mut first).unwrap();
+    let mut storm = started(&["--seconds", "3", "--pause-every", "0.2", "--format", "json"]);
+    wait_for_first_line(&mut storm);
     std::thread::sleep(std::time::Duration::from_millis(1000));
     // From here on every mmap into a hole fails with ENOMEM; what is there stays.
     let pid = Pid::from_raw(storm.id() as i32);
@@ -273,11 +273,7 @@ fn a_closed_pipe_ends_quietly() {
     if !testable() {
         return;
     }
-    let mut storm = mapstorm(&["--seconds", "0.5", "--quiet"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut storm = started(&["--seconds", "0.5", "--quiet"]);
     drop(storm.stdout.take());
     let output = storm.wait_with_output().unwrap();
     assert_eq!(text(&output.stderr), "");
