@@ -1,6 +1,6 @@
 //! Operations as calls of the program's own short functions.
 
-use crate::space::{Advice, Backing, Op, Page, Place, Prot};
+use crate::space::{Backing, Op, Page, Place, Prot};
 use std::collections::BTreeSet;
 
 /// The functions that a program needs, by name.
@@ -53,14 +53,7 @@ pub(super) fn call(op: &Op, needed: &mut Needed) -> String {
             ("name", format!("name({}, {name});", place(at)))
         }
         Op::Advise { at, advice, on } => {
-            let flag = match (advice, on) {
-                (Advice::DontDump, true) => "MADV_DONTDUMP",
-                (Advice::DontDump, false) => "MADV_DODUMP",
-                (Advice::DontFork, true) => "MADV_DONTFORK",
-                (Advice::DontFork, false) => "MADV_DOFORK",
-                (Advice::Random, true) => "MADV_RANDOM",
-                (Advice::Random, false) => "MADV_NORMAL",
-            };
+            let flag = advice.flag(on);
             ("advise", format!("advise({}, {flag});", place(at)))
         }
     };

@@ -403,14 +403,7 @@ impl fmt::Display for Op {
             Op::Name { at, name: 0 } => write!(f, "prctl(PR_SET_VMA_ANON_NAME) {at} to none"),
             Op::Name { at, name } => write!(f, "prctl(PR_SET_VMA_ANON_NAME) {at} to name {name}"),
             Op::Advise { at, advice, on } => {
-                let flag = match (advice, on) {
-                    (Advice::DontDump, true) => "MADV_DONTDUMP",
-                    (Advice::DontDump, false) => "MADV_DODUMP",
-                    (Advice::DontFork, true) => "MADV_DONTFORK",
-                    (Advice::DontFork, false) => "MADV_DOFORK",
-                    (Advice::Random, true) => "MADV_RANDOM",
-                    (Advice::Random, false) => "MADV_NORMAL",
-                };
+                let flag = advice.flag(on);
                 write!(f, "madvise({flag}) {at}")
             }
         }

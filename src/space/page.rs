@@ -84,6 +84,18 @@ impl Advice {
     /// Every advice the model knows.
     pub const ALL: [Advice; 3] = [Advice::DontDump, Advice::DontFork, Advice::Random];
 
+    /// The flag that madvise takes to give the advice, or to take it back.
+    pub const fn flag(self, on: bool) -> &'static str {
+        match (self, on) {
+            (Advice::DontDump, true) => "MADV_DONTDUMP",
+            (Advice::DontDump, false) => "MADV_DODUMP",
+            (Advice::DontFork, true) => "MADV_DONTFORK",
+            (Advice::DontFork, false) => "MADV_DOFORK",
+            (Advice::Random, true) => "MADV_RANDOM",
+            (Advice::Random, false) => "MADV_NORMAL",
+        }
+    }
+
     const fn bit(self) -> u32 {
         1 << (ADVICE_SHIFT
             + match self {
