@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 
 const LANES: usize = 8;
 const PAGES: usize = 16;
-const SPELL: Spell = Spell { first_lane: 0, lanes: LANES as u16, hammer: 6 };
+const SPELL: Spell =
+    Spell { first_lane: 0, lanes: LANES as u16, hammer: 6, spin: 0, sleep: 0, idle: false };
 
 /// Who runs in a slice.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -51,6 +51,7 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         contract: args.contract,
         one_instant: locking == MapsLocking::MmapLock,
         modes,
+        shape: args.shape,
         allow,
         fail_fast: args.fail_fast,
         until: Vec::new(),

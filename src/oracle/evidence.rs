@@ -49,13 +49,16 @@ pub enum Mechanism {
 
 impl Mechanism {
     /// What is tried, in this order, and what must be forgiven for it.
-    pub const TRIED: [(Mechanism, Forgive); 5] = {
+    pub const TRIED: [(Mechanism, Forgive); 6] = {
         const NOTHING: Forgive = Forgive { replaced: KindSet::EMPTY, merged: false, split: false };
         let remap = KindSet::EMPTY.with(Kind::Remap);
         [
             (Mechanism::ReplacedInFlight, Forgive { replaced: remap, ..NOTHING }),
             (Mechanism::SkippedAfterMerge, Forgive { merged: true, ..NOTHING }),
             (Mechanism::SkippedAfterSplit, Forgive { split: true, ..NOTHING }),
+            // One stale lookup after another: a VMA that was split, and behind its old end one
+            // that had merged.
+            (Mechanism::SkippedAfterSplit, Forgive { merged: true, split: true, ..NOTHING }),
             (Mechanism::Both, Forgive { replaced: remap, merged: true, split: true }),
             // A kernel whose mmap(MAP_FIXED) unmaps before it maps.
             (Mechanism::ReplacedInFlight, Forgive { replaced: remap.with(Kind::Map), ..NOTHING }),

@@ -388,31 +388,44 @@ impl<'a> Walk<'a> {
         let behind_line = self.reported
             && start > 0
             && self.pos.is_some_and(|pos| geometry.address(lane, start) == pos);
-        if self.forgive.merged && behind_line {
-            let merged = (version..=history.head())
-                .take_while(|&later| later == version || history.invoked(later) < window.to)
-                .filter_map(|later| Some((later, history.layout(later).vma_at(start)?)))
-                .find(|(_, vma)| vma.start < start);
-            if let Some((later, vma)) = merged {
-                pages |= span_mask(start, vma.end);
-                let op = history.origin(later).op;
-                forgave = op.map_or(forgave, |op| forgave.with(op.kind()));
-            }
-        }
-        if self.forgive.split && behind_line {
-            let older = (history.tail()..version).rev();
-            let split = older
-                .take_while(|&older| history.closed(older) >= window.from)
-                .filter_map(|older| Some((older, history.layout(older).vma_at(start)?)))
-                .find(|(_, vma)| vma.start < start);
-            if let Some((older, vma)) = split {
-                pages |= span_mask(start, vma.end);
-                let op = history.origin(older + 1).op;
-                forgave = op.map_or(forgave, |op| forgave.with(op.kind()));
-            }
+        if behind_line {
+            let (end, kinds) = self.skipped(history, start, window);
+            pages |= span_mask(start, end);
+            forgave = forgave.union(kinds);
         }
         self.forgave = self.forgave.union(forgave);
         pages
+    }
+
+    /// Where an iterator that went stale behind page `start` comes out: each step is over a VMA
+    /// that began below the page it stands at, either by a later version of the window (it has
+    /// merged) or by an earlier one (it was split). With both forgiven one step follows another.
+    #[cold]
+    fn skipped(&self, history: &History, start: usize, window: Window) -> (usize, KindSet) {
+        let version = self.now.version;
+        let (mut end, mut kinds) = (start, KindSet::EMPTY);
+        let over = |at: usize, seen: Version| {
+            history.layout(seen).vma_at(at).filter(|vma| vma.start < at).map(|vma| vma.end)
+        };
+        loop {
+            let later = (version..=history.head())
+                .take_while(|&later| later == version || history.invoked(later) < window.to)
+                .filter(|_| self.forgive.merged && end < self.oracle.geometry().pages as usize)
+                .find_map(|later| Some((over(end, later)?, later)));
+            let older = (history.tail()..version)
+                .rev()
+                .take_while(|&older| history.closed(older) >= window.from)
+                .filter(|_| self.forgive.split && end < self.oracle.geometry().pages as usize)
+                .find_map(|older| Some((over(end, older)?, older + 1)));
+            let Some((behind, maker)) = later.or(older) else { break };
+            end = behind;
+            let op = history.origin(maker).op;
+            kinds = op.map_or(kinds, |op| kinds.with(op.kind()));
+            if !(self.forgive.merged && self.forgive.split) {
+                break;
+            }
+        }
+        (end, kinds)
     }
 
     /// Rules 1 and 3: a VMA exactly like this existed, no earlier than what was seen before.

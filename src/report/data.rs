@@ -6,7 +6,7 @@ use crate::exit::Exit;
 use crate::oracle::{Contract, Rule, Tolerated};
 use crate::probe::{Machine, MapsLocking};
 use crate::space::{Case, Kind, KindSet};
-use crate::storm::{Counts, Dropped, Ended, Mode, Run, Storm};
+use crate::storm::{Counts, Dropped, Ended, Mode, Run, Shape, Standing, Storm};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -83,6 +83,23 @@ pub struct Reads {
     pub failed: u64,
     /// Calls by way of reading.
     pub by_mode: BTreeMap<&'static str, u64>,
+}
+
+/// What the spells of one shape brought.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ShapeCount {
+    /// The shape.
+    pub shape: &'static str,
+    /// What it is.
+    pub about: &'static str,
+    /// Spells played.
+    pub spells: u64,
+    /// Near misses: VMAs told twice, and gaps followed by the VMA that filled them.
+    pub twice: u64,
+    /// Near misses: windows in which an operation was in flight or took effect.
+    pub busy: u64,
+    /// Violations, allowed ones included, that came to light in its spells.
+    pub tears: u64,
 }
 
 /// One promise.
@@ -234,6 +251,8 @@ pub struct StormReport {
     pub standstills: Standstills,
     /// Spells played.
     pub spells: u64,
+    /// What they brought, by shape; a shape that was never played is left out.
+    pub shapes: Vec<ShapeCount>,
     /// Heap allocations between start and stop, where they were counted.
     pub allocations_in_storm: Option<u64>,
     /// The most memory resident at any time.
@@ -323,6 +342,7 @@ impl StormReport {
                 differences: run.differences.iter().map(ToString::to_string).collect(),
             },
             spells: run.spells,
+            shapes: shapes(run),
             allocations_in_storm: around.allocations,
             peak_rss_bytes: peak_rss(),
         }
@@ -450,4 +470,16 @@ fn peak_rss() -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
     kib.unwrap_or(0) << 10
+}
+fn shapes(run: &Run) -> Vec<ShapeCount> {
+    let played = run.shapes.standings().filter(|(_, standing)| standing.spells > 0);
+    let count = |(shape, standing): (Shape, &Standing)| ShapeCount {
+        shape: shape.word(),
+        about: shape.about(),
+        spells: standing.spells,
+        twice: standing.twice,
+        busy: standing.busy,
+        tears: standing.tears,
+    };
+    played.map(count).collect()
 }

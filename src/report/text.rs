@@ -34,6 +34,7 @@ pub fn first_line(
 /// What writing gave.
 pub fn storm(out: &mut impl Write, report: &StormReport, verbose: bool) -> io::Result<()> {
     totals(out, report)?;
+    shapes(out, report)?;
     scorecard(out, report)?;
     tolerated(out, report)?;
     violations(out, report, verbose)?;
@@ -103,6 +104,29 @@ fn totals(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
         Some(count) => writeln!(out, ", {count} heap allocations between start and stop"),
         None => writeln!(out),
     }
+}
+
+/// What each shape of spell brought, in spells of equal length, so that columns compare.
+fn shapes(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
+    writeln!(
+        out,
+        "\n{BOLD}{:<12} {:>7} {:>14} {:>14} {:>10}{BOLD:#}  a spell's",
+        "shape", "spells", "told twice", "in flight", "tears"
+    )?;
+    for shape in &report.shapes {
+        let each = |n: u64| n as f64 / shape.spells.max(1) as f64;
+        writeln!(
+            out,
+            "{:<12} {:>7} {:>14.2} {:>14.1} {:>10.3}  {}",
+            shape.shape,
+            shape.spells,
+            each(shape.twice),
+            each(shape.busy),
+            each(shape.tears),
+            shape.about
+        )?;
+    }
+    Ok(())
 }
 
 fn scorecard(out: &mut impl Write, report: &StormReport) -> io::Result<()> {

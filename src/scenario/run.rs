@@ -227,6 +227,7 @@ fn engine_plan(scenario: &Scenario, plan: &RunPlan, noise: &Noise) -> Plan {
         contract: plan.contract,
         one_instant: plan.maps_at_once,
         modes,
+        shape: None,
         allow: plan.allow.clone(),
         fail_fast: plan.fail_fast,
         until: plan.until.clone(),

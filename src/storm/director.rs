@@ -1,5 +1,6 @@
 //! The director: starts the threads, paces them in spells, pauses them to compare, and stops them.
 
+use super::choice::Choice;
 use super::findings::{Findings, Mode, ModeSet, Signature};
 use super::mutator::Mutator;
 use super::placement::{Cpus, Seated};
@@ -7,7 +8,7 @@ use super::program::draw_layout;
 use super::reader::{Place, Reader};
 use super::repertoire::Repertoire;
 use super::script::Script;
-use super::shape::Shape;
+use super::shape::{Scene, Shape};
 use super::stage::Stage;
 use super::standstill::{Difference, SeenLane, read_lanes};
 use super::tally::{Counts, Tally};
@@ -18,6 +19,7 @@ use crate::oracle::{Class, Contract, History, Oracle};
 use crate::seed::Stream;
 use crate::space::{KindSet, Layout, Op, Span, making};
 use rustix::io::Errno;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -42,6 +44,8 @@ pub struct Plan {
     pub one_instant: bool,
     /// How to read.
     pub modes: ModeSet,
+    /// The only shape of spells; `None` to let the storm choose among all.
+    pub shape: Option<Shape>,
     /// Signatures that do not fail the run.
     pub allow: Vec<String>,
     /// Stop at the first violation that is not allowed.
@@ -140,6 +144,8 @@ pub struct Run {
     pub stalled: Option<u32>,
     /// Spells played.
     pub spells: u64,
+    /// What the shapes of spells have brought; nothing in a scenario.
+    pub shapes: Choice,
 }
 
 /// A storm, prepared: everything it needs is allocated.
@@ -164,7 +170,7 @@ const EXAMPLE_VERSIONS: usize = 2048;
 /// Of the calls that a fault can be planted in, one in so many has it.
 const ONE_IN: usize = 64;
 /// How long a spell is.
-const SPELL: Duration = Duration::from_millis(25);
+const SPELL: Duration = Duration::from_millis(16);
 /// How often progress is shown.
 const SHOW_EVERY: Duration = Duration::from_millis(250);
 /// Standstills in a row at which no lane could be laid out anew, and the storm gives up.
@@ -297,7 +303,7 @@ impl Storm {
                 }
             }
         }
-        let mut run = Run::new();
+        let mut run = Run::new(self.plan.shape);
         // Everybody has allocated what it needs when everybody rests.
         while !self.stage.at_rest() {
             std::thread::sleep(Duration::from_micros(100));
@@ -337,6 +343,14 @@ impl Storm {
         let mut counts = Counts::default();
         self.tallies.iter().for_each(|tally| counts.add(tally));
         counts
+    }
+
+    /// Near misses and violations so far: VMAs told twice, windows with an operation inside,
+    /// violations.
+    fn brought(&self) -> [u64; 3] {
+        let near = self.tallies.iter().map(Tally::near_misses);
+        let (twice, busy) = near.fold((0, 0), |sum, near| (sum.0 + near.0, sum.1 + near.1));
+        [twice, busy, self.findings.counts().0]
     }
 
     fn spawn(
@@ -379,12 +393,18 @@ impl Storm {
         while let Some(cue) = self.stage.attend(index) {
             seat.sit(cue.cpu);
             mutator.attend();
+            if cue.spell.sleep > 0 {
+                // The least there is: a timer that may be late by the usual 50 us always is. Where
+                // it can't be had, sleeps are longer.
+                let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+            }
             while self.stage.is_on(cue.generation) {
                 if !mutator.step(&self.arena, &cue.spell) {
                     // The lane is somebody else's: give way, on few CPUs to that somebody.
                     std::thread::yield_now();
                 }
                 self.stage.beat(index);
+                mutator.pause(&cue.spell);
             }
         }
     }
@@ -432,6 +452,7 @@ impl Storm {
         self.stage.enter(index);
         while let Some(cue) = self.stage.attend(index) {
             seat.sit(cue.cpu);
+            seat.idle(cue.spell.idle);
             match part {
                 Some((_, lanes)) => reader.aim(0, lanes),
                 None => reader.aim(cue.spell.first_lane, cue.spell.lanes),
@@ -467,13 +488,18 @@ impl Storm {
                 break Ended::Time;
             }
             let lanes = self.arena.geometry().lanes;
-            let shape = match &self.script {
-                Some(script) => Shape::script(script, &self.plan, lanes),
-                None => Shape::draw(&mut rng, &self.plan, lanes),
+            let shape = run.shapes.next(&mut rng);
+            let scene = match &self.script {
+                Some(script) => Scene::script(script, &self.plan, lanes),
+                None => Scene::draw(&mut rng, shape, &self.plan, lanes),
             };
-            self.stage.play(shape.spell, |worker| shape.part(worker, &self.plan));
+            let before = self.brought();
+            self.stage.play(scene.spell, |worker| scene.part(worker, &self.plan));
             run.spells += 1;
             std::thread::sleep(left.min(SPELL));
+            let after = self.brought();
+            let [twice, busy, tears] = std::array::from_fn(|i| after[i] - before[i]);
+            run.shapes.learn(shape, twice, busy, tears);
             if let Some(number) = signal() {
                 break Ended::Signal(number);
             }
@@ -611,10 +637,10 @@ impl Storm {
 /// lines for their time.
 fn draw_mode(rng: &mut Stream, modes: &ModeSet) -> Mode {
     let weight = |mode: Mode| match mode {
-        Mode::Walk => 4,
+        Mode::Walk => 6,
         Mode::Pread => 3,
-        Mode::Shared | Mode::Query => 2,
-        Mode::Short | Mode::Smaps => 1,
+        Mode::Query => 2,
+        Mode::Shared | Mode::Short | Mode::Smaps => 1,
     };
     let mut left = rng.below(modes.iter().map(|&mode| weight(mode)).sum());
     for &mode in modes {
@@ -648,7 +674,7 @@ pub(crate) fn lay_out(arena: &Arena, lane: u16, layout: &Layout) -> Result<(), (
 }
 
 impl Run {
-    fn new() -> Run {
+    fn new(shape: Option<Shape>) -> Run {
         Run {
             ended: Ended::Time,
             elapsed: Duration::ZERO,
@@ -660,6 +686,7 @@ impl Run {
             lost: None,
             stalled: None,
             spells: 0,
+            shapes: Choice::new(shape),
         }
     }
 }

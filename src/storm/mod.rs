@@ -3,7 +3,9 @@
 //! Nothing in here prints. What the readers find goes to [`Findings`], what everybody does is
 //! counted in [`Tally`]s; the report is made of both.
 
+mod approach;
 mod calibrate;
+mod choice;
 mod director;
 mod findings;
 mod judge;
@@ -23,6 +25,7 @@ mod tripwire;
 mod views;
 
 pub use calibrate::{Calibration, Dropped, calibrate};
+pub use choice::{Choice, Standing};
 pub(crate) use director::lay_out;
 pub use director::{Ended, Live, Plan, Run, Storm, StormError};
 pub use findings::{Example, Findings, Found, Keeping, Mode, ModeSet, Piece, Signature};
@@ -32,6 +35,7 @@ pub use program::{Program, draw_layout};
 pub use reader::{Place, Reader};
 pub use repertoire::Repertoire;
 pub use script::{Reading, Script};
+pub use shape::Shape;
 pub use stage::{Cue, Spell, Stage};
 pub use standstill::{Difference, SeenLane, read_lanes};
 pub use tally::{Counts, Tally};

@@ -9,6 +9,7 @@ use crate::oracle::{Held, Invoked, Oracle};
 use crate::seed::Stream;
 use crate::space::{Layout, Op, cases_in, fits};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// A mutator and its plan.
 pub struct Mutator<'a> {
@@ -75,6 +76,22 @@ impl<'a> Mutator<'a> {
         true
     }
 
+    /// Waits between two operations as the spell asks for: without a pause a reader that comes by
+    /// finds the lane locked most of the time, and waits instead of reading on.
+    #[inline]
+    pub fn pause(&mut self, spell: &Spell) {
+        if spell.spin > 0 {
+            let (begun, most) = (Instant::now(), 1 << spell.spin.min(30));
+            let pause = Duration::from_nanos(self.rng.below(most) as u64);
+            while begun.elapsed() < pause {
+                std::hint::spin_loop();
+            }
+        } else if spell.sleep > 0 {
+            let most = 1 << spell.sleep.min(30);
+            std::thread::sleep(Duration::from_nanos(self.rng.below(most) as u64));
+        }
+    }
+
     /// Plans the next operation, takes the locks of its lanes, and writes down what it is going
     /// to do. `None` when a lane was not free or no longer fits; nothing has happened then.
     #[inline]
@@ -84,7 +101,7 @@ impl<'a> Mutator<'a> {
         }
         if self.left == 0 || self.program.is_none() {
             self.program = Some(self.plan(spell)?);
-            self.left = 16 << self.rng.below(8);
+            self.left = 8 << self.rng.below(7);
         }
         self.left -= 1;
         let begun = self.try_begin();

@@ -1,4 +1,4 @@
-//! Which CPUs there are, and how a worker keeps to one.
+//! Which CPUs there are, how a worker keeps to one, and which of two on a CPU has to wait.
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
@@ -36,12 +36,13 @@ impl Cpus {
 pub struct Seated<'a> {
     cpus: &'a Cpus,
     at: Option<usize>,
+    idle: bool,
 }
 
 impl<'a> Seated<'a> {
     /// A thread that runs anywhere.
     pub fn anywhere(cpus: &'a Cpus) -> Seated<'a> {
-        Seated { cpus, at: None }
+        Seated { cpus, at: None, idle: false }
     }
 
     /// Moves the calling thread to `cpu`, or lets it run anywhere again. Where that is not
@@ -59,11 +60,38 @@ impl<'a> Seated<'a> {
             self.at = cpu;
         }
     }
+
+    /// Gives the calling thread idle priority (SCHED_IDLE: everybody else goes first), or the
+    /// usual one again. A sandbox may forbid it; see [`Seated::sit`].
+    pub fn idle(&mut self, idle: bool) {
+        if self.idle == idle {
+            return;
+        }
+        let policy = if idle { libc::SCHED_IDLE } else { libc::SCHED_OTHER };
+        let param = libc::sched_param { sched_priority: 0 };
+        // SAFETY: 0 names the calling thread; `param` lives on this stack and is only read.
+        if unsafe { libc::sched_setscheduler(0, policy, &param) } == 0 {
+            self.idle = idle;
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_lets_everybody_else_go_first_and_not_for_ever() {
+        let cpus = Cpus::allowed();
+        let mut seat = Seated::anywhere(&cpus);
+        // SAFETY: asks for the calling thread's policy.
+        let policy = || unsafe { libc::sched_getscheduler(0) };
+        let before = policy();
+        seat.idle(true);
+        assert_eq!(policy(), if seat.idle { libc::SCHED_IDLE } else { before });
+        seat.idle(false);
+        assert_eq!(policy(), before);
+    }
 
     #[test]
     fn a_thread_sits_where_it_is_told_and_gets_up_again() {

@@ -2,6 +2,7 @@
 //!
 //! Generic over [`MapsRead`], so that the very same code reads the real file and a simulated one.
 
+use super::approach::{Approach, Pace};
 use super::findings::{Findings, Mode};
 use super::judge::Judge;
 use super::script::Reading;
@@ -29,8 +30,13 @@ pub struct Reader<'a, M> {
     text: (u64, u64),
     page: usize,
     tripwire: Option<Tripwire>,
-    /// The nanoseconds within which this turn's calls are held up, if they are.
-    trip_within: Option<usize>,
+    /// Whether this turn's calls are held up.
+    held_up: bool,
+    /// How long calls take by the way of reading, and those that pass the lanes in play.
+    paces: [Pace; Mode::ALL.len() + 1],
+    /// Where the lanes in play are, and whether this turn stops just before them.
+    approach: Approach,
+    stops: bool,
     /// The lanes in play: the first and how many.
     lanes: (u16, u16),
     /// smaps, for [`Mode::Smaps`].
@@ -83,7 +89,10 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             text: (0, 1 << 14),
             page: oracle.geometry().page_size() as usize,
             tripwire: place.tripwire,
-            trip_within: None,
+            held_up: false,
+            paces: [Pace::UNKNOWN; Mode::ALL.len() + 1],
+            approach: Approach::default(),
+            stops: false,
             lanes: (0, oracle.geometry().lanes),
             smaps: None,
             part: None,
@@ -120,15 +129,20 @@ impl<'a, M: MapsRead> Reader<'a, M> {
 
     /// Begins a spell in which only `lanes` lanes from `first` on change.
     pub fn aim(&mut self, first: u16, lanes: u16) {
-        self.lanes = (first, lanes.max(1));
+        let lanes = (first, lanes.max(1));
+        if self.lanes != lanes {
+            self.lanes = lanes;
+            self.approach.forget();
+        }
     }
 
     /// One walk or a few queries in the given way. A walk stops behind the lanes in play; one in
     /// sixteen goes on to the end of the file.
     pub fn turn(&mut self, mode: Mode) {
         self.judge.mode = mode;
-        // Every other turn is held up, within 4 to 64 microseconds: a page of maps takes some ten.
-        self.trip_within = self.rng.one_in(2).then(|| 4000 << self.rng.below(5));
+        // Most turns are held up; the others tell how long a call takes.
+        self.held_up = !self.rng.one_in(4);
+        self.stops = self.part.is_none() && mode == Mode::Walk && !self.rng.one_in(4);
         let behind = self.judge.oracle.geometry().address(self.lanes.0 + self.lanes.1, 0);
         let onwards = self.part.is_none() && self.rng.one_in(16);
         let until = if onwards { u64::MAX } else { behind };
@@ -142,6 +156,12 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             }
             Mode::Pread => {
                 let (low, high) = self.text;
+                let close = self.approach.begins().filter(|_| !self.rng.one_in(3));
+                if let (None, Some((entry, span))) = (self.part, close) {
+                    // From the last byte before the lines in play: the first whole line is the
+                    // first of them.
+                    return self.walk(entry - 1, until, |_| span.min(page));
+                }
                 let offset = low + self.rng.below((high - low).max(1) as usize) as u64;
                 // Half of them at a page boundary of the file, as a reader of whole pages would.
                 let aimed = self.part.is_some_and(|part| part.offsets.is_some());
@@ -175,9 +195,11 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         let mut kept = false;
         let mut arena_text = None;
         Tally::add(&self.judge.tally.walks, 1);
+        self.approach.walk();
         loop {
-            let first = self.part.filter(|_| at == 0).and_then(|part| part.first_read);
-            let asked = first.unwrap_or_else(|| size(&mut self.rng)).min(Tape::LONGEST);
+            let asked = self.part.filter(|_| at == 0).and_then(|part| part.first_read);
+            let asked = asked.or_else(|| self.approach.ask(at, self.page).filter(|_| self.stops));
+            let asked = asked.unwrap_or_else(|| size(&mut self.rng)).min(Tape::LONGEST);
             let Some((call, got)) = self.call(at, asked, kept) else {
                 return;
             };
@@ -199,6 +221,9 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             at += got as u64;
             if self.judge.walk.pos().is_some_and(|pos| pos >= until) {
                 self.judge.finish_call(&self.tape);
+                if offset == 0 {
+                    self.approach.arrived();
+                }
                 if offset == 0 && self.part.is_none_or(|part| part.offsets.is_none()) {
                     self.text = (arena_text.unwrap_or(0), at);
                 }
@@ -214,12 +239,24 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         let judge = &mut self.judge;
         let room = self.tape.room(asked);
         let clock = judge.oracle.clock();
-        if let (Some(tripwire), Some(most)) = (&self.tripwire, self.trip_within) {
-            tripwire.arm(&mut self.rng, most);
+        // What is not held up is timed. A turn that stops is held up only where it matters.
+        let there = self.stops && self.approach.is_there(offset);
+        let pace = &mut self.paces[if there { Mode::ALL.len() } else { judge.mode as usize }];
+        let mut begun = None;
+        match &self.tripwire {
+            Some(tripwire) if self.held_up => {
+                if there || !self.stops {
+                    tripwire.arm(&mut self.rng, pace.within());
+                }
+            }
+            _ => begun = Some(Instant::now()),
         }
         let from = clock.now();
         let result = self.source.pread(room, offset);
         let window = Window { from, to: clock.now() };
+        if let Some(begun) = begun {
+            pace.learn(begun.elapsed().as_nanos() as u64);
+        }
         Tally::add(&judge.tally.calls[judge.mode as usize], 1);
         let got = judge.outcome(result)?;
         Tally::add(&judge.tally.bytes, got as u64);
@@ -230,7 +267,8 @@ impl<'a, M: MapsRead> Reader<'a, M> {
 
     /// Hands the last call's bytes to the checker.
     fn feed(&mut self, call: u32, got: usize) {
-        let Reader { lines, tape, judge, .. } = self;
+        let Reader { lines, tape, judge, approach, .. } = self;
+        let play = judge.oracle.geometry().address(self.lanes.0, 0);
         let bytes = &tape.bytes()[tape.bytes().len() - got..];
         // The newline that ends a skip ends no line.
         judge.fed = (call, lines.skips() as u32);
@@ -239,6 +277,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             Chunk::Line(text, from) => {
                 judge.text(text, from, tape);
                 judge.fed.1 += 1;
+                approach.line(text.len() + 1, judge.walk.pos().is_some_and(|pos| pos > play));
             }
         });
     }

@@ -1,91 +1,276 @@
-//! Who plays in a spell, and where.
+//! Who plays in a spell, where, and what they do.
+//!
+//! Threads that wait for a CPU tear nothing, so how a storm is cast matters more than how many
+//! threads it has. A [`Shape`] is one way to spend a spell; which one comes next is for
+//! [`Choice`](super::choice::Choice) to say.
 
 use super::director::Plan;
 use super::script::Script;
 use super::stage::Spell;
 use crate::seed::Stream;
+use serde::Serialize;
+use std::fmt;
+use std::str::FromStr;
 
-/// Who plays in a spell, and where.
-pub(super) struct Shape {
+/// One way to spend a spell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shape {
+    /// One worker a CPU, each on its own; one spot in one lane is hammered without a pause.
+    Duel,
+    /// The same, with pauses of a few microseconds at most between two operations.
+    Paused,
+    /// The same, with pauses of up to some tens of microseconds.
+    Slow,
+    /// One worker a CPU; two lanes, with moves from one to the other.
+    Pair,
+    /// One worker a CPU; two lanes, with pauses of a few microseconds.
+    PairPaused,
+    /// One worker a CPU; operations anywhere in all lanes.
+    Scatter,
+    /// Two workers a CPU, which run where the scheduler puts them, in one lane.
+    Double,
+    /// A reader and a mutator on each CPU: they change places only when one is preempted.
+    SameCpu,
+    /// A reader and a mutator on each CPU: the reader has idle priority, and the mutator, woken by
+    /// a timer, takes its place.
+    Idle,
+    /// Everybody, in all lanes.
+    Crowd,
+    /// Everybody, in one lane.
+    Queue,
+}
+
+/// Who plays, and where.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cast {
+    /// As many as there are CPUs, each on its own.
+    OneEach,
+    /// Twice as many, anywhere.
+    TwoEach,
+    /// Readers and mutators in equal number, one of both on each CPU.
+    Couples,
+    /// All.
+    Everybody,
+}
+
+/// How many lanes are in play.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum InPlay {
+    One,
+    Two,
+    All,
+}
+
+/// A shape, taken apart.
+struct Traits {
+    cast: Cast,
+    in_play: InPlay,
+    hammer: u8,
+    spin: u8,
+    sleep: u8,
+    idle: bool,
+}
+
+impl Shape {
+    /// All shapes.
+    pub const ALL: [Shape; 11] = [
+        Shape::Duel,
+        Shape::Paused,
+        Shape::Slow,
+        Shape::Pair,
+        Shape::PairPaused,
+        Shape::Scatter,
+        Shape::Double,
+        Shape::SameCpu,
+        Shape::Idle,
+        Shape::Crowd,
+        Shape::Queue,
+    ];
+
+    /// The word that `--shape` takes and reports use.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Shape::Duel => "duel",
+            Shape::Paused => "paused",
+            Shape::Slow => "slow",
+            Shape::Pair => "pair",
+            Shape::PairPaused => "pair-paused",
+            Shape::Scatter => "scatter",
+            Shape::Double => "double",
+            Shape::SameCpu => "same-cpu",
+            Shape::Idle => "idle",
+            Shape::Crowd => "crowd",
+            Shape::Queue => "queue",
+        }
+    }
+
+    /// What it is, for people.
+    pub const fn about(self) -> &'static str {
+        match self {
+            Shape::Duel => "one worker a cpu, one lane, one spot hammered",
+            Shape::Paused => "the same, pauses up to 4 us",
+            Shape::Slow => "the same, pauses up to 32 us",
+            Shape::Pair => "one worker a cpu, two lanes",
+            Shape::PairPaused => "the same, pauses up to 4 us",
+            Shape::Scatter => "one worker a cpu, all lanes",
+            Shape::Double => "two workers a cpu, anywhere",
+            Shape::SameCpu => "a reader and a mutator on each cpu",
+            Shape::Idle => "the same, readers at idle priority",
+            Shape::Crowd => "everybody, all lanes",
+            Shape::Queue => "everybody, one lane",
+        }
+    }
+
+    const fn traits(self) -> Traits {
+        const DUEL: Traits = Traits {
+            cast: Cast::OneEach,
+            in_play: InPlay::One,
+            hammer: 8,
+            spin: 0,
+            sleep: 0,
+            idle: false,
+        };
+        match self {
+            Shape::Duel => DUEL,
+            Shape::Paused => Traits { spin: 12, ..DUEL },
+            Shape::Slow => Traits { spin: 15, ..DUEL },
+            Shape::Pair => Traits { in_play: InPlay::Two, hammer: 6, ..DUEL },
+            Shape::PairPaused => Traits { in_play: InPlay::Two, hammer: 6, spin: 12, ..DUEL },
+            Shape::Scatter => Traits { in_play: InPlay::All, hammer: 2, ..DUEL },
+            Shape::Double => Traits { cast: Cast::TwoEach, ..DUEL },
+            Shape::SameCpu => Traits { cast: Cast::Couples, ..DUEL },
+            Shape::Idle => Traits { cast: Cast::Couples, sleep: 16, idle: true, ..DUEL },
+            Shape::Crowd => {
+                Traits { cast: Cast::Everybody, in_play: InPlay::All, hammer: 6, ..DUEL }
+            }
+            Shape::Queue => Traits { cast: Cast::Everybody, ..DUEL },
+        }
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+impl FromStr for Shape {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Shape, String> {
+        let known = || Shape::ALL.map(Shape::word).join(", ");
+        let found = Shape::ALL.into_iter().find(|shape| shape.word() == word);
+        found.ok_or_else(|| format!("unknown shape {word:?}; known are {}", known()))
+    }
+}
+
+/// A spell as it is drawn: who plays in it, on which CPU, and what they do.
+pub(super) struct Scene {
     /// What those that play do.
     pub spell: Spell,
     first_reader: usize,
     readers: usize,
     first_mutator: usize,
     mutators: usize,
-    /// Each on a CPU of its own.
-    spread: bool,
+    seats: Seats,
 }
 
-impl Shape {
-    /// Threads that wait for a core tear nothing: most spells let as many play as there are
-    /// CPUs, each on its own, another few twice as many, and some everybody.
-    pub fn draw(rng: &mut Stream, plan: &Plan, lanes: u16) -> Shape {
-        let (readers, mutators) = (plan.readers, plan.threads - plan.readers);
+/// Who sits where.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seats {
+    Anywhere,
+    /// Those that play are numbered through, and so are the CPUs.
+    Apart,
+    /// Readers are numbered, and so are mutators.
+    Together,
+}
+
+impl Scene {
+    /// Draws a spell of this shape. With fewer threads than it asks for all of them play.
+    pub fn draw(rng: &mut Stream, shape: Shape, plan: &Plan, lanes: u16) -> Scene {
+        let traits = shape.traits();
+        let (all_readers, all_mutators) = (plan.readers, plan.threads - plan.readers);
         let cpus = plan.cpus.count();
-        let play = match rng.below(8) {
-            0 => plan.threads,
-            1 => 2 * cpus,
-            _ => cpus,
+        let play = match traits.cast {
+            Cast::OneEach => cpus,
+            Cast::TwoEach | Cast::Couples => 2 * cpus,
+            Cast::Everybody => plan.threads,
         };
         // At least one of each; the rest are mutators and readers at random.
         let play = play.clamp(2, plan.threads);
-        let most = readers.min(play - 1);
-        let least = play.saturating_sub(mutators).max(1);
-        let reading = rng.between(least, most.max(least));
-        let in_play = match rng.below(4) {
-            0 => lanes,
-            1 => lanes.min(2),
-            _ => 1,
+        let most = all_readers.min(play - 1);
+        let least = play.saturating_sub(all_mutators).max(1);
+        let readers = match traits.cast {
+            Cast::Couples => (play / 2).clamp(least, most.max(least)),
+            _ => rng.between(least, most.max(least)),
+        };
+        let in_play = match traits.in_play {
+            InPlay::One => 1,
+            InPlay::Two => lanes.min(2),
+            InPlay::All => lanes,
         };
         // The lowest lane is read soonest: half of the spells begin there.
         let most_low = (lanes - in_play) as usize;
         let spell = Spell {
             first_lane: if rng.one_in(2) { 0 } else { rng.between(0, most_low) as u16 },
             lanes: in_play,
-            hammer: *rng.pick(&[8, 8, 6, 2]),
+            hammer: traits.hammer,
+            spin: traits.spin,
+            sleep: traits.sleep,
+            idle: traits.idle,
         };
-        Shape {
+        let seats = match traits.cast {
+            Cast::OneEach if play <= cpus => Seats::Apart,
+            Cast::Couples => Seats::Together,
+            _ => Seats::Anywhere,
+        };
+        Scene {
             spell,
-            first_reader: rng.below(readers),
-            readers: reading,
-            first_mutator: rng.below(mutators),
-            mutators: play - reading,
-            spread: play <= cpus,
+            first_reader: rng.below(all_readers),
+            readers,
+            first_mutator: rng.below(all_mutators),
+            mutators: play - readers,
+            seats,
         }
     }
 
     /// Everybody plays: the scenario's workers in their lanes, noise in those beyond.
-    pub fn script(script: &Script, plan: &Plan, lanes: u16) -> Shape {
+    pub fn script(script: &Script, plan: &Plan, lanes: u16) -> Scene {
         let own = script.layouts.len() as u16;
         // Without lanes beyond there is no noise, and the spell's lanes mean nothing.
         let noise = lanes.saturating_sub(own);
-        Shape {
-            spell: Spell { first_lane: own.min(lanes - 1), lanes: noise.max(1), hammer: 6 },
+        let first_lane = own.min(lanes - 1);
+        let apart = plan.threads <= plan.cpus.count();
+        Scene {
+            spell: Spell { first_lane, lanes: noise.max(1), hammer: 6, ..Spell::default() },
             first_reader: 0,
             readers: plan.readers,
             first_mutator: 0,
             mutators: plan.threads - plan.readers,
-            spread: plan.threads <= plan.cpus.count(),
+            seats: if apart { Seats::Apart } else { Seats::Anywhere },
         }
     }
 
     /// A worker's part: `None` to rest, else the CPU to play on, if it is to keep to one.
     pub fn part(&self, worker: usize, plan: &Plan) -> Option<Option<usize>> {
-        // Ranks turn round, so that every worker gets its share. Readers and mutators that play
-        // are numbered through, and so are the CPUs.
+        // Ranks turn round, so that every worker gets its share.
         let turn = |rank: usize, first: usize, of: usize| (rank + of - first) % of;
-        let number = match worker.checked_sub(plan.readers) {
+        let (number, before) = match worker.checked_sub(plan.readers) {
             None => {
                 let turn = turn(worker, self.first_reader, plan.readers);
-                (turn < self.readers).then_some(turn)
+                ((turn < self.readers).then_some(turn)?, 0)
             }
             Some(rank) => {
                 let turn = turn(rank, self.first_mutator, plan.threads - plan.readers);
-                (turn < self.mutators).then_some(self.readers + turn)
+                ((turn < self.mutators).then_some(turn)?, self.readers)
             }
         };
-        number.map(|number| if self.spread { plan.cpus.nth(number) } else { None })
+        Some(match self.seats {
+            Seats::Anywhere => None,
+            Seats::Apart => plan.cpus.nth(before + number),
+            Seats::Together => plan.cpus.nth(number),
+        })
     }
 }
 
@@ -105,6 +290,7 @@ mod tests {
             contract: Contract::Series,
             one_instant: false,
             modes: ModeSet::new(),
+            shape: None,
             allow: Vec::new(),
             fail_fast: false,
             until: Vec::new(),
@@ -118,22 +304,33 @@ mod tests {
 
     #[test]
     fn every_spell_has_both_and_every_worker_gets_its_turn() {
-        for (threads, readers) in [(2, 1), (3, 2), (3, 1), (64, 16), (64, 63), (64, 1)] {
-            let plan = plan(threads, readers);
-            let mut rng = Stream::new(5, "shape", threads);
-            let mut played = vec![false; threads];
-            // A worker of 64 plays in an eighth of the spells with everybody alone: 2000 spells
-            // pass one of them by with probability below 64 * (7/8)^2000 < 1e-100.
-            for _ in 0..2000 {
-                let shape = Shape::draw(&mut rng, &plan, 8);
-                let parts: Vec<bool> =
-                    (0..threads).map(|w| shape.part(w, &plan).is_some()).collect();
-                let (reading, mutating) = parts.split_at(readers);
-                assert!(reading.contains(&true) && mutating.contains(&true));
-                assert!(shape.spell.first_lane + shape.spell.lanes <= 8);
-                played.iter_mut().zip(parts).for_each(|(played, plays)| *played |= plays);
+        for shape in Shape::ALL {
+            for (threads, readers) in [(2, 1), (3, 2), (3, 1), (64, 16), (64, 63), (64, 1)] {
+                let plan = plan(threads, readers);
+                let mut rng = Stream::new(5, "shape", threads);
+                let mut played = vec![false; threads];
+                // A worker of 64 plays in a sixty-third of the spells at least: 4000 spells pass
+                // one of them by with probability below 64 * (62/63)^4000 < 1e-25.
+                for _ in 0..4000 {
+                    let scene = Scene::draw(&mut rng, shape, &plan, 8);
+                    let parts: Vec<bool> =
+                        (0..threads).map(|w| scene.part(w, &plan).is_some()).collect();
+                    let (reading, mutating) = parts.split_at(readers);
+                    assert!(reading.contains(&true) && mutating.contains(&true));
+                    assert!(scene.spell.first_lane + scene.spell.lanes <= 8);
+                    played.iter_mut().zip(parts).for_each(|(played, plays)| *played |= plays);
+                }
+                assert!(!played.contains(&false), "{shape}: {threads} threads, {readers} readers");
             }
-            assert!(!played.contains(&false), "{threads} threads, {readers} readers");
         }
+    }
+
+    #[test]
+    fn every_shape_has_a_word_of_its_own() {
+        for shape in Shape::ALL {
+            assert_eq!(shape.word().parse(), Ok(shape));
+        }
+        let error = "duell".parse::<Shape>().unwrap_err();
+        assert!(error.contains("duell") && error.contains("same-cpu"), "{error}");
     }
 }

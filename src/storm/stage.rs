@@ -8,8 +8,8 @@ use std::time::Duration;
 
 /// What the workers that play do until the next spell.
 ///
-/// Packed in one word, so that a worker reads it in one load: program focus and lanes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Packed in one word, so that a worker reads it in one load.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Spell {
     /// The first lane in play.
     pub first_lane: u16,
@@ -17,15 +17,32 @@ pub struct Spell {
     pub lanes: u16,
     /// Of eight stints of a mutator, how many hammer one spot instead of scattering.
     pub hammer: u8,
+    /// A mutator spins up to two to this power nanoseconds between two operations; 0 not at all.
+    pub spin: u8,
+    /// It sleeps so long instead, until a timer wakes it.
+    pub sleep: u8,
+    /// Whether readers have idle priority.
+    pub idle: bool,
 }
 
 impl Spell {
     fn pack(self) -> u64 {
-        self.first_lane as u64 | (self.lanes as u64) << 16 | (self.hammer as u64) << 32
+        let [low, high] = self.first_lane.to_le_bytes();
+        let [few, many] = self.lanes.to_le_bytes();
+        let Spell { hammer, spin, sleep, idle, .. } = self;
+        u64::from_le_bytes([low, high, few, many, hammer, spin, sleep, u8::from(idle)])
     }
 
     fn unpack(word: u64) -> Spell {
-        Spell { first_lane: word as u16, lanes: (word >> 16) as u16, hammer: (word >> 32) as u8 }
+        let [low, high, few, many, hammer, spin, sleep, idle] = word.to_le_bytes();
+        Spell {
+            first_lane: u16::from_le_bytes([low, high]),
+            lanes: u16::from_le_bytes([few, many]),
+            hammer,
+            spin,
+            sleep,
+            idle: idle != 0,
+        }
     }
 }
 

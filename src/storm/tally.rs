@@ -100,6 +100,14 @@ counters! {
 }
 
 impl Tally {
+    /// VMAs told twice and gaps followed by the VMA that filled them, and windows with an
+    /// operation inside.
+    pub(super) fn near_misses(&self) -> (u64, u64) {
+        // Relaxed: they steer the next spell, roughly.
+        let twice = self.tolerated.iter().map(|cell| cell.load(Ordering::Relaxed)).sum();
+        (twice, self.busy.load(Ordering::Relaxed))
+    }
+
     /// Adds to a counter of this worker's own.
     #[inline]
     pub(super) fn add(cell: &AtomicU64, n: u64) {

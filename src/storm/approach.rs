@@ -1,0 +1,148 @@
+//! How a reader comes close: where in the file the lanes in play stand, and how long a call takes.
+//!
+//! Only what lies in one call can tear, because every call looks its first VMA up afresh, and
+//! an interrupt holds a reader up at one point of a call. The shorter the call that passes the
+//! lanes in play, the likelier it is to be held up right there.
+
+/// Bytes of the file's lines in play, as the last walk from the bottom saw them.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Approach {
+    /// Bytes before the first line in play, once a walk has told.
+    entry: Option<u64>,
+    /// Bytes of the lines in play.
+    span: u64,
+    /// The walk under way: bytes of whole lines so far, and where the lines in play began.
+    passed: u64,
+    begun: Option<u64>,
+}
+
+/// Room for two more lines than the last time: the lanes in play change.
+const SLACK: u64 = 128;
+
+impl Approach {
+    /// A walk begins at the bottom of the file.
+    #[inline]
+    pub(super) fn walk(&mut self) {
+        self.passed = 0;
+        self.begun = None;
+    }
+
+    /// The walk has passed a line of `bytes` bytes, its newline included; `in_play` tells whether
+    /// the line ends above the beginning of the lanes in play.
+    #[inline]
+    pub(super) fn line(&mut self, bytes: usize, in_play: bool) {
+        if in_play && self.begun.is_none() {
+            self.begun = Some(self.passed);
+        }
+        self.passed += bytes as u64;
+    }
+
+    /// The walk has come to the end of the lanes in play.
+    #[inline]
+    pub(super) fn arrived(&mut self) {
+        if let Some(begun) = self.begun {
+            self.entry = Some(begun);
+            self.span = self.passed - begun;
+        }
+    }
+
+    /// Other lanes are in play: what was learned of the last ones is void.
+    pub(super) fn forget(&mut self) {
+        self.entry = None;
+    }
+
+    /// How many bytes to ask for at `offset`, so that one call brings the reader to the lines in
+    /// play and the next one over them; at most `most`. `None` as long as nobody knows, or where
+    /// nothing lies before them.
+    #[inline]
+    pub(super) fn ask(&self, offset: u64, most: usize) -> Option<usize> {
+        let (entry, span) = self.begins()?;
+        let left = match entry.checked_sub(offset) {
+            Some(before) if before > 0 => before as usize,
+            _ => span,
+        };
+        Some(left.min(most))
+    }
+
+    /// Where the lines in play begin in the file, and how many bytes to ask for to get them all.
+    /// `None` as [`Approach::ask`] says.
+    #[inline]
+    pub(super) fn begins(&self) -> Option<(u64, usize)> {
+        let entry = self.entry.filter(|&entry| entry > 0)?;
+        Some((entry, (self.span + SLACK) as usize))
+    }
+
+    /// Whether a call at `offset` is the one that passes the lines in play.
+    #[inline]
+    pub(super) fn is_there(&self, offset: u64) -> bool {
+        self.entry.is_some_and(|entry| offset >= entry)
+    }
+}
+
+/// How long calls of one sort take that nothing holds up, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace(u32);
+
+impl Pace {
+    /// Before the first call: a page of maps takes some ten microseconds.
+    pub(super) const UNKNOWN: Pace = Pace(16_000);
+    /// Longer calls slept or were preempted, and tell nothing.
+    const LONGEST: u64 = 200_000;
+
+    /// Learns from a call that took `nanos`: a sixteenth of the difference.
+    #[inline]
+    pub(super) fn learn(&mut self, nanos: u64) {
+        if nanos <= Pace::LONGEST {
+            let apart = nanos as i64 - i64::from(self.0);
+            self.0 = (i64::from(self.0) + apart / 16) as u32;
+        }
+    }
+
+    /// The nanoseconds within which an interrupt meets such a call: a quarter more than it takes,
+    /// because arming the timer comes before it.
+    #[inline]
+    pub(super) fn within(self) -> usize {
+        (self.0 + self.0 / 4).max(500) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_tells_the_next_one_where_to_stop() {
+        let mut approach = Approach::default();
+        assert_eq!(approach.ask(0, 4096), None);
+        approach.walk();
+        for (bytes, in_play) in [(70, false), (60, false), (50, true), (40, true)] {
+            approach.line(bytes, in_play);
+        }
+        approach.arrived();
+        assert_eq!(approach.ask(0, 4096), Some(130));
+        assert_eq!(approach.ask(100, 4096), Some(30));
+        assert_eq!(approach.ask(130, 4096), Some(90 + SLACK as usize));
+        assert_eq!(approach.ask(130, 100), Some(100));
+        assert!(!approach.is_there(129) && approach.is_there(130));
+        approach.forget();
+        assert_eq!(approach.ask(0, 4096), None);
+    }
+
+    #[test]
+    fn nothing_before_the_lines_in_play_needs_no_call_of_its_own() {
+        let mut approach = Approach::default();
+        approach.walk();
+        approach.line(50, true);
+        approach.arrived();
+        assert_eq!(approach.ask(0, 4096), None);
+    }
+
+    #[test]
+    fn pace_follows_the_calls_but_not_those_that_slept() {
+        let mut pace = Pace::UNKNOWN;
+        (0..200).for_each(|_| pace.learn(2000));
+        assert!((1900..2200).contains(&pace.0), "{}", pace.0);
+        pace.learn(1_000_000);
+        assert!(pace.within() < 3000);
+    }
+}
