@@ -40,6 +40,8 @@ pub enum Command {
     Probe(ProbeArgs),
     /// Drives the merges, splits and replacements of vmas one by one, aimed at page boundaries
     Cases(CasesArgs),
+    /// Measures how soon a storm finds its first tear of each sort, by number of threads
+    FirstTears(FirstTearsArgs),
     /// Decides from saved tears alone whether they prove a violation
     Verify(VerifyArgs),
     /// Tells and draws what happened in a saved tear
@@ -90,6 +92,39 @@ pub enum Colour {
     Always,
     /// Never.
     Never,
+}
+
+/// Times to the first tear.
+#[derive(Args, Clone, Debug)]
+pub struct FirstTearsArgs {
+    /// Numbers of threads, separated by commas; a quarter of them read, at least one
+    #[arg(long, value_delimiter = ',', default_value = "2,8,64,256", value_name = "THREADS", value_parser = clap::value_parser!(u16).range(2..=4096))]
+    pub threads: Vec<u16>,
+    /// Storms with each number
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub runs: u16,
+    /// How long a storm goes on, in seconds
+    #[arg(long, default_value = "5", value_parser = seconds, allow_negative_numbers = true)]
+    pub seconds: f64,
+    /// A signature, or the beginning of one up to a slash; repeatable. A storm ends as soon as
+    /// each of them has been found
+    #[arg(long, value_name = "SIGNATURE", value_parser = signature)]
+    pub until: Vec<String>,
+    /// The shape of all spells [default: more often those that bring near misses]
+    #[arg(long, value_name = "SHAPE")]
+    pub shape: Option<Shape>,
+    /// Kinds of operation, as for the storm
+    #[arg(long, value_delimiter = ',', value_name = "KIND")]
+    pub ops: Vec<Kind>,
+    /// Ways to read, as for the storm
+    #[arg(long, value_delimiter = ',', value_name = "WAY")]
+    pub read: Vec<Mode>,
+    /// Seed of the random choices, decimal or 0x hexadecimal [default: drawn]
+    #[arg(long, value_parser = seed)]
+    pub seed: Option<u64>,
+    /// The form of the result on stdout; progress always goes to stderr
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
 }
 
 /// The storm.

@@ -25,6 +25,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     commands::set_colour(cli.print.color);
     match &cli.command {
         None => commands::storm(&cli.storm, &cli.print),
+        Some(Command::FirstTears(args)) => commands::first_tears(args, &cli.print),
         Some(Command::Verify(args)) => commands::verify(args),
         Some(Command::Explain(args)) => commands::explain(args),
         Some(Command::Replay(args)) => commands::replay(args, &cli.print),

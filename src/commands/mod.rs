@@ -3,6 +3,7 @@
 mod cases;
 mod emit_c;
 mod explain;
+mod first_tears;
 mod latency;
 mod minimize;
 mod output;
@@ -16,6 +17,7 @@ mod verify;
 pub use cases::cases;
 pub use emit_c::emit_c;
 pub use explain::explain;
+pub use first_tears::first_tears;
 pub use latency::{compare, latency};
 pub use minimize::minimize;
 pub use output::{Output, set_colour};

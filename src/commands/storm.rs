@@ -11,7 +11,7 @@ use mapstorm::maps::MapsFile;
 use mapstorm::probe::{Limits, Machine, MapsLocking, observe_locking, query_works};
 use mapstorm::report::live::{LiveLine, PLAIN_EVERY, live_line};
 use mapstorm::report::{Circumstances, StormReport, text};
-use mapstorm::space::KindSet;
+use mapstorm::space::{Kind, KindSet};
 use mapstorm::storm::{Cpus, Dropped, Live, Mode, ModeSet, Plan, Repertoire, Storm, calibrate};
 use std::cell::RefCell;
 use std::io::IsTerminal;
@@ -41,8 +41,8 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let locking = observe_locking(machine.version());
     let arena = Arena::reserve(lanes, pages)?;
     let mut dropped = Vec::new();
-    let modes = modes(args, &mut file, &mut dropped)?;
-    let may = repertoire(args, &arena, &mut file, &mut dropped)?;
+    let modes = modes(&args.read, &mut file, &mut dropped)?;
+    let may = repertoire(&args.ops, &arena, &mut file, &mut dropped)?;
     let plan = Plan {
         threads,
         readers,
@@ -55,6 +55,7 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         allow,
         fail_fast: args.fail_fast,
         until: Vec::new(),
+        until_all: false,
         pause_every: Duration::from_secs_f64(args.pause_every),
         keep: args.keep as usize,
         inject: args.inject,
@@ -151,14 +152,15 @@ fn workers(args: &StormArgs, machine: &Machine) -> Result<(usize, usize), Failur
     Ok((threads, readers))
 }
 
-fn modes(
-    args: &StormArgs,
+/// The ways to read that were asked for and work here.
+pub(super) fn modes(
+    asked: &[Mode],
     file: &mut MapsFile,
     dropped: &mut Vec<Dropped>,
 ) -> Result<ModeSet, Failure> {
-    let wanted = |mode: &Mode| match args.read.is_empty() {
+    let wanted = |mode: &Mode| match asked.is_empty() {
         true => mode.is_default(),
-        false => args.read.contains(mode),
+        false => asked.contains(mode),
     };
     let mut modes: ModeSet = Mode::ALL.into_iter().filter(wanted).collect();
     if modes.contains(&Mode::Query)
@@ -174,15 +176,16 @@ fn modes(
     }
 }
 
-fn repertoire(
-    args: &StormArgs,
+/// The operations that were asked for and do on this kernel what the model says.
+pub(super) fn repertoire(
+    asked: &[Kind],
     arena: &Arena,
     file: &mut MapsFile,
     dropped: &mut Vec<Dropped>,
 ) -> Result<Repertoire, Failure> {
-    let kinds = match args.ops.is_empty() {
+    let kinds = match asked.is_empty() {
         true => KindSet::all(),
-        false => args.ops.iter().copied().collect(),
+        false => asked.iter().copied().collect(),
     };
     let wanted = Repertoire::full(kinds, arena.file_count());
     let calibration = calibrate(arena, file, wanted).map_err(not_testable)?;

@@ -5,12 +5,14 @@
 
 mod data;
 mod example;
+mod first_tears;
 pub mod live;
 pub mod text;
 
 pub use data::{
-    Circumstances, Ending, KeptExample, Operations, Reads, Score, Standstills, StormReport,
-    Verdict, Violation,
+    Circumstances, Ending, KeptExample, Operations, Reads, Score, ShapeCount, Standstills,
+    StormReport, Verdict, Violation,
 };
 pub use example::example_text;
 pub(crate) use example::{place, sentence};
+pub use first_tears::{FirstTears, Row};

@@ -231,6 +231,7 @@ fn engine_plan(scenario: &Scenario, plan: &RunPlan, noise: &Noise) -> Plan {
         allow: plan.allow.clone(),
         fail_fast: plan.fail_fast,
         until: plan.until.clone(),
+        until_all: false,
         pause_every: plan.pause_every,
         keep: 1,
         inject: None,

@@ -52,6 +52,8 @@ pub struct Plan {
     pub fail_fast: bool,
     /// Stop at the first violation with one of these signatures, or beginnings of one.
     pub until: Vec<String>,
+    /// Stop when each of those has been found, and not at the first.
+    pub until_all: bool,
     /// Time between two standstills.
     pub pause_every: Duration,
     /// Examples kept of each signature.
@@ -228,7 +230,7 @@ impl Storm {
             Findings::new(plan.allow.clone(), plan.fail_fast, plan.keep, EXAMPLE_VERSIONS);
         Ok(Storm {
             oracle: Oracle::new(geometry, &layouts, capacity),
-            findings: findings.until(plan.until.clone()),
+            findings: findings.until(plan.until.clone(), plan.until_all),
             tallies: (0..plan.threads).map(|_| Tally::default()).collect(),
             stage: Stage::new(plan.threads),
             over: AtomicBool::new(false),

@@ -198,6 +198,7 @@ pub struct Findings {
     table: Mutex<Table>,
     allow: Vec<String>,
     until: Vec<String>,
+    until_all: bool,
     total: AtomicU64,
     alarming: AtomicU64,
     by_class: [AtomicU64; Class::ALL.len()],
@@ -242,6 +243,7 @@ impl Findings {
             table: Mutex::new(table),
             allow,
             until: Vec::new(),
+            until_all: false,
             total: AtomicU64::new(0),
             alarming: AtomicU64::new(0),
             by_class: Default::default(),
@@ -252,10 +254,10 @@ impl Findings {
     }
 
     /// Makes the first violation with one of these signatures, or beginnings of one, ask for a
-    /// stop.
+    /// stop; with `all`, that which makes them complete.
     #[must_use]
-    pub fn until(mut self, until: Vec<String>) -> Findings {
-        self.until = until;
+    pub fn until(mut self, until: Vec<String>, all: bool) -> Findings {
+        (self.until, self.until_all) = (until, all);
         self
     }
 
@@ -303,6 +305,10 @@ impl Findings {
                 found.allowed
             }
         };
+        let one_of_them = self.until.iter().any(|prefix| signature.begins_with(prefix));
+        let complete =
+            |prefix: &String| table.found.iter().any(|found| found.signature.begins_with(prefix));
+        let enough = one_of_them && (!self.until_all || self.until.iter().all(complete));
         drop(table);
         // Relaxed: counters for the live line and the exit code, read after the threads are
         // joined where it matters.
@@ -314,7 +320,7 @@ impl Findings {
                 self.stop.store(true, Ordering::Relaxed);
             }
         }
-        if self.until.iter().any(|prefix| signature.begins_with(prefix)) {
+        if enough {
             self.stop.store(true, Ordering::Relaxed);
         }
     }

@@ -294,6 +294,7 @@ mod tests {
             allow: Vec::new(),
             fail_fast: false,
             until: Vec::new(),
+            until_all: false,
             pause_every: Duration::from_secs(1),
             keep: 1,
             inject: None,

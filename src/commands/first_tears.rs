@@ -1,0 +1,117 @@
+//! `mapstorm first-tears`: storm after storm, and when each first tore.
+
+use super::storm::{command_line, draw_seed, modes, repertoire};
+use super::{Failure, Output, Signals};
+use crate::cli::{FirstTearsArgs, Format, PrintArgs};
+use mapstorm::arena::Arena;
+use mapstorm::exit::Exit;
+use mapstorm::maps::MapsFile;
+use mapstorm::oracle::Contract;
+use mapstorm::probe::{Limits, Machine, MapsLocking, observe_locking};
+use mapstorm::report::{FirstTears, Row, text};
+use mapstorm::seed::Stream;
+use mapstorm::storm::{Cpus, Plan, Run, Storm};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const LANES: usize = 8;
+const PAGES: usize = 16;
+
+/// Runs the storms and tells how soon they tore.
+///
+/// # Errors
+/// When a storm can't begin, or the table can't be written. Ctrl-C ends it with the table so far.
+pub fn first_tears(args: &FirstTearsArgs, print: &PrintArgs) -> Result<Exit, Failure> {
+    let machine = Machine::here();
+    let limits = Limits::here();
+    for &threads in &args.threads {
+        let threads = usize::from(threads);
+        limits
+            .allow(threads, readers_of(threads), LANES, PAGES)
+            .map_err(|error| Failure::Usage(error.to_string()))?;
+    }
+    let signals = Signals::catch().map_err(|error| Failure::Environment(error.to_string()))?;
+    let seed = args.seed.unwrap_or_else(draw_seed);
+    let mut table = FirstTears::new(&machine, seed, command_line(seed), args.seconds);
+    table.until.clone_from(&args.until);
+    let mut line = Vec::new();
+    text::first_line(&mut line, &machine, &table.seed, &table.command).expect("into memory");
+    if args.format == Format::Text {
+        Output.print(&line)?;
+    }
+    let locking = observe_locking(machine.version());
+    let mut seeds = Stream::new(seed, "storms", 0);
+    'all: for &threads in &args.threads {
+        let threads = usize::from(threads);
+        table.rows.push(Row::new(threads, readers_of(threads)));
+        for round in 0..args.runs {
+            if !print.quiet {
+                eprintln!("# {threads} threads, storm {} of {}", round + 1, args.runs);
+            }
+            let row = table.rows.last_mut().expect("just put there");
+            one(args, row, locking, seeds.bits(), &signals)?;
+            if let Some(number) = signals.arrived() {
+                table.signal = Some(number);
+                break 'all;
+            }
+        }
+    }
+    let mut out = Vec::new();
+    match args.format {
+        Format::Json => {
+            serde_json::to_writer(&mut out, &table).expect("plain data into memory");
+            out.push(b'\n');
+        }
+        Format::Text => table.write(&mut out).expect("into memory"),
+    }
+    Output.print(&out)?;
+    Ok(table.exit())
+}
+
+fn readers_of(threads: usize) -> usize {
+    (threads / 4).max(1)
+}
+
+/// One storm.
+fn one(
+    args: &FirstTearsArgs,
+    row: &mut Row,
+    locking: MapsLocking,
+    seed: u64,
+    signals: &Signals,
+) -> Result<Run, Failure> {
+    let mut file = MapsFile::own().map_err(|errno| {
+        Failure::Untestable(format!("cannot open /proc/self/maps ({errno}); is /proc mounted?"))
+    })?;
+    let arena = Arena::reserve(LANES, PAGES)?;
+    let mut dropped = Vec::new();
+    let modes = modes(&args.read, &mut file, &mut dropped)?;
+    let may = repertoire(&args.ops, &arena, &mut file, &mut dropped)?;
+    let plan = Plan {
+        threads: row.threads,
+        readers: row.readers,
+        duration: Duration::from_secs_f64(args.seconds),
+        seed,
+        contract: Contract::Series,
+        one_instant: locking == MapsLocking::MmapLock,
+        modes,
+        shape: args.shape,
+        allow: Vec::new(),
+        fail_fast: false,
+        until: args.until.clone(),
+        until_all: true,
+        pause_every: Duration::from_secs(1),
+        keep: 1,
+        inject: None,
+        stall: Duration::from_secs(10),
+        cpus: Cpus::allowed(),
+    };
+    let storm = Arc::new(Storm::prepare(arena, plan, may)?);
+    let begun = Instant::now();
+    let run = storm.run(|| signals.arrived(), |_| {}, |_| {}, |_| {})?;
+    if let Some(why) = &run.lost {
+        return Err(Failure::Environment(format!("a storm of {} threads: {why}", row.threads)));
+    }
+    row.add(&run, storm.findings(), begun.elapsed());
+    Ok(run)
+}
