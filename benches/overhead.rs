@@ -201,7 +201,7 @@ impl Bench {
                     Program::hammer(&mut rng, &self.may, lane, &lanes[lane as usize], other)
                 });
                 program = hammer.flatten().unwrap_or(Program::Scatter { lane, other });
-                left = 16 << rng.below(8);
+                left = 8 << rng.below(7);
             }
             left -= 1;
             let (lane, other) = program.lanes();

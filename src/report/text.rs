@@ -110,14 +110,14 @@ fn totals(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
 fn shapes(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     writeln!(
         out,
-        "\n{BOLD}{:<12} {:>7} {:>14} {:>14} {:>10}{BOLD:#}  a spell's",
-        "shape", "spells", "told twice", "in flight", "tears"
+        "\n{BOLD}{:<12} {:>7}  {:>18} {:>11} {:>9}{BOLD:#}",
+        "shape", "spells", "each: told twice", "in flight", "tears"
     )?;
     for shape in &report.shapes {
         let each = |n: u64| n as f64 / shape.spells.max(1) as f64;
         writeln!(
             out,
-            "{:<12} {:>7} {:>14.2} {:>14.1} {:>10.3}  {}",
+            "{:<12} {:>7}  {:>18.2} {:>11.1} {:>9.3}  {}",
             shape.shape,
             shape.spells,
             each(shape.twice),

@@ -1,0 +1,111 @@
+//! Drives `first-tears` and the shapes of spells. What the kernel tears varies: the table, its
+//! figures and the exit code have to agree.
+
+use serde_json::Value;
+use std::process::{Command, Output, Stdio};
+
+fn run(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mapstorm"));
+    command.args(args).stdin(Stdio::null()).output().expect("the binary runs")
+}
+
+/// Whether this sandbox has what a storm needs; if not, says so.
+fn testable() -> bool {
+    let fine = run(&["probe"]).status.code() == Some(0);
+    if !fine {
+        eprintln!("skipped: `mapstorm probe` says that this place is not testable");
+    }
+    fine
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("no JSON ({error}): {}", String::from_utf8_lossy(&output.stderr))
+    })
+}
+
+#[test]
+fn the_table_counts_its_storms_and_agrees_with_the_exit_code() {
+    if !testable() {
+        return;
+    }
+    let output = run(&[
+        "first-tears",
+        "--threads=2,5",
+        "--runs=3",
+        "--seconds=0.2",
+        "--format=json",
+        "-q",
+        "--seed=7",
+    ]);
+    let table = json(&output);
+    let rows = table["rows"].as_array().unwrap();
+    let threads: Vec<u64> = rows.iter().map(|row| row["threads"].as_u64().unwrap()).collect();
+    assert_eq!(threads, [2, 5]);
+    let mut violations = 0;
+    for row in rows {
+        assert_eq!(row["storms"], 3);
+        assert!(row["elapsed_ms"].as_f64().unwrap() >= 600.0, "{row}");
+        assert!(row["windows"][0].as_u64().unwrap() > 0, "{row}");
+        let here = row["violations"].as_u64().unwrap();
+        let firsts = row["first_ms"].as_object().unwrap();
+        assert_eq!(here > 0, !firsts.is_empty(), "{row}");
+        for times in firsts.values() {
+            let times: Vec<f64> =
+                times.as_array().unwrap().iter().map(|ms| ms.as_f64().unwrap()).collect();
+            assert!((1..=3).contains(&times.len()) && times.is_sorted(), "{row}");
+        }
+        violations += here;
+    }
+    assert_eq!(output.status.code(), Some(if violations > 0 { 1 } else { 0 }));
+    assert!(table["command"].as_str().unwrap().contains("--seed=7"));
+}
+
+#[test]
+fn a_storm_ends_when_all_it_waits_for_was_found_and_not_before() {
+    if !testable() {
+        return;
+    }
+    let until = ["--until", "hole", "--until", "no-such-class"];
+    let args = ["first-tears", "--threads=2", "--runs=1", "--seconds=0.3", "--format=json", "-q"];
+    let refused = run(&[&args[..], &until[..]].concat());
+    assert_eq!(refused.status.code(), Some(64), "a class that does not exist can't be found");
+    // No kernel prints lines that do not parse, so the time has to run out.
+    let until = ["--until", "malformed", "--until", "hole", "--ops=resize"];
+    let table = json(&run(&[&args[..], &until[..]].concat()));
+    assert!(table["rows"][0]["elapsed_ms"].as_f64().unwrap() >= 300.0, "{table}");
+}
+
+#[test]
+fn a_pinned_shape_is_played_alone_and_others_in_turn() {
+    if !testable() {
+        return;
+    }
+    let shapes = |more: &[&str]| {
+        let args = ["--threads=6", "--seconds=0.6", "--format=json", "-q"];
+        let report = json(&run(&[&args[..], more].concat()));
+        let played = report["shapes"].as_array().unwrap().clone();
+        let spells: u64 = played.iter().map(|shape| shape["spells"].as_u64().unwrap()).sum();
+        assert_eq!(spells, report["spells"].as_u64().unwrap());
+        played.iter().map(|shape| shape["shape"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(shapes(&["--shape=pair-paused"]), ["pair-paused"]);
+    assert!(shapes(&[]).len() > 1);
+}
+
+#[test]
+fn nonsense_is_refused() {
+    for (args, named) in [
+        (vec!["first-tears", "--threads=1"], "--threads"),
+        (vec!["first-tears", "--threads=2,x"], "--threads"),
+        (vec!["first-tears", "--runs=0"], "--runs"),
+        (vec!["first-tears", "--seconds=0"], "--seconds"),
+        (vec!["first-tears", "--shape=round"], "--shape"),
+        (vec!["--shape=round"], "--shape"),
+    ] {
+        let output = run(&args);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{args:?}: {text}");
+        assert!(text.contains(named), "{args:?}: {text}");
+    }
+}
