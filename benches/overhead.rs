@@ -11,10 +11,11 @@ use mapstorm::oracle::{Contract, Oracle};
 use mapstorm::seed::Stream;
 use mapstorm::space::{Kind, KindSet, Layout, Op, Place as Pages, Span, apply, fits};
 use mapstorm::storm::{
-    Counts, Cpus, Findings, Mode, Mutator, Place, Program, Reader, Repertoire, Spell, Tally,
+    Counts, Cpus, Findings, Mode, Mutator, Place, Program, Reader, Repertoire, Spell, Stage, Tally,
     calibrate, draw_layout,
 };
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const LANES: usize = 8;
@@ -22,13 +23,38 @@ const PAGES: usize = 16;
 const SPELL: Spell =
     Spell { first_lane: 0, lanes: LANES as u16, hammer: 6, spin: 0, sleep: 0, idle: false };
 
-/// Who runs in a slice.
+/// What readers do in a slice.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reading {
     None,
     Only,
     Checked,
 }
+
+/// What mutators do in a slice.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mutating {
+    None,
+    Only,
+    Recorded,
+}
+
+/// Who runs in a slice: its name, the mutators, the readers.
+type Column = (&'static str, Mutating, Reading);
+
+const BOTH: Column = ("mutators recording, readers checking", Mutating::Recorded, Reading::Checked);
+const COLUMNS: [Column; 6] = [
+    BOTH,
+    ("mutators recording, readers only reading", Mutating::Recorded, Reading::Only),
+    ("mutators not recording, readers only reading", Mutating::Only, Reading::Only),
+    ("mutators alone, recording", Mutating::Recorded, Reading::None),
+    ("mutators alone, not recording", Mutating::Only, Reading::None),
+    ("readers alone, checking", Mutating::None, Reading::Checked),
+];
+const READERS_ALONE: Column = ("readers alone, only reading", Mutating::None, Reading::Only);
+
+/// How long the same two threads run, as in the storm.
+const TURN: Duration = Duration::from_millis(16);
 
 /// What a slice delivered a second.
 #[derive(Clone, Copy, Default)]
@@ -41,6 +67,7 @@ struct Bench {
     arena: Arena,
     may: Repertoire,
     oracle: Oracle,
+    findings: Findings,
     seed: u64,
 }
 
@@ -49,9 +76,11 @@ fn main() {
     let rounds = numbers.first().copied().unwrap_or(15) as usize;
     let millis = Duration::from_millis(numbers.get(1).copied().unwrap_or(200));
     println!(
-        "{rounds} rounds of {} ms a column, {} CPUs",
+        "{rounds} rounds of {} ms a column, {} CPUs; a quarter of the threads read, and one of \
+         each runs at a time, in turns of {} ms",
         millis.as_millis(),
-        Cpus::allowed().count()
+        Cpus::allowed().count(),
+        TURN.as_millis(),
     );
     // Operations that do not replace in flight, so that reading is not dominated by evidence of
     // tears; and everything, as the storm does it.
@@ -59,33 +88,10 @@ fn main() {
         [("without remap", KindSet::all().without(Kind::Remap)), ("all", KindSet::all())]
     {
         let mut bench = Bench::new(kinds);
-        println!("\noperations: {name} ({})", bench.may.kinds);
-        let columns: [(&str, bool, Reading); 6] = [
-            ("mutator alone, recording", true, Reading::None),
-            ("mutator alone, not recording", false, Reading::None),
-            ("mutator recording, reader only reading", true, Reading::Only),
-            ("mutator not recording, reader only reading", false, Reading::Only),
-            ("mutator recording, reader checking", true, Reading::Checked),
-            ("no mutator, reader checking", true, Reading::Checked),
-        ];
-        let mut slices = vec![Vec::new(); columns.len() + 1];
-        for _ in 0..rounds {
-            for (column, &(_, recording, reading)) in columns.iter().enumerate() {
-                let mutating = column != 5;
-                slices[column].push(bench.slice(mutating, recording, reading, millis));
-            }
-            slices[6].push(bench.slice(false, true, Reading::Only, millis));
+        for threads in [2, 8, 64] {
+            println!("\n{threads} threads, operations: {name} ({})", bench.may.kinds);
+            bench.compare(threads, rounds, millis);
         }
-        for (column, (name, _, _)) in columns.iter().enumerate() {
-            print(name, &slices[column]);
-        }
-        print("no mutator, reader only reading", &slices[6]);
-        let ops = |slice: &Slice| slice.operations;
-        let pages = |slice: &Slice| slice.pages;
-        ratio("mutators recording / not, alone", &slices[0], &slices[1], ops);
-        ratio("mutators recording / not, beside a reader", &slices[2], &slices[3], ops);
-        ratio("readers checking / only reading, beside a mutator", &slices[4], &slices[2], pages);
-        ratio("readers checking / only reading, alone", &slices[5], &slices[6], pages);
     }
 }
 
@@ -116,42 +122,78 @@ impl Bench {
         let may = Repertoire { kinds: calibration.kinds(), ..calibration.may };
         let empty = vec![Layout::empty(PAGES); LANES];
         let oracle = Oracle::new(*arena.geometry(), &empty, 1 << 15);
-        Bench { arena, may, oracle, seed: 1 }
+        let findings = Findings::new(Vec::new(), false, 1, 64);
+        Bench { arena, may, oracle, findings, seed: 1 }
     }
 
-    fn slice(
-        &mut self,
-        mutating: bool,
-        recording: bool,
-        reading: Reading,
-        length: Duration,
-    ) -> Slice {
+    fn compare(&mut self, threads: usize, rounds: usize, length: Duration) {
+        let columns: Vec<Column> = COLUMNS.into_iter().chain([READERS_ALONE]).collect();
+        let mut slices = vec![Vec::new(); columns.len()];
+        for _ in 0..rounds {
+            for (slices, &column) in slices.iter_mut().zip(&columns) {
+                slices.push(self.slice(threads, column, length));
+            }
+        }
+        for ((name, ..), slices) in columns.iter().zip(&slices) {
+            print(name, slices);
+        }
+        let ops = |slice: &Slice| slice.operations;
+        let pages = |slice: &Slice| slice.pages;
+        ratio("readers checking / only reading, beside mutators", &slices[0], &slices[1], pages);
+        ratio("readers checking / only reading, alone", &slices[5], &slices[6], pages);
+        ratio("mutators recording / not, beside readers", &slices[1], &slices[2], ops);
+        ratio("mutators recording / not, alone", &slices[3], &slices[4], ops);
+    }
+
+    fn slice(&mut self, threads: usize, column: Column, length: Duration) -> Slice {
+        let (_, mutating, reading) = column;
         self.seed += 1;
-        let lanes = self.lay_out();
-        let over = AtomicBool::new(false);
+        let lanes = Mutex::new(self.lay_out());
+        let stage = Stage::new(threads);
+        let tallies: Vec<Tally> = (0..threads).map(|_| Tally::default()).collect();
+        let readers = (threads / 4).max(1);
         let (pages, operations) = (AtomicU64::new(0), AtomicU64::new(0));
+        let cpus = Cpus::allowed();
         let begun = Instant::now();
         std::thread::scope(|scope| {
-            if mutating {
-                scope.spawn(|| {
-                    pin(1);
-                    let done =
-                        if recording { self.record(&over) } else { self.only_act(lanes, &over) };
-                    operations.store(done, Ordering::Relaxed);
+            for (me, tally) in tallies.iter().enumerate() {
+                let (stage, lanes, pages, operations, bench) =
+                    (&stage, &lanes, &pages, &operations, &*self);
+                scope.spawn(move || {
+                    let reads = me < readers;
+                    stage.enter(me);
+                    pin(usize::from(!reads));
+                    let mut worker = Worker::new(bench, tally, me);
+                    while let Some(cue) = stage.attend(me) {
+                        let on = || stage.is_on(cue.generation);
+                        match (reads, reading, mutating) {
+                            (true, Reading::Checked, _) => worker.check(on),
+                            (true, ..) => worker.only_read(on),
+                            (false, _, Mutating::Recorded) => worker.record(on),
+                            (false, ..) => worker.only_act(&mut lanes.lock(), on),
+                        }
+                    }
+                    let done = if reads { pages } else { operations };
+                    done.fetch_add(worker.done(), Ordering::Relaxed);
                 });
             }
-            if reading != Reading::None {
-                scope.spawn(|| {
-                    pin(0);
-                    let read = match reading {
-                        Reading::Checked => self.check(&over),
-                        _ => self.only_read(&over),
+            for turn in 0.. {
+                let left = length.saturating_sub(begun.elapsed());
+                if left.is_zero() {
+                    break;
+                }
+                stage.play(SPELL, |worker| {
+                    let plays = match worker.checked_sub(readers) {
+                        None => reading != Reading::None && worker == turn % readers,
+                        Some(rank) => {
+                            mutating != Mutating::None && rank == turn % (threads - readers)
+                        }
                     };
-                    pages.store(read, Ordering::Relaxed);
+                    plays.then_some(cpus.nth(usize::from(worker >= readers)))
                 });
+                std::thread::sleep(left.min(TURN));
             }
-            std::thread::sleep(length);
-            over.store(true, Ordering::Relaxed);
+            stage.stop();
         });
         let seconds = begun.elapsed().as_secs_f64();
         Slice {
@@ -177,94 +219,121 @@ impl Bench {
             })
             .collect()
     }
+}
 
-    fn record(&self, over: &AtomicBool) -> u64 {
-        let tally = Tally::default();
-        let rng = Stream::new(self.seed, "mutator", 0);
-        let mut mutator = Mutator::new(&self.oracle, &tally, self.may, rng, 0);
-        while !over.load(Ordering::Relaxed) {
-            mutator.step(&self.arena, &SPELL);
-        }
-        counts(&tally).operations.iter().sum()
-    }
+/// One thread with everything it works with.
+struct Worker<'a> {
+    bench: &'a Bench,
+    tally: &'a Tally,
+    mutator: Mutator<'a>,
+    reader: Reader<'a, MapsFile>,
+    file: MapsFile,
+    page: Vec<u8>,
+    rng: Stream,
+    program: Program,
+    left: usize,
+    count: u64,
+}
 
-    /// The same programs and system calls, without locks, clock and history.
-    fn only_act(&self, mut lanes: Vec<Layout>, over: &AtomicBool) -> u64 {
-        let mut rng = Stream::new(self.seed, "mutator", 0);
-        let (mut done, mut left) = (0, 0);
-        let mut program = Program::Scatter { lane: 0, other: 0 };
-        while !over.load(Ordering::Relaxed) {
-            if left == 0 {
-                let lane = rng.below(LANES) as u16;
-                let other = if rng.one_in(2) { lane } else { rng.below(LANES) as u16 };
-                let hammer = (rng.below(8) < SPELL.hammer as usize).then(|| {
-                    Program::hammer(&mut rng, &self.may, lane, &lanes[lane as usize], other)
-                });
-                program = hammer.flatten().unwrap_or(Program::Scatter { lane, other });
-                left = 8 << rng.below(7);
-            }
-            left -= 1;
-            let (lane, other) = program.lanes();
-            let (mut first, mut second) =
-                (lanes[lane as usize], lanes[other.unwrap_or(lane) as usize]);
-            let Some(op) = program.next(&mut rng, &self.may, &first, &second) else {
-                left = 0;
-                continue;
-            };
-            if fits(&op, &first, &second).is_err() {
-                left = 0;
-                continue;
-            }
-            apply(&op, &mut first, &mut second);
-            self.arena.carry_out(&op).expect("an operation that fits");
-            lanes[lane as usize] = first;
-            if let Some(other) = op.other_lane() {
-                lanes[other as usize] = second;
-            }
-            done += 1;
-        }
-        done
-    }
-
-    fn check(&self, over: &AtomicBool) -> u64 {
-        let tally = Tally::default();
-        let findings = Findings::new(Vec::new(), false, 1, 64);
+impl<'a> Worker<'a> {
+    fn new(bench: &'a Bench, tally: &'a Tally, me: usize) -> Worker<'a> {
         let place = Place {
-            oracle: &self.oracle,
-            identities: self.arena.identities(),
-            findings: &findings,
-            tally: &tally,
+            oracle: &bench.oracle,
+            identities: bench.arena.identities(),
+            findings: &bench.findings,
+            tally,
             contract: Contract::Series,
-            reader: 0,
+            reader: me,
             begun: Instant::now(),
             versions: 64,
             tripwire: None,
             settle: None,
         };
-        let rng = Stream::new(self.seed, "reader", 0);
-        let mut reader = Reader::new(MapsFile::own().expect("maps"), None, rng, place);
-        while !over.load(Ordering::Relaxed) {
-            reader.turn(Mode::Walk);
+        let rng = |role| Stream::new(bench.seed, role, me);
+        let maps = || MapsFile::own().expect("maps");
+        Worker {
+            bench,
+            tally,
+            mutator: Mutator::new(&bench.oracle, tally, bench.may, rng("mutator"), me as u16),
+            reader: Reader::new(maps(), None, rng("reader"), place),
+            file: maps(),
+            page: vec![0; bench.arena.geometry().page_size() as usize],
+            rng: rng("mutator"),
+            program: Program::Scatter { lane: 0, other: 0 },
+            left: 0,
+            count: 0,
         }
-        counts(&tally).calls[Mode::Walk as usize]
     }
 
-    /// Whole walks of page-sized reads up to the arena's end, without looking at a line: as many
-    /// calls as the lines below the end of the arena take, found out once.
-    fn only_read(&self, over: &AtomicBool) -> u64 {
-        let mut file = MapsFile::own().expect("maps");
-        let mut page = vec![0; self.arena.geometry().page_size() as usize];
-        let end = format!("{:x}", self.arena.geometry().end());
-        let mut done = 0;
-        while !over.load(Ordering::Relaxed) {
+    /// Pages read or operations done so far.
+    fn done(&self) -> u64 {
+        let mut counts = Counts::default();
+        counts.add(self.tally);
+        self.count + counts.operations.iter().sum::<u64>() + counts.calls.iter().sum::<u64>()
+    }
+
+    fn record(&mut self, on: impl Fn() -> bool) {
+        self.mutator.attend();
+        while on() {
+            self.mutator.step(&self.bench.arena, &SPELL);
+        }
+    }
+
+    /// The same programs and system calls, without locks, clock and history.
+    fn only_act(&mut self, lanes: &mut [Layout], on: impl Fn() -> bool) {
+        let Worker { bench, rng, program, left, count, .. } = self;
+        *left = 0;
+        while on() {
+            if *left == 0 {
+                let lane = rng.below(LANES) as u16;
+                let other = if rng.one_in(2) { lane } else { rng.below(LANES) as u16 };
+                let hammer = (rng.below(8) < SPELL.hammer as usize)
+                    .then(|| Program::hammer(rng, &bench.may, lane, &lanes[lane as usize], other));
+                *program = hammer.flatten().unwrap_or(Program::Scatter { lane, other });
+                *left = 8 << rng.below(7);
+            }
+            *left -= 1;
+            let (lane, other) = program.lanes();
+            let (mut first, mut second) =
+                (lanes[lane as usize], lanes[other.unwrap_or(lane) as usize]);
+            let Some(op) = program.next(rng, &bench.may, &first, &second) else {
+                *left = 0;
+                continue;
+            };
+            if fits(&op, &first, &second).is_err() {
+                *left = 0;
+                continue;
+            }
+            apply(&op, &mut first, &mut second);
+            bench.arena.carry_out(&op).expect("an operation that fits");
+            lanes[lane as usize] = first;
+            if let Some(other) = op.other_lane() {
+                lanes[other as usize] = second;
+            }
+            *count += 1;
+        }
+    }
+
+    fn check(&mut self, on: impl Fn() -> bool) {
+        self.reader.aim(0, LANES as u16);
+        while on() {
+            self.reader.turn(Mode::Walk);
+        }
+    }
+
+    /// Whole walks of page-sized reads up to the arena's end, without looking at a line.
+    fn only_read(&mut self, on: impl Fn() -> bool) {
+        let end = format!("{:x}", self.bench.arena.geometry().end());
+        while on() {
             let mut offset = 0;
             loop {
-                let got = file.pread(&mut page, offset).expect("maps");
-                done += 1;
+                let got = self.file.pread(&mut self.page, offset).expect("maps");
+                self.count += 1;
                 offset += got as u64;
                 // The first address of the last line's beginning, compared as text: all addresses
                 // from the arena on have as many digits.
-                let last = page[..got].rsplitn(3, |&byte| byte == b'\n').nth(1).unwrap_or_default();
+                let page = &self.page[..got];
+                let last = page.rsplitn(3, |&byte| byte == b'\n').nth(1).unwrap_or_default();
                 if got == 0
                     || last.len() > 12 && &last[..end.len()] >= end.as_bytes() && last[12] == b'-'
                 {
@@ -272,14 +341,7 @@ impl Bench {
                 }
             }
         }
-        done
     }
-}
-
-fn counts(tally: &Tally) -> Counts {
-    let mut counts = Counts::default();
-    counts.add(tally);
-    counts
 }
 
 fn pin(number: usize) {

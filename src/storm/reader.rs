@@ -142,7 +142,8 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         self.judge.mode = mode;
         // Most turns are held up; the others tell how long a call takes.
         self.held_up = !self.rng.one_in(4);
-        self.stops = self.part.is_none() && mode == Mode::Walk && !self.rng.one_in(4);
+        let may_stop = self.tripwire.is_some() && self.part.is_none();
+        self.stops = may_stop && mode == Mode::Walk && !self.rng.one_in(4);
         let behind = self.judge.oracle.geometry().address(self.lanes.0 + self.lanes.1, 0);
         let onwards = self.part.is_none() && self.rng.one_in(16);
         let until = if onwards { u64::MAX } else { behind };
@@ -249,7 +250,8 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                     tripwire.arm(&mut self.rng, pace.within());
                 }
             }
-            _ => begun = Some(Instant::now()),
+            Some(_) => begun = Some(Instant::now()),
+            None => {}
         }
         let from = clock.now();
         let result = self.source.pread(room, offset);
