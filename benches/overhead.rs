@@ -20,8 +20,15 @@ use std::time::{Duration, Instant};
 
 const LANES: usize = 8;
 const PAGES: usize = 16;
-const SPELL: Spell =
-    Spell { first_lane: 0, lanes: LANES as u16, hammer: 6, spin: 0, sleep: 0, idle: false };
+const SPELL: Spell = Spell {
+    first_lane: 0,
+    lanes: LANES as u16,
+    hammer: 6,
+    spin: 0,
+    sleep: 0,
+    idle: false,
+    longest: 0,
+};
 
 /// What readers do in a slice.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -287,8 +294,9 @@ impl<'a> Worker<'a> {
             if *left == 0 {
                 let lane = rng.below(LANES) as u16;
                 let other = if rng.one_in(2) { lane } else { rng.below(LANES) as u16 };
-                let hammer = (rng.below(8) < SPELL.hammer as usize)
-                    .then(|| Program::hammer(rng, &bench.may, lane, &lanes[lane as usize], other));
+                let hammer = (rng.below(8) < SPELL.hammer as usize).then(|| {
+                    Program::hammer(rng, &bench.may, lane, &lanes[lane as usize], other, PAGES)
+                });
                 *program = hammer.flatten().unwrap_or(Program::Scatter { lane, other });
                 *left = 8 << rng.below(7);
             }

@@ -173,8 +173,8 @@ pub struct StormArgs {
     /// Examples to keep of each signature
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub keep: u8,
-    /// The shape of all spells: duel, paused, slow, pair, pair-paused, scatter, double, same-cpu,
-    /// idle, crowd, queue [default: more often those that bring near misses]
+    /// The shape of all spells: duel, paused, slow, small, pair, pair-paused, scatter, double,
+    /// same-cpu, idle, crowd, queue [default: more often those that bring near misses]
     #[arg(long, value_name = "SHAPE")]
     pub shape: Option<Shape>,
     /// Plants a fault in what readers get, to see that it is found: hole, torn, stale, unknown,

@@ -172,7 +172,11 @@ impl<'a> Mutator<'a> {
         let other = if self.rng.one_in(2) { lane } else { pick(&mut self.rng) };
         if self.rng.below(8) < spell.hammer as usize {
             let layout = self.oracle.try_hold(lane)?.current().layout;
-            let hammer = Program::hammer(&mut self.rng, &self.may, lane, &layout, other);
+            let longest = match spell.longest {
+                0 => layout.len(),
+                longest => longest.into(),
+            };
+            let hammer = Program::hammer(&mut self.rng, &self.may, lane, &layout, other, longest);
             if hammer.is_some() {
                 return hammer;
             }

@@ -47,8 +47,9 @@ impl Program {
         lane: u16,
         layout: &Layout,
         other: u16,
+        longest: usize,
     ) -> Option<Program> {
-        let spot = Spot::draw(rng, may, lane, layout)?;
+        let spot = Spot::draw(rng, may, lane, layout, longest)?;
         let (mut ops, cycle) = match rng.below(10) {
             0..4 => spot.split_and_merge(rng, may)?,
             4 | 5 => spot.map_over(rng, may)?,
@@ -122,10 +123,16 @@ struct Spot {
 }
 
 impl Spot {
-    fn draw(rng: &mut Stream, may: &Repertoire, lane: u16, layout: &Layout) -> Option<Spot> {
+    fn draw(
+        rng: &mut Stream,
+        may: &Repertoire,
+        lane: u16,
+        layout: &Layout,
+        longest: usize,
+    ) -> Option<Spot> {
         let pages = layout.len();
         let (base, page, prepare) = if may.has(Kind::Map) && !rng.one_in(4) {
-            let base = draw_span(rng, pages, pages);
+            let base = draw_span(rng, pages, longest);
             let page = draw_page(rng, may, lane, base.start());
             let at = Place { lane, span: base };
             (base, page, Some(Op::Map { at, page }))
@@ -389,7 +396,7 @@ mod tests {
         for _ in 0..400 {
             let (lane, other) = (rng.below(2) as u16, rng.below(2) as u16);
             let layout = lanes[lane as usize];
-            let hammer = Program::hammer(&mut rng, &may, lane, &layout, other);
+            let hammer = Program::hammer(&mut rng, &may, lane, &layout, other, 16);
             let mut program = hammer.unwrap_or(Program::Scatter { lane, other });
             for _ in 0..20 {
                 let (a, b) = program.lanes();

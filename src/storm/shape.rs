@@ -22,6 +22,8 @@ pub enum Shape {
     Paused,
     /// The same, with pauses of up to some tens of microseconds.
     Slow,
+    /// The same, with short pauses, in a lane of many small VMAs.
+    Small,
     /// One worker a CPU; two lanes, with moves from one to the other.
     Pair,
     /// One worker a CPU; two lanes, with pauses of a few microseconds.
@@ -70,14 +72,16 @@ struct Traits {
     spin: u8,
     sleep: u8,
     idle: bool,
+    longest: u8,
 }
 
 impl Shape {
     /// All shapes.
-    pub const ALL: [Shape; 11] = [
+    pub const ALL: [Shape; 12] = [
         Shape::Duel,
         Shape::Paused,
         Shape::Slow,
+        Shape::Small,
         Shape::Pair,
         Shape::PairPaused,
         Shape::Scatter,
@@ -94,6 +98,7 @@ impl Shape {
             Shape::Duel => "duel",
             Shape::Paused => "paused",
             Shape::Slow => "slow",
+            Shape::Small => "small",
             Shape::Pair => "pair",
             Shape::PairPaused => "pair-paused",
             Shape::Scatter => "scatter",
@@ -111,6 +116,7 @@ impl Shape {
             Shape::Duel => "one worker a cpu, one lane, one spot hammered",
             Shape::Paused => "the same, pauses up to 4 us",
             Shape::Slow => "the same, pauses up to 32 us",
+            Shape::Small => "the same, pauses up to 4 us, many small vmas",
             Shape::Pair => "one worker a cpu, two lanes",
             Shape::PairPaused => "the same, pauses up to 4 us",
             Shape::Scatter => "one worker a cpu, all lanes",
@@ -130,11 +136,13 @@ impl Shape {
             spin: 0,
             sleep: 0,
             idle: false,
+            longest: 0,
         };
         match self {
             Shape::Duel => DUEL,
             Shape::Paused => Traits { spin: 12, ..DUEL },
             Shape::Slow => Traits { spin: 15, ..DUEL },
+            Shape::Small => Traits { spin: 12, longest: 3, ..DUEL },
             Shape::Pair => Traits { in_play: InPlay::Two, hammer: 6, ..DUEL },
             Shape::PairPaused => Traits { in_play: InPlay::Two, hammer: 6, spin: 12, ..DUEL },
             Shape::Scatter => Traits { in_play: InPlay::All, hammer: 2, ..DUEL },
@@ -219,6 +227,7 @@ impl Scene {
             spin: traits.spin,
             sleep: traits.sleep,
             idle: traits.idle,
+            longest: traits.longest,
         };
         let seats = match traits.cast {
             Cast::OneEach if play <= cpus => Seats::Apart,

@@ -23,25 +23,29 @@ pub struct Spell {
     pub sleep: u8,
     /// Whether readers have idle priority.
     pub idle: bool,
+    /// The longest span that is hammered, in pages: short ones leave a lane many VMAs. 0 for any.
+    pub longest: u8,
 }
 
 impl Spell {
     fn pack(self) -> u64 {
         let [low, high] = self.first_lane.to_le_bytes();
         let [few, many] = self.lanes.to_le_bytes();
-        let Spell { hammer, spin, sleep, idle, .. } = self;
-        u64::from_le_bytes([low, high, few, many, hammer, spin, sleep, u8::from(idle)])
+        let Spell { hammer, spin, sleep, idle, longest, .. } = self;
+        let sleep = sleep | u8::from(idle) << 7;
+        u64::from_le_bytes([low, high, few, many, hammer, spin, sleep, longest])
     }
 
     fn unpack(word: u64) -> Spell {
-        let [low, high, few, many, hammer, spin, sleep, idle] = word.to_le_bytes();
+        let [low, high, few, many, hammer, spin, sleep, longest] = word.to_le_bytes();
         Spell {
             first_lane: u16::from_le_bytes([low, high]),
             lanes: u16::from_le_bytes([few, many]),
             hammer,
             spin,
-            sleep,
-            idle: idle != 0,
+            sleep: sleep & 0x7f,
+            idle: sleep & 0x80 != 0,
+            longest,
         }
     }
 }
