@@ -7,17 +7,8 @@
 use serde_json::Value;
 use std::process::{Command, Output, Stdio};
 
-const CLASSES: [&str; 9] = [
-    "hole",
-    "torn",
-    "stale",
-    "unknown",
-    "disorder",
-    "malformed",
-    "truncated",
-    "mismatch",
-    "stall",
-];
+const CLASSES: [&str; 9] =
+    ["hole", "torn", "stale", "unknown", "disorder", "malformed", "truncated", "mismatch", "stall"];
 
 fn run(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mapstorm"));

@@ -92,8 +92,10 @@ impl<M> Stuck<M> {
 
     fn count(&mut self) {
         self.left = self.left.saturating_sub(1);
-        while self.left == 0 {
-            std::thread::sleep(Duration::from_secs(1 << 20));
+        if self.left == 0 {
+            loop {
+                std::thread::sleep(Duration::from_secs(1 << 20));
+            }
         }
     }
 }
