@@ -68,7 +68,8 @@ pub struct PrintArgs {
     /// No progress
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// An example of every signature, not only one of each class and mechanism
+    /// More: an example of every signature, not only one of each class and mechanism; of
+    /// `selfcheck` each bug's mechanism
     #[arg(short, long, global = true)]
     pub verbose: bool,
 }
