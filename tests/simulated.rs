@@ -55,10 +55,10 @@ fn saved(bug: Bug, class: Class, mode: Mode, dir: &Path) -> Option<PathBuf> {
         (0..200).find_map(|_| {
             reader.turn(mode);
             let kept = keeper.keep(&findings).iter();
-            let of_class = kept.filter(|kept| kept.signature.class == class).inspect(|kept| {
+            let mut of_class = kept.filter(|kept| kept.signature.class == class).inspect(|kept| {
                 assert_eq!(kept.checked, Checked::Proved, "{bug} {seed}: {}", kept.signature);
             });
-            of_class.last().and_then(|kept| kept.path.clone())
+            of_class.next_back().and_then(|kept| kept.path.clone())
         })
     })
 }
