@@ -3,11 +3,10 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mapstorm::cases::{Interface, Position};
 use mapstorm::latency::{CompareArgs, LatencyArgs};
-use mapstorm::maps::Fault;
 use mapstorm::oracle::Contract;
 use mapstorm::selfcheck::SelfcheckArgs;
 use mapstorm::space::{Kind, MAX_PAGES};
-use mapstorm::storm::{Mode, Shape};
+use mapstorm::storm::{Mode, Planted, Shape};
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
@@ -69,7 +68,8 @@ pub struct PrintArgs {
     /// No progress
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// An example of every signature, not only one of each class and mechanism
+    /// More: an example of every signature, not only one of each class and mechanism; of
+    /// `selfcheck` each bug's mechanism
     #[arg(short, long, global = true)]
     pub verbose: bool,
 }
@@ -177,10 +177,11 @@ pub struct StormArgs {
     /// same-cpu, idle, crowd, queue [default: more often those that bring near misses]
     #[arg(long, value_name = "SHAPE")]
     pub shape: Option<Shape>,
-    /// Plants a fault in what readers get, to see that it is found: hole, torn, stale, unknown,
-    /// disorder, malformed, truncated
+    /// Plants a fault to see that it is found: in what readers get hole, torn, stale, unknown,
+    /// disorder, malformed or truncated; in what is compared at a standstill mismatch; a call that
+    /// does not come back stall
     #[arg(long, hide = true, value_name = "CLASS")]
-    pub inject: Option<Fault>,
+    pub inject: Option<Planted>,
     /// Stop at the first violation that is not allowed
     #[arg(long)]
     pub fail_fast: bool,

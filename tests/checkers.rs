@@ -1,4 +1,8 @@
 //! The two checkers against each other, over walks of simulated kernels, right and wrong ones.
+//!
+//! Whoever changes a rule of `src/oracle/walk.rs` can see what it is held by: take the rule out and
+//! run `cargo test --lib verify:: --test checkers --test reader`. The rule's own picture fails, and
+//! so does the duel here.
 
 use mapstorm::oracle::{Contract, Oracle, Rule};
 use mapstorm::sim::{

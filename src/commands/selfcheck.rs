@@ -11,6 +11,6 @@ use mapstorm::selfcheck::{self, SelfcheckArgs};
 /// When the result can't be written.
 pub fn selfcheck(args: &SelfcheckArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let signals = Signals::catch().map_err(|error| Failure::Environment(error.to_string()))?;
-    selfcheck::run(args, print.quiet, signals.flag())
+    selfcheck::run(args, print.quiet, print.verbose, signals.flag())
         .map_err(|error| Failure::Output(std::io::Error::other(error)))
 }

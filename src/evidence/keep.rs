@@ -100,13 +100,16 @@ impl Keeper {
         let tear = Tear::new(&found.signature, example, &self.origins);
         let checked = match tear.prove() {
             Ok(Proof::Violation(_)) => Checked::Proved,
-            Ok(Proof::Undecided) if self.undecided < MOST_UNDECIDED => {
-                self.undecided += 1;
-                return None;
+            // With a part of the walk gone the rest may tell another story, or none.
+            Ok(proof) if proof == Proof::Undecided || !example.whole => {
+                if self.undecided < MOST_UNDECIDED {
+                    self.undecided += 1;
+                    return None;
+                }
+                Checked::Undecided
             }
-            Ok(Proof::Undecided) => Checked::Undecided,
-            Ok(Proof::Right) => Checked::Disagrees("it finds nothing wrong".into()),
             Ok(Proof::Other { said, is }) => Checked::Disagrees(format!("not {said}, but {is}")),
+            Ok(_) => Checked::Disagrees("it finds nothing wrong".into()),
             Err(flaw) => Checked::Disagrees(format!("the evidence {flaw}")),
         };
         let saved = match &self.out {

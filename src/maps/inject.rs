@@ -10,7 +10,6 @@ use crate::seed::Stream;
 use arrayvec::ArrayVec;
 use rustix::io::Errno;
 use std::ops::Range;
-use std::str::FromStr;
 
 /// What is planted; named after the class of violation it has to be found as.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,7 +42,7 @@ impl Fault {
         Fault::Truncated,
     ];
 
-    /// The word that `--inject` takes: that of the class.
+    /// The word of the class.
     pub const fn word(self) -> &'static str {
         match self {
             Fault::Hole => "hole",
@@ -54,16 +53,6 @@ impl Fault {
             Fault::Malformed => "malformed",
             Fault::Truncated => "truncated",
         }
-    }
-}
-
-impl FromStr for Fault {
-    type Err = String;
-
-    fn from_str(word: &str) -> Result<Fault, String> {
-        let known = || Fault::ALL.map(Fault::word).join(", ");
-        let found = Fault::ALL.into_iter().find(|fault| fault.word() == word);
-        found.ok_or_else(|| format!("unknown fault {word:?}; known are {}", known()))
     }
 }
 
@@ -388,13 +377,5 @@ mod tests {
             }
             assert_eq!(source.planted(), 0);
         }
-    }
-
-    #[test]
-    fn faults_are_known_by_their_words() {
-        for fault in Fault::ALL {
-            assert_eq!(fault.word().parse::<Fault>(), Ok(fault));
-        }
-        assert!("stall".parse::<Fault>().unwrap_err().contains("hole, torn"));
     }
 }

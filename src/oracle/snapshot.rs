@@ -2,10 +2,11 @@
 //!
 //! Up to 6.16 a read call holds mmap_lock and this is part of the contract; later it is a line of
 //! the scorecard. Unlike the walk's rules it is not decided in one pass: each lane has a set of
-//! instants at which it looked as seen, and the sets must share one.
+//! instants at which it looked as seen, and the sets must share one. A move between two lanes takes
+//! effect in both at once: while it is under way both look as before, or both as after it.
 
 use super::clock::{Tick, Window};
-use super::history::{History, Overrun};
+use super::history::{History, Overrun, Version};
 use super::ledger::Oracle;
 use super::verdict::Sighting;
 use crate::space::span_mask;
@@ -16,7 +17,11 @@ const MOST_LINES: usize = 2048;
 /// More pieces than this, or more versions than [`MOST_VERSIONS`], and the call is undecided.
 const MOST_INTERVALS: usize = 64;
 const MOST_VERSIONS: u64 = 4096;
+/// As many moves between lanes, and the call is undecided, too.
+const MOST_MOVES: usize = 64;
 
+/// Moves to a lane above or from it: the lower lane, and the version that the move made there.
+type Moves = ArrayVec<(u16, Version), MOST_MOVES>;
 type Intervals = ArrayVec<(Tick, Tick), MOST_INTERVALS>;
 
 /// Collects the lines of one call and says whether they share an instant.
@@ -73,11 +78,14 @@ impl<'a> Snapshot<'a> {
         let (low, low_page) = geometry.locate(from);
         let (high, high_page) = geometry.locate(to - 1);
         let pages = geometry.pages as usize;
-        let mut shared: Intervals = [(window.from, window.to)].into_iter().collect();
-        for lane in low..=high {
+        let span = |lane: u16| {
             let start = if lane == low { low_page.min(pages) } else { 0 };
-            let end = if lane == high { (high_page + 1).min(pages) } else { pages };
-            match self.instants(lane, start, end, window) {
+            (start, if lane == high { (high_page + 1).min(pages) } else { pages })
+        };
+        let mut shared: Intervals = [(window.from, window.to)].into_iter().collect();
+        let mut moves = Moves::new();
+        for lane in low..=high {
+            match self.instants(lane, span(lane), window, &mut moves) {
                 Err(Overrun) => return None,
                 Ok(instants) => shared = meet(&shared, &instants)?,
             }
@@ -85,16 +93,54 @@ impl<'a> Snapshot<'a> {
                 return Some(false);
             }
         }
-        Some(true)
+        for (lane, version) in moves {
+            let op = self.oracle.history(lane).origin(version).op;
+            let Some(other) = op.and_then(|op| op.across(lane)).filter(|other| *other <= high)
+            else {
+                continue;
+            };
+            match self.apart((lane, span(lane)), version, (other, span(other)), window) {
+                Err(Overrun) => return None,
+                Ok(Some(under_way)) => shared = without(&shared, under_way)?,
+                Ok(None) => {}
+            }
+        }
+        Some(!shared.is_empty())
     }
 
-    /// The instants of the window at which pages `start..end` of the lane looked as seen.
+    /// The time that a move is under way, if the two lanes, with the pages of each that count, do
+    /// not look as before it both, nor as after it.
+    ///
+    /// The first instant of that time is still before the move, so it is as impossible as the rest.
+    fn apart(
+        &self,
+        (lane, span): (u16, (usize, usize)),
+        version: Version,
+        (other, other_span): (u16, (usize, usize)),
+        window: Window,
+    ) -> Result<Option<(Tick, Tick)>, Overrun> {
+        let (history, across) = (self.oracle.history(lane), self.oracle.history(other));
+        let firsts = (history.first_at(window.from)?, across.first_at(window.from)?);
+        let peer = history.peer(version).ok_or(Overrun)?;
+        let both = |back: u64| {
+            self.looks(history, version - back, lane, span)
+                && self.looks(across, peer - back, other, other_span)
+        };
+        let possible = both(1) || both(0);
+        let under_way = (history.invoked(version), history.closed(version - 1));
+        history.confirm(firsts.0)?;
+        across.confirm(firsts.1)?;
+        Ok((!possible).then_some(under_way))
+    }
+
+    /// The instants of the window at which the pages `span` of the lane looked as seen, and the
+    /// moves between it and lanes above.
     fn instants(
         &self,
         lane: u16,
-        start: usize,
-        end: usize,
+        span: (usize, usize),
         window: Window,
+        moves: &mut Moves,
     ) -> Result<Intervals, Overrun> {
         let history = self.oracle.history(lane);
         let first = history.first_at(window.from)?;
@@ -104,7 +150,7 @@ impl<'a> Snapshot<'a> {
             if version - first > MOST_VERSIONS || !history.known(version) {
                 return Err(Overrun);
             }
-            if self.looks(history, version, lane, start, end) {
+            if self.looks(history, version, lane, span) {
                 let interval = (
                     history.invoked(version).max(window.from),
                     history.closed(version).min(window.to),
@@ -119,12 +165,23 @@ impl<'a> Snapshot<'a> {
                 break;
             }
             version = next;
+            let across =
+                history.peer(version).and_then(|_| history.origin(version).op?.across(lane));
+            if across.is_some_and(|other| other > lane) {
+                moves.try_push((lane, version)).map_err(|_| Overrun)?;
+            }
         }
         history.confirm(first)?;
         Ok(instants)
     }
 
-    fn looks(&self, history: &History, version: u64, lane: u16, start: usize, end: usize) -> bool {
+    fn looks(
+        &self,
+        history: &History,
+        version: Version,
+        lane: u16,
+        (start, end): (usize, usize),
+    ) -> bool {
         let geometry = self.oracle.geometry();
         let (base, top) =
             (geometry.address(lane, 0), geometry.address(lane, geometry.pages as usize));
@@ -167,4 +224,22 @@ fn meet(left: &Intervals, right: &Intervals) -> Option<Intervals> {
         }
     }
     Some(both)
+}
+
+/// The instants of `intervals` outside of `out`; `None` when there are too many pieces.
+fn without(intervals: &Intervals, out: (Tick, Tick)) -> Option<Intervals> {
+    let mut left = Intervals::new();
+    for &(low, high) in intervals {
+        if out.1 < low || high < out.0 {
+            left.try_push((low, high)).ok()?;
+            continue;
+        }
+        if low < out.0 {
+            left.try_push((low, out.0 - 1)).ok()?;
+        }
+        if out.1 < high {
+            left.try_push((out.1 + 1, high)).ok()?;
+        }
+    }
+    Some(left)
 }

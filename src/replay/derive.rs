@@ -50,11 +50,13 @@ pub fn kind_of(signature: &Signature) -> String {
 pub fn derive(tear: &Tear) -> Result<Target, DeriveError> {
     let walk = tear.saved_walk()?;
     let again = crate::evidence::again(&walk, tear).ok_or(DeriveError::Nothing)?;
-    let address = again.found.missing.or(again.found.sighting.map(|seen| seen.start));
-    let address = address.filter(|&at| tear.geometry.contains(at)).ok_or(DeriveError::Nothing)?;
-    let (lane, page) = tear.geometry.locate(address);
+    let found = &again.found;
+    // A line that does not parse, or an end that comes too early: where the walk had come to.
+    let address = found.missing.or(found.sighting.map(|seen| seen.start)).or(found.pos);
+    let inside = address.filter(|&at| tear.geometry.contains(at));
+    let (lane, page) = tear.geometry.locate(inside.ok_or(DeriveError::NoOperation)?);
     let records: Vec<&VersionRecord> = walk.versions.iter().filter(|r| r.lane == lane).collect();
-    let pos = again.found.pos.filter(|&at| tear.geometry.contains(at));
+    let pos = found.pos.filter(|&at| tear.geometry.contains(at));
     let pos = pos.map(|at| tear.geometry.locate(at)).filter(|(at, _)| *at == lane);
     let chosen = match again.signature.mechanism {
         Some(Mechanism::ReplacedInFlight | Mechanism::Both) => replacing(&records, page),
@@ -65,7 +67,7 @@ pub fn derive(tear: &Tear) -> Result<Target, DeriveError> {
     };
     let (first, last) = match chosen {
         Some(at) => (at, at),
-        None => near(&records, &again.found).ok_or(DeriveError::NoOperation)?,
+        None => near(&records, found).ok_or(DeriveError::NoOperation)?,
     };
     let mode = tear.mode.unwrap_or(Mode::Walk);
     let shows = kind_of(&again.signature);

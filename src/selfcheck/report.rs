@@ -138,11 +138,11 @@ impl Report {
         }
     }
 
-    /// Writes the table for people.
+    /// Writes the table for people; with `mechanisms` each bug's is told below its row.
     ///
     /// # Errors
     /// What writing gave.
-    pub fn write_text(&self, out: &mut impl Write) -> io::Result<()> {
+    pub fn write_text(&self, out: &mut impl Write, mechanisms: bool) -> io::Result<()> {
         writeln!(out, "# selfcheck seed {} took {:.1} s", self.seed, self.elapsed.as_secs_f64())?;
         writeln!(
             out,
@@ -162,6 +162,9 @@ impl Report {
                 row.bug.case(),
                 row.rules()
             )?;
+            for line in folded(row.bug.mechanism(), 96).filter(|_| mechanisms) {
+                writeln!(out, "    {line}")?;
+            }
         }
         if !self.models.is_empty() {
             writeln!(out)?;
@@ -211,6 +214,22 @@ impl Report {
     }
 }
 
+/// A sentence in lines of at most `width` characters, broken at spaces.
+fn folded(mut text: &str, width: usize) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let end = match text.char_indices().nth(width) {
+            None => text.len(),
+            // A word that is longer than a line stays whole.
+            Some((end, c)) => {
+                text[..end + c.len_utf8()].rfind(' ').or(text.find(' ')).unwrap_or(text.len())
+            }
+        };
+        let (line, rest) = text.split_at(end);
+        text = rest.trim_start();
+        (!line.is_empty()).then_some(line)
+    })
+}
+
 fn bug_json(row: &BugRow) -> serde_json::Value {
     json!({
         "bug": row.bug.name(),
@@ -236,4 +255,32 @@ fn model_json(row: &ModelRow) -> serde_json::Value {
         "undecided": row.undecided,
         "elapsed_ms": row.elapsed.as_millis() as u64,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mechanism_is_told_whole_in_lines_that_fit() {
+        for &bug in Bug::ALL {
+            let lines: Vec<&str> = folded(bug.mechanism(), 40).collect();
+            assert!(lines.iter().all(|line| line.len() <= 40 || !line.contains(' ')), "{lines:?}");
+            assert_eq!(lines.join(" "), bug.mechanism());
+        }
+    }
+
+    #[test]
+    fn the_table_tells_mechanisms_when_asked() {
+        let bugs = vec![BugRow::of(Bug::EarlyEnd, &[])];
+        let report =
+            Report { seed: 1, elapsed: Duration::ZERO, interrupted: None, bugs, models: vec![] };
+        let table = |mechanisms| {
+            let mut text = Vec::new();
+            report.write_text(&mut text, mechanisms).unwrap();
+            String::from_utf8(text).unwrap()
+        };
+        let first = folded(Bug::EarlyEnd.mechanism(), 96).next().unwrap();
+        assert!(table(true).contains(first) && !table(false).contains(first));
+    }
 }

@@ -4,6 +4,7 @@ use super::choice::Choice;
 use super::findings::{Findings, Mode, ModeSet, Signature};
 use super::mutator::Mutator;
 use super::placement::{Cpus, Seated};
+use super::planted::{Planted, Stuck, corrupting};
 use super::program::draw_layout;
 use super::reader::{Place, Reader};
 use super::repertoire::Repertoire;
@@ -14,12 +15,13 @@ use super::standstill::{Difference, SeenLane, read_lanes};
 use super::tally::{Counts, Tally};
 use super::tripwire::Tripwire;
 use crate::arena::{Arena, Mm};
-use crate::maps::{Fault, Injector, Lines, MapsFile, MapsRead};
+use crate::maps::{Lines, MapsFile, MapsRead};
 use crate::oracle::{Class, Contract, History, Oracle};
 use crate::seed::Stream;
 use crate::space::{KindSet, Layout, Op, Span, making};
 use rustix::io::Errno;
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -58,8 +60,8 @@ pub struct Plan {
     pub pause_every: Duration,
     /// Examples kept of each signature.
     pub keep: usize,
-    /// A fault to plant in what readers get, to see that it is found.
-    pub inject: Option<Fault>,
+    /// A fault to plant, to see that it is found.
+    pub inject: Option<Planted>,
     /// How long a call may take before it is a stall.
     pub stall: Duration,
     /// CPUs that workers can run on.
@@ -169,8 +171,6 @@ const HISTORY_BYTES: usize = 32 << 20;
 const SCRIPT_HISTORY_BYTES: usize = 8 << 20;
 /// Versions that an example of a violation has room for.
 const EXAMPLE_VERSIONS: usize = 2048;
-/// Of the calls that a fault can be planted in, one in so many has it.
-const ONE_IN: usize = 64;
 /// How long a spell is.
 const SPELL: Duration = Duration::from_millis(16);
 /// How often progress is shown.
@@ -286,7 +286,12 @@ impl Storm {
     ) -> Result<Run, StormError> {
         let shared = MapsFile::own().map_err(StormError::Maps)?;
         let mut pause = Pause {
-            source: MapsFile::own().map_err(StormError::Maps)?,
+            source: Planted::at_standstill(
+                self.plan.inject,
+                MapsFile::own().map_err(StormError::Maps)?,
+                self.addresses(),
+                self.plan.seed,
+            ),
             lines: Lines::default(),
             lanes: vec![SeenLane::default(); self.arena.geometry().lanes as usize],
             rng: Stream::new(self.plan.seed, "repair", 0),
@@ -413,15 +418,24 @@ impl Storm {
 
     /// The reader of worker `index`, with the fault planted that the plan asks for.
     fn read(&self, index: usize, files: [MapsFile; 3], begun: Instant) {
-        let Some(fault) = self.plan.inject else { return self.read_from(index, files, begun) };
+        match self.plan.inject {
+            None | Some(Planted::Mismatch) => self.read_from(index, files, begun),
+            Some(Planted::Stall) => self.read_from(index, files.map(Stuck::new), begun),
+            Some(Planted::Read(fault)) => {
+                let [own, shared, smaps] = files;
+                let files = [(0, own), (1, shared), (2, smaps)].map(|(at, file)| {
+                    let number = 4 * index + at;
+                    corrupting(file, fault, self.addresses(), self.plan.seed, number)
+                });
+                self.read_from(index, files, begun);
+            }
+        }
+    }
+
+    /// Those of the arena.
+    fn addresses(&self) -> Range<u64> {
         let geometry = self.arena.geometry();
-        let planted = |(at, file): (usize, MapsFile)| {
-            let rng = Stream::new(self.plan.seed, "inject", 4 * index + at);
-            Injector::new(file, fault, geometry.base..geometry.end(), ONE_IN, rng)
-        };
-        let [own, shared, smaps] = files;
-        let files = [(0, own), (1, shared), (2, smaps)].map(planted);
-        self.read_from(index, files, begun);
+        geometry.base..geometry.end()
     }
 
     fn read_from<M: MapsRead>(&self, index: usize, files: [M; 3], begun: Instant) {
@@ -698,7 +712,7 @@ struct Pause {
     watch: Watch,
     /// Standstills in a row at which every lane was lost.
     hopeless: u32,
-    source: MapsFile,
+    source: Box<dyn MapsRead>,
     lines: Lines,
     lanes: Vec<SeenLane>,
     rng: Stream,
@@ -707,7 +721,7 @@ struct Pause {
 impl Pause {
     fn read(&mut self, arena: &Arena) -> Result<(), Errno> {
         let Pause { source, lines, lanes, .. } = self;
-        read_lanes(source, arena.identities(), arena.geometry(), lines, lanes)
+        read_lanes(&mut **source, arena.identities(), arena.geometry(), lines, lanes)
     }
 }
 

@@ -124,6 +124,9 @@ pub struct Example {
     pub reader: usize,
     /// The piece of the bytes that was judged as one walk.
     pub piece: Piece,
+    /// Whether all that the verdict rests on is there: of a walk too long for the tape the
+    /// beginning is not, and what is left may suffice to prove the violation or not.
+    pub whole: bool,
     /// Of a query, the address and whether it asked for the next VMA, too.
     pub asked: Option<(u64, bool)>,
 }
@@ -152,6 +155,7 @@ impl Example {
             calls: Vec::with_capacity(Tape::CALLS),
             reader: 0,
             piece: Piece::default(),
+            whole: false,
             asked: None,
         }
     }

@@ -135,9 +135,8 @@ impl Judge<'_> {
             return;
         }
         let Some(made) = tape.call(call) else {
-            // The call fell off the tape: a line that began in it can't be placed in time.
-            self.undecided = true;
-            return;
+            // A line that began in a call that fell off the tape.
+            return self.lost(tape);
         };
         let mut window = made.window;
         let mut widened = false;
@@ -147,8 +146,7 @@ impl Judge<'_> {
             self.count_window(window);
             if made.kept {
                 let Some(before) = call.checked_sub(1).and_then(|before| tape.call(before)) else {
-                    self.undecided = true;
-                    return;
+                    return self.lost(tape);
                 };
                 window.from = before.window.from;
                 widened = true;
@@ -181,6 +179,16 @@ impl Judge<'_> {
         // Outside the arena only order is judged, and only lines that come after something.
         if inside || before.is_some() {
             self.deliver(verdict, Some(&seen), window, tape);
+        }
+    }
+
+    /// A line was passed that can't be placed in time, because its call fell off the tape. It can't
+    /// be judged, and what comes next can't be held against it.
+    fn lost(&mut self, tape: &Tape) {
+        self.undecided = true;
+        // What comes next was made in calls that are on the tape.
+        if let Some(first) = tape.calls().first() {
+            self.resume(None, first.window);
         }
     }
 

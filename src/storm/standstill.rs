@@ -72,7 +72,7 @@ impl SeenLane {
 /// # Errors
 /// What reading gave.
 pub fn read_lanes(
-    source: &mut impl MapsRead,
+    source: &mut (impl MapsRead + ?Sized),
     identities: &Identities,
     geometry: &Geometry,
     lines: &mut Lines,

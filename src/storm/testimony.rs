@@ -58,9 +58,9 @@ impl Judge<'_> {
             return false;
         }
         self.example.evidence.fill(self.oracle, *found, self.since, lanes);
-        let Some(piece) = self.piece(tape, found) else { return false };
+        let Some((piece, whole)) = self.piece(tape, found) else { return false };
         let example = &mut self.example;
-        example.piece = piece;
+        (example.piece, example.whole) = (piece, whole);
         example.reader = self.reader;
         example.asked = (self.mode == Mode::Query).then_some(self.asked);
         example.bytes.clear();
@@ -70,18 +70,18 @@ impl Judge<'_> {
         example.evidence.complete
     }
 
-    /// The piece of the tape that a break was found in; `None` when it is no longer on it.
-    fn piece(&self, tape: &Tape, found: &Break) -> Option<Piece> {
+    /// The piece of the tape that a break was found in, and whether its beginning is still on it;
+    /// `None` when its end is not.
+    fn piece(&self, tape: &Tape, found: &Break) -> Option<(Piece, bool)> {
         if self.mode == Mode::Query {
-            return Some(Piece { from: 0, to: tape.bytes().len(), after: false, end: false });
+            let to = tape.bytes().len();
+            return Some((Piece { from: 0, to, after: false, end: false }, true));
         }
-        let (from, after) = match self.piece {
-            Some((call, newline, after)) => match tape.behind(call, newline) {
-                Some(from) => (from, after),
-                None => (0, false),
-            },
-            None => (0, false),
+        let begun = match self.piece {
+            Some((call, newline, after)) => tape.behind(call, newline).map(|from| (from, after)),
+            None => tape.call(0).map(|_| (0, false)),
         };
+        let (from, after) = begun.unwrap_or((0, false));
         let end = found.sighting.is_none()
             && found.rule == Rule::WholeLines
             && tape.calls().last().is_some_and(|call| call.got == 0);
@@ -95,7 +95,7 @@ impl Judge<'_> {
             },
             _ => tape.behind(call, newline).unwrap_or(tape.bytes().len()),
         };
-        Some(Piece { from, to, after, end })
+        Some((Piece { from, to, after, end }, begun.is_some()))
     }
 
     /// The lanes that bear on a break: from the end of the line before to the line itself.

@@ -2,7 +2,7 @@
 
 use super::game::Game;
 use super::saved::{SavedLine, SavedWalk};
-use crate::oracle::{Sighting, Window};
+use crate::oracle::{Sighting, Version, VersionRecord, Window};
 use crate::space::Layout;
 
 /// The first line of a call that has no such instant.
@@ -25,15 +25,43 @@ fn shared(game: &Game<'_>, walk: &SavedWalk, seen: &[Sighting], window: Window) 
     let within = |instant: &usize| (window.from..=window.to).contains(&game.instants[*instant]);
     (0..game.instants.len()).filter(within).any(|instant| {
         // Each lane may have been in any version that it can have at this instant.
+        let possible = |lane: u16| -> Vec<&VersionRecord> {
+            let versions = game.versions(lane).iter();
+            let visible = versions.filter(|record| game.visible(record, instant));
+            let agrees = |record: &&VersionRecord| match record.origin.known {
+                true => looks(walk, lane, &record.layout, seen),
+                false => game.generous(),
+            };
+            visible.filter(agrees).collect()
+        };
         (0..walk.geometry.lanes).all(|lane| {
-            let versions = game.versions(lane);
-            let mut visible = versions.iter().filter(|record| game.visible(record, instant));
             untouched(walk, lane, seen)
-                || versions.is_empty() && game.generous()
-                || visible.any(|record| match record.origin.known {
-                    true => looks(walk, lane, &record.layout, seen),
-                    false => game.generous(),
-                })
+                || game.versions(lane).is_empty() && game.generous()
+                || !possible(lane).is_empty()
+        }) && moves(game, walk, seen).all(|(lane, version, other, peer)| {
+            // In both lanes a move has taken effect, or it has in none.
+            let others = possible(other);
+            possible(lane).iter().any(|record| {
+                let moved = record.version >= version;
+                others.iter().any(|record| (record.version >= peer) == moved)
+            })
+        })
+    })
+}
+
+/// The moves between two lanes that the call says something of, and that are known in both: a lane
+/// and the version that the move made there, the other lane and its version.
+fn moves<'a>(
+    game: &'a Game<'_>,
+    walk: &'a SavedWalk,
+    seen: &'a [Sighting],
+) -> impl Iterator<Item = (u16, Version, u16, Version)> + 'a {
+    let lanes = (0..walk.geometry.lanes).filter(move |&lane| !untouched(walk, lane, seen));
+    lanes.flat_map(move |lane| {
+        game.versions(lane).iter().filter_map(move |record| {
+            let (other, peer) = (record.origin.op?.across(lane)?, record.origin.peer?);
+            let told = !untouched(walk, other, seen) && !game.versions(other).is_empty();
+            told.then_some((lane, record.version, other, peer))
         })
     })
 }

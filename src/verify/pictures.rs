@@ -445,3 +445,30 @@ fn one_instant_is_asked_of_a_call_only_by_the_snapshot_contract() {
     let second = judge(&reader.saved);
     assert!(matches!(second, Ok(Judgement::Wrong(r)) if r.rule == Rule::OneInstant));
 }
+
+#[test]
+fn one_instant_shows_a_move_in_both_lanes_or_in_none() {
+    let story = moved();
+    let during = window(1, story.now());
+    let (below, above) = (story.line(0, 1, "r"), story.line(1, 1, "r"));
+    // Page 1 of lane 0 is moved to lane 1: before, after, and in both places at once.
+    for (moves, one_instant) in
+        [(&[below][..], true), (&[above][..], true), (&[below, above][..], false)]
+    {
+        let mut lines = vec![story.line(0, 0, "w"), story.line(1, 0, "w")];
+        lines.extend(moves);
+        lines.sort_by_key(|line| line.start);
+        let mut reader = story.reader(0, during);
+        let mut snapshot = Snapshot::new(&story.oracle);
+        for line in &lines {
+            assert_eq!(reader.sees(*line, during), Verdict::Right, "{line:?}");
+            snapshot.line(line);
+        }
+        assert_eq!(snapshot.finish(during), Some(one_instant), "{lines:?}");
+        reader.saved.lines.iter_mut().for_each(|line| line.call = Some(0));
+        reader.saved.calls = vec![during];
+        reader.saved.contract = Contract::Snapshot;
+        let second = judge(&reader.saved);
+        assert_eq!(matches!(second, Ok(Judgement::Right(_))), one_instant, "{second:?}");
+    }
+}

@@ -1,0 +1,108 @@
+//! Tears of the simulated kernel as files: what a kernel shows that this one may never show has to
+//! be saved, proved, explained and replayed like any other.
+
+use mapstorm::evidence::{Checked, Keeper, Origins};
+use mapstorm::oracle::{Class, Contract, Oracle};
+use mapstorm::probe::Machine;
+use mapstorm::seed::Stream;
+use mapstorm::sim::{Bug, Shape, SimFile, World, identities};
+use mapstorm::storm::{Findings, Mode, Place, Reader, Tally};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Instant;
+
+fn run(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mapstorm"));
+    command.args(args).stdin(Stdio::null()).output().expect("the binary runs")
+}
+
+fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// The storm's own reader on a kernel with the bug, until it has found the class; what was saved of
+/// it in `dir`.
+fn saved(bug: Bug, class: Class, mode: Mode, dir: &Path) -> Option<PathBuf> {
+    (0..40u64).find_map(|seed| {
+        let shape = Shape::draw(seed);
+        let oracle = Oracle::new(shape.geometry, &shape.initial(seed), shape.history);
+        let file = SimFile::new(World::new(&oracle, shape, bug.model(), Some(bug), seed));
+        let identities = identities(shape.geometry.page_shift);
+        let findings = Findings::new(Vec::new(), false, 1, 512);
+        let tally = Tally::default();
+        let place = Place {
+            oracle: &oracle,
+            identities: &identities,
+            findings: &findings,
+            tally: &tally,
+            contract: Contract::Series,
+            reader: 0,
+            begun: Instant::now(),
+            versions: 512,
+            settle: None,
+            tripwire: None,
+        };
+        let origins = Origins {
+            machine: Machine { kernel: format!("simulated, {bug}"), ..Machine::here() },
+            seed,
+            command: "none".into(),
+            contract: Contract::Series,
+            geometry: shape.geometry,
+            identities: identities.clone(),
+        };
+        let mut keeper = Keeper::new(origins, Some(dir)).unwrap();
+        let mut reader = Reader::new(file, None, Stream::new(seed, "reader", 0), place);
+        (0..200).find_map(|_| {
+            reader.turn(mode);
+            let kept = keeper.keep(&findings).iter();
+            let mut of_class = kept.filter(|kept| kept.signature.class == class).inspect(|kept| {
+                assert_eq!(kept.checked, Checked::Proved, "{bug} {seed}: {}", kept.signature);
+            });
+            of_class.next_back().and_then(|kept| kept.path.clone())
+        })
+    })
+}
+
+#[test]
+fn a_tear_of_the_simulated_kernel_is_proved_explained_and_replayed() {
+    let dir = std::env::temp_dir().join(format!("mapstorm-simulated-{}", std::process::id()));
+    let testable = run(&["probe"]).status.code() == Some(0);
+    for (bug, class, mode) in [
+        (Bug::ReplacedInFlight, Class::Hole, Mode::Walk),
+        (Bug::SkippedAfterMerge, Class::Hole, Mode::Walk),
+        (Bug::ReadWithoutLock, Class::Torn, Mode::Walk),
+        (Bug::UnlockedEarly, Class::Stale, Mode::Walk),
+        (Bug::OffsetAfterSplit, Class::Unknown, Mode::Short),
+        (Bug::PositionLost, Class::Disorder, Mode::Pread),
+        (Bug::LineCut, Class::Malformed, Mode::Walk),
+        (Bug::EarlyEnd, Class::Truncated, Mode::Walk),
+        (Bug::QueryMisses, Class::Hole, Mode::Query),
+    ] {
+        let file = saved(bug, class, mode, &dir);
+        let file = file.unwrap_or_else(|| panic!("{bug} shows no {class} in {mode}"));
+        let file = file.to_str().unwrap();
+        let verified = run(&["verify", file]);
+        assert_eq!(verified.status.code(), Some(0), "{bug}: {}", told(&verified));
+        let explained = run(&["explain", file]);
+        assert_eq!(explained.status.code(), Some(0), "{bug}: {}", told(&explained));
+        let story = told(&explained);
+        for part in ["the longest explanation", class.word()] {
+            assert!(story.contains(part), "{bug}: no {part:?} in {story}");
+        }
+        if !testable {
+            continue;
+        }
+        // Whether the kernel here shows it is its own affair; that it was tried is told, or why not.
+        let replayed = run(&["replay", file, "--seconds", "0.3"]);
+        let answer = told(&replayed);
+        let reason = match replayed.status.code() {
+            Some(0) => "not shown in ",
+            Some(1) => "shown after ",
+            Some(4) if answer.contains("page") => "pages of ",
+            Some(4) => "there is nothing to replay",
+            code => panic!("{bug}: {code:?} {answer}"),
+        };
+        assert!(answer.contains(reason), "{bug}: {answer}");
+    }
+    std::fs::remove_dir_all(&dir).unwrap();
+}
