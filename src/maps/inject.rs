@@ -188,7 +188,9 @@ impl<M> Injector<M> {
                     self.planted += 1;
                     slot.len = 0;
                 }
-            } else if (!known || slot.call + 4 * AGE <= self.calls) && text.len() <= LONGEST {
+            } else if (slot.len == 0 || slot.call + 4 * AGE <= self.calls) && text.len() <= LONGEST
+            {
+                // Lines that share a slot leave each other the time to grow old.
                 slot.text[..text.len()].copy_from_slice(text);
                 (slot.start, slot.call, slot.len) = (spot.start, self.calls, text.len());
             }
