@@ -106,9 +106,12 @@ fn exit(attempt: &Attempt) -> Exit {
 }
 
 pub(super) fn name(target: &Target) -> String {
-    match target.shows.is_empty() {
-        true => "any violation".into(),
-        false => target.shows.clone(),
+    match (&target.saved_as, target.shows.is_empty()) {
+        (_, true) => "any violation".into(),
+        (None, _) => target.shows.clone(),
+        (Some(saved_as), _) => {
+            format!("{} (saved as {saved_as}, the same mechanism)", target.shows)
+        }
     }
 }
 
