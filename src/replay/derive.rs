@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 
 /// The most operations that are taken over, where no one is to blame.
 const MOST_OPERATIONS: usize = 12;
+/// Bytes of a line of maps, most of the time.
+const MOST_OF_A_LINE: usize = 128;
 
 /// Why no scenario follows from a tear.
 #[derive(Debug, thiserror::Error)]
@@ -190,7 +192,10 @@ fn read_alike(scenario: &mut Scenario, tear: &Tear, found: &Break, lane: (u16, u
         // Of a call that began below the lane, only what it read of the lane is left to read; and
         // a pread reads the line before it, too.
         let from = in_lane.filter(|_| steps).map_or(begun, |line| line.from);
-        scenario.later_reads = Some((begun + asked - from).clamp(1, Tape::LONGEST) as u32);
+        // A pread begins anywhere in that line: room for the rest of it.
+        let line = if steps { 0 } else { MOST_OF_A_LINE };
+        let left = begun + asked - from + line;
+        scenario.later_reads = Some(left.clamp(1, Tape::LONGEST) as u32);
     }
 }
 
