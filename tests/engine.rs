@@ -24,6 +24,7 @@ fn scenario(readers: Vec<Mode>, boundary: Option<Boundary>) -> Scenario {
         ],
         readers,
         first_read: None,
+        later_reads: None,
         boundary,
     }
 }

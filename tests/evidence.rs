@@ -3,9 +3,12 @@
 //! What the real kernel tears varies, so faults are planted with `--inject`; nothing here expects
 //! a tear of the kernel or its absence.
 
+use rustix::process::{Resource, Rlimit};
 use serde_json::Value;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 fn run(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mapstorm"));
@@ -207,12 +210,154 @@ fn a_tear_of_other_pages_is_proved_but_not_replayed() {
     let explained = run(&["explain", &file]);
     assert_eq!(explained.status.code(), Some(0), "{}", told(&explained));
     if size != here {
-        for command in [vec!["replay", &file], vec!["minimize", &file, "-o", "/dev/null"]] {
+        let out = dir.0.join("out.json");
+        let out = out.to_str().unwrap();
+        for command in [vec!["replay", &file], vec!["minimize", &file, "-o", out]] {
             let output = run(&command);
             assert_eq!(output.status.code(), Some(4), "{command:?}: {}", told(&output));
             assert!(text(&output.stderr).contains("65536"), "{}", told(&output));
         }
     }
+    // A C program asks for the page size where it runs; but nothing happens in this tear.
+    let emitted = run(&["emit-c", &file]);
+    assert_eq!(emitted.status.code(), Some(4), "{}", told(&emitted));
+    assert!(text(&emitted.stderr).contains("no operation"), "{}", told(&emitted));
+}
+
+#[test]
+fn an_arena_that_does_not_fit_here_is_refused_with_the_limit() {
+    let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
+    let limit: usize = limit.trim().parse().unwrap_or(usize::MAX);
+    // The most that a scenario may have: 32 vmas in each of 4096 lanes.
+    let lane: Vec<String> =
+        (0..32).map(|at| format!("[{}..{} rw-p anon]", 2 * at, 2 * at + 1)).collect();
+    if limit > 32 * 4096 {
+        eprintln!("skipped: vm.max_map_count allows more than a scenario can have");
+        return;
+    }
+    let mut scenario: Value = serde_json::from_str(SCENARIO).unwrap();
+    scenario["pages"] = 64.into();
+    scenario["lanes"] = vec![lane.join(" "); 4096].into();
+    scenario["mutators"] = serde_json::json!([[
+        {"op": "protect", "at": {"lane": 0, "start": 0, "len": 1}, "prot": "r--"}]]);
+    let dir = Dir::new("fit");
+    let file = dir.file("large.json", &scenario.to_string());
+    let out = dir.0.join("out.json");
+    for command in [vec!["replay", &file], vec!["minimize", &file, "-o", out.to_str().unwrap()]] {
+        let output = run(&command);
+        assert_eq!(output.status.code(), Some(4), "{command:?}: {}", told(&output));
+        assert!(text(&output.stderr).contains("vm.max_map_count"), "{}", told(&output));
+    }
+    assert_eq!(std::fs::read_dir(&dir.0).unwrap().count(), 1, "something was left behind");
+}
+
+/// The binary with its stderr to be read line by line.
+fn started(args: &[&str]) -> (Child, BufReader<ChildStderr>) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_mapstorm"))
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    (child, stderr)
+}
+
+fn pid(child: &Child) -> Option<rustix::process::Pid> {
+    rustix::process::Pid::from_raw(child.id() as i32)
+}
+
+#[test]
+fn what_was_kept_before_the_disk_was_full_stays_and_the_rest_is_told() {
+    if !testable() {
+        return;
+    }
+    let dir = Dir::new("full");
+    let out = dir.0.to_str().unwrap();
+    // Some hundred faults a second, of which up to 16 of a signature are kept.
+    let (mut child, mut stderr) = started(&[
+        "--threads",
+        "2",
+        "--seconds",
+        "4",
+        "--read",
+        "walk",
+        "--inject",
+        "hole",
+        "--keep",
+        "16",
+        "--out",
+        out,
+    ]);
+    let mut line = String::new();
+    while !line.contains(" kept in ") {
+        line.clear();
+        assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "nothing was kept");
+    }
+    // From now on no file may grow beyond some bytes: what a full disk is to a writer.
+    let limit = Rlimit { current: Some(64), maximum: Some(64) };
+    rustix::process::prlimit(pid(&child), Resource::Fsize, limit).unwrap();
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    let mut report = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut report).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{rest}{report}");
+    assert!(rest.contains("could not be saved"), "{rest}");
+    assert!(report.contains("a tear could not be saved"), "{report}");
+    assert!(report.contains("\n  hole/"), "{report}");
+    // Only whole files, and all of them proved by the command that the report gives.
+    let verify =
+        report.lines().find(|line| line.starts_with("mapstorm verify")).expect("a command");
+    let words: Vec<&str> = verify.split(' ').skip(1).collect();
+    assert_eq!(words.len() - 1, std::fs::read_dir(&dir.0).unwrap().count(), "{verify}");
+    let verified = run(&words);
+    assert_eq!(verified.status.code(), Some(0), "{}", told(&verified));
+}
+
+#[test]
+fn ctrl_c_ends_the_search_for_the_smallest_and_keeps_the_best_so_far() {
+    if !testable() {
+        return;
+    }
+    let dir = Dir::new("ctrl-c");
+    // Shown at once where the kernel tears so, and never elsewhere.
+    let replaced = r#"{ "schema_version": 1, "name": "hole/replaced-in-flight", "pages": 16,
+        "lanes": ["[0..2 r--p anon] [2..4 rw-p anon] [4..6 r--p anon]", "[0..16 rw-p anon]"],
+        "mutators": [[
+            {"op": "map", "at": {"lane": 1, "start": 2, "len": 2}, "page": "rw-p anon"},
+            {"op": "remap", "from": {"lane": 1, "start": 2, "len": 2},
+             "to": {"lane": 0, "start": 2, "len": 2}, "keep": false}]],
+        "readers": ["walk"] }"#;
+    let file = dir.file("replaced.json", replaced);
+    let out = dir.0.join("out.json");
+    let args = ["minimize", &file, "-o", out.to_str().unwrap(), "--seconds", "600"];
+    let (mut child, mut stderr) = started(&args);
+    // Signals are caught before the first line is told.
+    let mut line = String::new();
+    assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it says nothing");
+    // Where the kernel tears, something is saved soon; elsewhere there is nothing to wait for.
+    let patience = Instant::now() + Duration::from_secs(5);
+    while !out.exists() && Instant::now() < patience {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let saved = out.exists();
+    rustix::process::kill_process(pid(&child).unwrap(), rustix::process::Signal::INT).unwrap();
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    let mut report = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut report).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{line}{rest}{report}");
+    assert!(!saved || out.exists(), "what was saved is gone");
+    if !out.exists() {
+        assert!(report.contains("nothing to minimize"), "{report}");
+        return;
+    }
+    assert!(report.contains("no time for more"), "{report}");
+    // What is there is whole, and can be gone on with.
+    let again = run(&["replay", out.to_str().unwrap(), "--seconds", "0.1"]);
+    assert!(matches!(again.status.code(), Some(0 | 1)), "{}", told(&again));
+    assert!(!dir.0.join("out.json.tmp").exists());
 }
 
 const SCENARIO: &str = r#"{

@@ -40,6 +40,7 @@ impl Spec {
             mutators: vec![self.steps.iter().map(|step| step.op).collect()],
             readers: vec![interface.mode()],
             first_read: None,
+            later_reads: None,
             boundary: boundary.map(|page| Boundary { lane: 0, page }),
         }
     }

@@ -9,7 +9,7 @@ use mapstorm::report::text::quoted;
 use mapstorm::scenario::Scenario;
 use serde::Serialize;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// What came of it.
@@ -34,7 +34,12 @@ pub fn minimize(args: &MinimizeArgs, print: &PrintArgs) -> Result<Exit, Failure>
     let (mut target, contract) = target(&args.file)?;
     target.scenario.name = target.shows.clone();
     let write = |scenario: &Scenario| save(&args.output, scenario);
+    // What can't be written should not be searched for.
+    drop(aside(&args.output).map_err(|error| Failure::Usage(named(&args.output, &error)))?);
     let signals = Signals::catch().map_err(|e| Failure::Environment(e.to_string()))?;
+    if !print.quiet {
+        eprintln!("# {}: {}", name(&target), Size::of(&target.scenario));
+    }
     let budget = Duration::from_secs_f64(args.seconds);
     let begun = Instant::now();
     let mut trouble = None;
@@ -48,7 +53,10 @@ pub fn minimize(args: &MinimizeArgs, print: &PrintArgs) -> Result<Exit, Failure>
         }
     };
     let found = search(&target, contract, budget, &|| signals.arrived(), &mut progress);
-    let found = found.map_err(not_run)?;
+    let found = found.map_err(|error| {
+        let _ = std::fs::remove_file(aside_path(&args.output));
+        not_run(error)
+    })?;
     if let Some(trouble) = trouble {
         return Err(trouble);
     }
@@ -59,6 +67,7 @@ pub fn minimize(args: &MinimizeArgs, print: &PrintArgs) -> Result<Exit, Failure>
             begun.elapsed().as_secs_f64(),
             args.output.display()
         );
+        let _ = std::fs::remove_file(aside_path(&args.output));
         Output.print(text.as_bytes())?;
         return Ok(signalled(signals.arrived()).unwrap_or(Exit::Undecided));
     };
@@ -74,18 +83,30 @@ fn signalled(signal: Option<i32>) -> Option<Exit> {
     })
 }
 
-/// Written aside and renamed: whoever looks finds the scenario before or the one after.
-fn save(path: &Path, scenario: &Scenario) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::Usage(format!("-o {}: {error}", path.display()));
+fn aside_path(path: &Path) -> PathBuf {
     let mut aside = path.as_os_str().to_owned();
     aside.push(".tmp");
+    aside.into()
+}
+
+fn aside(path: &Path) -> std::io::Result<std::fs::File> {
+    std::fs::File::create(aside_path(path))
+}
+
+fn named(path: &Path, error: &std::io::Error) -> String {
+    format!("-o {}: {error}", path.display())
+}
+
+/// Written aside and renamed: whoever looks finds the scenario before or the one after.
+fn save(path: &Path, scenario: &Scenario) -> Result<(), Failure> {
+    let failed = |error| Failure::Environment(named(path, &error));
     let mut text = serde_json::to_vec_pretty(scenario).expect("plain data");
     text.push(b'\n');
     let written = || -> std::io::Result<()> {
-        let mut file = std::fs::File::create(&aside)?;
+        let mut file = aside(path)?;
         file.write_all(&text)?;
         file.sync_all()?;
-        std::fs::rename(&aside, path)
+        std::fs::rename(aside_path(path), path)
     };
     written().map_err(failed)
 }

@@ -7,6 +7,7 @@ use mapstorm::exit::Exit;
 use mapstorm::oracle::Contract;
 use mapstorm::replay::{Attempt, DeriveError, Size, Target, attempt, derive, target_of};
 use mapstorm::scenario::RunError;
+use mapstorm::storm::StormError;
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::Path;
@@ -66,7 +67,11 @@ pub(super) fn not_run(error: RunError) -> Failure {
     match error {
         RunError::Scenario(_) => Failure::Usage(error.to_string()),
         RunError::Calibrate(_) | RunError::Aim(_) => Failure::Untestable(error.to_string()),
-        RunError::Reserve(_) => Failure::Environment(error.to_string()),
+        RunError::Reserve(_) => Failure::Untestable(error.to_string()),
+        RunError::Storm(StormError::Prepare { op, source }) => Failure::Untestable(format!(
+            "the file's arena does not fit here: {op}: {source}; a scenario with many vmas takes a \
+             higher vm.max_map_count (sysctl)"
+        )),
         RunError::Storm(error) => error.into(),
     }
 }
@@ -106,9 +111,12 @@ fn exit(attempt: &Attempt) -> Exit {
 }
 
 pub(super) fn name(target: &Target) -> String {
-    match target.shows.is_empty() {
-        true => "any violation".into(),
-        false => target.shows.clone(),
+    match (&target.saved_as, target.shows.is_empty()) {
+        (_, true) => "any violation".into(),
+        (None, _) => target.shows.clone(),
+        (Some(saved_as), _) => {
+            format!("{} (saved as {saved_as}, the same mechanism)", target.shows)
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Ctrl-C: the first stops and reports, the second kills.
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 pub struct Signals(Arc<AtomicUsize>);
 
 impl Signals {
-    /// Catches SIGINT and SIGTERM from now on.
+    /// Catches SIGINT and SIGTERM from now on; and SIGXFSZ, so that a file that may grow no further
+    /// (ulimit -f) is an error of the write, and not the end of everything that is not yet told.
     ///
     /// # Errors
     /// What sigaction(2) gave.
@@ -22,6 +23,7 @@ impl Signals {
             flag::register(signal, Arc::clone(&raised))?;
             flag::register_usize(signal, Arc::clone(&number), signal as usize)?;
         }
+        flag::register(SIGXFSZ, Arc::default())?;
         Ok(Signals(number))
     }
 

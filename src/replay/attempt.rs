@@ -49,10 +49,7 @@ pub fn attempt(
     seed: u64,
     signal: impl Fn() -> Option<i32>,
 ) -> Result<Attempt, RunError> {
-    let until = match target.shows.is_empty() {
-        true => crate::oracle::Class::ALL.iter().map(|class| class.word().into()).collect(),
-        false => vec![target.shows.clone()],
-    };
+    let until = target.counts();
     let plan = RunPlan { duration, seed, contract, until: until.clone(), ..RunPlan::default() };
     let done = run(&target.scenario, &plan, signal)?;
     let reading = done.reading();
@@ -105,5 +102,5 @@ pub fn target_of(scenario: &Scenario) -> Target {
     let class = scenario.name.split('/').next().unwrap_or_default();
     let named = crate::oracle::Class::ALL.iter().any(|known| known.word() == class);
     let shows = if named { scenario.name.clone() } else { String::new() };
-    Target { scenario: scenario.clone(), shows }
+    Target { scenario: scenario.clone(), shows, saved_as: None }
 }

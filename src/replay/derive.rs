@@ -2,14 +2,16 @@
 //! in a loop.
 
 use crate::evidence::{Tear, TearError};
-use crate::oracle::{Break, Mechanism, VersionRecord};
-use crate::scenario::{SCHEMA_VERSION, Scenario};
+use crate::oracle::{Break, Class, Mechanism, Rule, VersionRecord};
+use crate::scenario::{Boundary, SCHEMA_VERSION, Scenario};
 use crate::space::{Kind, Layout, Op, Place, Span, apply, fits, making};
-use crate::storm::{Mode, Signature};
+use crate::storm::{Mode, Signature, Tape};
 use std::collections::BTreeMap;
 
 /// The most operations that are taken over, where no one is to blame.
 const MOST_OPERATIONS: usize = 12;
+/// Bytes of a line of maps, most of the time.
+const MOST_OF_A_LINE: usize = 128;
 
 /// Why no scenario follows from a tear.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +34,20 @@ pub struct Target {
     pub scenario: Scenario,
     /// The signature, or the beginning of one, that counts.
     pub shows: String,
+    /// What the tear was saved as, where that is another class of the same mechanism: it counts,
+    /// too. Pages that were passed over are a hole, unless an operation a moment later really
+    /// empties them: then they can be explained, and a line behind them comes too late.
+    pub saved_as: Option<String>,
+}
+
+impl Target {
+    /// The signatures, or beginnings of them, that count.
+    pub fn counts(&self) -> Vec<String> {
+        match self.shows.is_empty() {
+            true => crate::oracle::Class::ALL.iter().map(|class| class.word().into()).collect(),
+            false => [&self.shows].into_iter().chain(&self.saved_as).cloned().collect(),
+        }
+    }
 }
 
 /// The part of a signature that says what happened; which operations of a kind were in flight and
@@ -58,23 +74,32 @@ pub fn derive(tear: &Tear) -> Result<Target, DeriveError> {
     let records: Vec<&VersionRecord> = walk.versions.iter().filter(|r| r.lane == lane).collect();
     let pos = found.pos.filter(|&at| tear.geometry.contains(at));
     let pos = pos.map(|at| tear.geometry.locate(at)).filter(|(at, _)| *at == lane);
+    let pos = pos.map(|(_, page)| page);
+    let too_late = found.rule == Rule::Order;
+    let one = |at: usize| (at, at);
     let chosen = match again.signature.mechanism {
-        Some(Mechanism::ReplacedInFlight | Mechanism::Both) => replacing(&records, page),
-        Some(Mechanism::SkippedAfterMerge | Mechanism::SkippedAfterSplit) => {
-            merging(&records, pos.map(|(_, page)| page))
-        }
+        Some(_) if too_late => overtaken(&records, found).map(one),
+        Some(Mechanism::ReplacedInFlight | Mechanism::Both) => replacing(&records, page).map(one),
+        Some(Mechanism::SkippedAfterMerge) => merging(&records, pos).map(one),
+        Some(Mechanism::SkippedAfterSplit) => splitting(&records, pos).map(one),
         None => None,
     };
-    let (first, last) = match chosen {
-        Some(at) => (at, at),
-        None => near(&records, found).ok_or(DeriveError::NoOperation)?,
-    };
+    let chosen = chosen.or_else(|| near(&records, found));
+    let (first, last) = chosen.ok_or(DeriveError::NoOperation)?;
     let mode = tear.mode.unwrap_or(Mode::Walk);
-    let shows = kind_of(&again.signature);
+    let saved_as = kind_of(&again.signature);
+    let shows = match again.signature.mechanism {
+        Some(_) if too_late => kind_of(&Signature { class: Class::Hole, ..again.signature }),
+        _ => saved_as.clone(),
+    };
+    let saved_as = (saved_as != shows).then_some(saved_as);
     let ops: Vec<Op> = records[first..=last].iter().filter_map(|r| r.origin.op).collect();
     let before = layouts_before(&walk.versions, records[first - 1], &ops);
     let scenario = closed(&shows, &before, &ops, tear.geometry.pages, mode);
-    Ok(Target { scenario: scenario.ok_or(DeriveError::NoOperation)?, shows })
+    let mut scenario = scenario.ok_or(DeriveError::NoOperation)?;
+    let new = before.keys().position(|&old| old == lane).unwrap_or(0) as u16;
+    read_alike(&mut scenario, tear, found, (lane, new));
+    Ok(Target { scenario, shows, saved_as })
 }
 
 /// The last version that was made by putting a VMA on the page that is missing.
@@ -96,6 +121,82 @@ fn merging(records: &[&VersionRecord], pos: Option<usize>) -> Option<usize> {
     let pos = pos?;
     let over = |record: &VersionRecord| record.layout.vma_at(pos).is_some_and(|v| v.start < pos);
     (1..records.len()).rev().find(|&at| over(records[at]) && !over(records[at - 1]))
+}
+
+/// The last version in which the VMA above page `pos` is another than the one before it was:
+/// split, or replaced.
+fn splitting(records: &[&VersionRecord], pos: Option<usize>) -> Option<usize> {
+    let pos = pos?;
+    let above = |record: &VersionRecord| record.layout.vma_at(pos);
+    let split = |at: usize| {
+        let (before, after) = (above(records[at - 1])?, above(records[at])?);
+        (before != after && before.end > after.end).then_some(())
+    };
+    (1..records.len()).rev().find(|&at| split(at).is_some())
+}
+
+/// The version whose making left pages out for a moment that a later one really has not: by that
+/// one they can be explained, but not the line that was read after them.
+fn overtaken(records: &[&VersionRecord], found: &Break) -> Option<usize> {
+    let last = records.iter().rposition(|record| record.invoked <= found.earliest)?;
+    let mapped = |at: usize, page: usize| records[at].layout.pages()[page].is_mapped();
+    let left_out = |at: &usize| match records[*at].origin.op {
+        Some(Op::Remap { to, .. }) if to.lane == records[*at].lane => {
+            to.span.range().any(|page| mapped(*at - 1, page) && !mapped(last, page))
+        }
+        _ => false,
+    };
+    (1..=last).rev().find(left_out)
+}
+
+/// Makes the scenario's reader read as the tear's did: calls that begin in the same place of lane
+/// `lane.0`, which is the scenario's `lane.1`, and are as long.
+fn read_alike(scenario: &mut Scenario, tear: &Tear, found: &Break, lane: (u16, u16)) {
+    let mode = scenario.readers[0];
+    if !matches!(mode, Mode::Walk | Mode::Pread | Mode::Shared | Mode::Short) {
+        return;
+    }
+    let text = tear.text();
+    let lines = crate::evidence::lines(tear, &text);
+    // The line that breaks it is the last judged; what matters is the call that made it.
+    let Some(broke) = lines.iter().rfind(|line| line.to <= tear.piece.to) else { return };
+    let own = |line: &&crate::evidence::RawLine<'_>| line.call == broke.call;
+    let start_of = |line: &crate::evidence::RawLine<'_>| {
+        crate::maps::parse(line.text).ok().map(|parsed| parsed.start)
+    };
+    let Some(first) = lines.iter().find(own) else { return };
+    // Where nothing but the broken line is left of the call, it began where the line before ended.
+    let across = first.from == broke.from;
+    let begins = if across { found.pos } else { start_of(first) };
+    let geometry = &tear.geometry;
+    let place = begins.filter(|&at| geometry.contains(at)).map(|at| geometry.locate(at));
+    let page = place.filter(|(at, page)| *at == lane.0 && *page < geometry.pages as usize);
+    let page = page.map(|(_, page)| page as u8);
+    let boundary = |page: u8| Boundary { lane: lane.1, page };
+    let asked = tear.calls[broke.call].asked as usize;
+    let steps = matches!(mode, Mode::Walk | Mode::Short);
+    let by_pages = mode != Mode::Short && asked as u64 >= tear.page_size;
+    // A pread knows nothing of what lies below its first whole line: only one that began in the
+    // lane has to begin in the same place. A walk by pages has its boundaries where they fall.
+    scenario.boundary = match page {
+        _ if steps && by_pages => None,
+        _ if steps => Some(boundary(page.unwrap_or(0))),
+        page => page.filter(|_| !across).map(boundary),
+    };
+    if scenario.boundary.is_some() && !by_pages {
+        let begun: usize = tear.calls[..broke.call].iter().map(|call| call.text.0.len()).sum();
+        let in_lane = lines.iter().filter(own).find(|line| {
+            start_of(line)
+                .is_some_and(|at| geometry.contains(at) && geometry.locate(at).0 == lane.0)
+        });
+        // Of a call that began below the lane, only what it read of the lane is left to read; and
+        // a pread reads the line before it, too.
+        let from = in_lane.filter(|_| steps).map_or(begun, |line| line.from);
+        // A pread begins anywhere in that line: room for the rest of it.
+        let line = if steps { 0 } else { MOST_OF_A_LINE };
+        let left = begun + asked - from + line;
+        scenario.later_reads = Some(left.clamp(1, Tape::LONGEST) as u32);
+    }
 }
 
 /// The versions that the break's window allows, the last few.
@@ -168,6 +269,7 @@ fn closed(
         mutators: vec![cycle],
         readers: vec![mode],
         first_read: None,
+        later_reads: None,
         boundary: None,
     };
     scenario.check().ok().map(|()| scenario)

@@ -101,7 +101,7 @@ pub fn minimize(
         if search.over() {
             break false;
         }
-        let candidate = Target { scenario: smaller, shows: best.shows.clone() };
+        let candidate = Target { scenario: smaller, ..best.clone() };
         let begun = Instant::now();
         let rate = search.rate(&candidate, search.patience(every))?;
         if rate.is_none() && search.over() {

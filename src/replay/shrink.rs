@@ -258,13 +258,16 @@ fn without_page(scenario: &Scenario, layouts: &[Layout], gone: usize) -> Option<
 
 /// The simplest reader reads a page a call from the bottom, as cat does.
 fn reading(scenario: &Scenario, all: &mut Candidates) {
-    if scenario.boundary.is_some() || scenario.first_read.is_some() {
-        let anywhere = Scenario { boundary: None, first_read: None, ..scenario.clone() };
+    let placed = scenario.first_read.or(scenario.later_reads).is_some();
+    if scenario.boundary.is_some() || placed {
+        let anywhere =
+            Scenario { boundary: None, first_read: None, later_reads: None, ..scenario.clone() };
         all.push((Change::Boundary, anywhere));
     }
     let simplest = Scenario {
         readers: vec![Mode::Walk; scenario.readers.len()],
         first_read: None,
+        later_reads: None,
         ..scenario.clone()
     };
     all.push((Change::Reading(Mode::Walk), simplest));

@@ -182,6 +182,17 @@ pub(super) fn aim(arena: &mut Arena, mode: Mode, address: u64) -> Result<usize, 
     Err(missed)
 }
 
+/// Where in the file of `mode` the lines that lie between two addresses are: the first byte, and
+/// one past the last.
+pub(super) fn span_of(mode: Mode, from: u64, to: u64) -> Result<(u64, u64), AimError> {
+    let text = text_of(mode)?;
+    let bytes_below = |address: u64| -> u64 {
+        let below = text.iter().take_while(|record| record.start < address);
+        below.map(|record| record.bytes as u64).sum()
+    };
+    Ok((bytes_below(from), bytes_below(to)))
+}
+
 /// The offsets of the line before the one that the boundary puts first: a pread that begins
 /// there looks up the VMA at the boundary anew.
 pub(super) fn offsets(mode: Mode, address: u64) -> Result<(u64, u64), AimError> {

@@ -40,6 +40,10 @@ pub struct Scenario {
     /// line; none for a page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_read: Option<u32>,
+    /// Bytes of every later read call; none for a page, and for `short` readers odd sizes, drawn
+    /// anew for each. With it, `walk` readers, too, are brought to the boundary by their first call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub later_reads: Option<u32>,
     /// Where a page of output is to end, in the lanes to begin with; none for wherever it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boundary: Option<Boundary>,
@@ -49,7 +53,8 @@ pub struct Scenario {
 /// is the first of the next page.
 ///
 /// Readers that read whole pages from the bottom are brought there by lines made below the lanes;
-/// readers that pread begin in the line before.
+/// the first call of `short` readers ends there; readers that pread, shared descriptors included,
+/// begin in the line before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Boundary {
@@ -151,6 +156,8 @@ impl Scenario {
         range("the number of readers", self.readers.len(), 1, 1024, "1 to 1024")?;
         let first_read = self.first_read.map_or(1, |bytes| bytes as usize);
         range("first_read", first_read, 1, Tape::LONGEST, "1 to 16384 bytes")?;
+        let later_reads = self.later_reads.map_or(1, |bytes| bytes as usize);
+        range("later_reads", later_reads, 1, Tape::LONGEST, "1 to 16384 bytes")?;
         let lanes = self.layouts()?;
         if let Some(Boundary { lane, page }) = self.boundary
             && (lane as usize >= lanes.len() || page >= self.pages)

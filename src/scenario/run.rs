@@ -1,6 +1,6 @@
 //! Running a scenario on the storm's engine.
 
-use super::aim::{AimError, aim, ends_at, offsets, text_of};
+use super::aim::{AimError, aim, ends_at, offsets, span_of, text_of};
 use super::{Scenario, ScenarioError};
 use crate::allocations;
 use crate::arena::{Arena, ReserveError};
@@ -261,19 +261,35 @@ fn readings(
     arena: &mut Arena,
     target: Option<u64>,
 ) -> Result<(usize, Vec<Reading>), AimError> {
-    let of_pages = |mode: &&Mode| matches!(mode, Mode::Walk | Mode::Smaps);
+    let by_pages = |mode: Mode| match mode {
+        Mode::Walk => scenario.later_reads.is_none(),
+        mode => mode == Mode::Smaps,
+    };
+    let of_pages = |mode: &&Mode| by_pages(**mode);
     let padding = match (target, scenario.readers.iter().find(of_pages)) {
         (Some(target), Some(&mode)) => aim(arena, mode, target)?,
         _ => 0,
     };
+    let geometry = arena.geometry();
+    let (low, high) = (geometry.base, geometry.address(scenario.lanes.len() as u16, 0));
     let reading = |&mode: &Mode| {
-        let at = target.filter(|_| mode == Mode::Pread);
+        let line_before = |there: bool| {
+            let at = target.filter(|_| there);
+            at.map(|target| offsets(mode, target)).transpose()
+        };
+        let steps = mode == Mode::Short || mode == Mode::Walk && !by_pages(mode);
+        let first_read = match line_before(steps)? {
+            Some((_, start)) => Some(start as usize),
+            None => scenario.first_read.map(|bytes| bytes as usize),
+        };
         Ok(Reading {
             mode,
             contract: plan.contract,
             one_instant: if mode == Mode::Smaps { plan.smaps_at_once } else { plan.maps_at_once },
-            first_read: scenario.first_read.map(|bytes| bytes as usize),
-            offsets: at.map(|target| offsets(mode, target)).transpose()?,
+            first_read,
+            later_reads: scenario.later_reads.map(|bytes| bytes as usize),
+            text: span_of(mode, low, high)?,
+            offsets: line_before(matches!(mode, Mode::Pread | Mode::Shared))?,
         })
     };
     let readings = scenario.readers.iter().map(reading).collect::<Result<_, AimError>>()?;

@@ -8,7 +8,7 @@ use super::judge::Judge;
 use super::script::Reading;
 use super::tally::Tally;
 use super::tape::{Tape, TapeCall};
-use super::tripwire::Tripwire;
+use super::tripwire::{Aim, Tripwire};
 use super::views::{View, Views};
 use crate::arena::Identities;
 use crate::maps::{Answer, Chunk, Lines, MapsRead, QueryFlags};
@@ -32,6 +32,9 @@ pub struct Reader<'a, M> {
     tripwire: Option<Tripwire>,
     /// Whether this turn's calls are held up.
     held_up: bool,
+    /// When a scenario's are, in nanoseconds from and to, and how that is found out.
+    moment: (usize, usize),
+    aim: Aim,
     /// How long calls take by the way of reading, and those that pass the lanes in play.
     paces: [Pace; Mode::ALL.len() + 1],
     /// Where the lanes in play are, and whether this turn stops just before them.
@@ -90,6 +93,8 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             page: oracle.geometry().page_size() as usize,
             tripwire: place.tripwire,
             held_up: false,
+            moment: (0, 0),
+            aim: Aim::default(),
             paces: [Pace::UNKNOWN; Mode::ALL.len() + 1],
             approach: Approach::default(),
             stops: false,
@@ -119,7 +124,8 @@ impl<'a, M: MapsRead> Reader<'a, M> {
     #[must_use]
     pub fn with_part(mut self, part: &'a Reading, views: &'a Views) -> Reader<'a, M> {
         self.part = Some(part);
-        self.text = part.offsets.unwrap_or(self.text);
+        // What begins above the lanes says nothing of them.
+        self.text = part.offsets.unwrap_or((0, part.text.1));
         self.focus = views.focus();
         self.judge.contract = part.contract;
         self.judge.one_instant = part.one_instant || part.contract >= Contract::Snapshot;
@@ -142,18 +148,25 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         self.judge.mode = mode;
         // Most turns are held up; the others tell how long a call takes.
         self.held_up = !self.rng.one_in(4);
+        if self.held_up && self.part.is_some() {
+            self.moment = self.aim.draw(&mut self.rng);
+        }
         let may_stop = self.tripwire.is_some() && self.part.is_none();
         self.stops = may_stop && mode == Mode::Walk && !self.rng.one_in(4);
         let behind = self.judge.oracle.geometry().address(self.lanes.0 + self.lanes.1, 0);
         let onwards = self.part.is_none() && self.rng.one_in(16);
         let until = if onwards { u64::MAX } else { behind };
         let page = self.page;
+        let later = self.part.and_then(|part| part.later_reads);
         match mode {
-            Mode::Walk => self.walk(0, until, |_| page),
+            Mode::Walk => self.walk(0, until, |_| later.unwrap_or(page)),
             Mode::Short => {
                 // Odd sizes from a few bytes to some lines; every walk has its own.
                 let most = self.rng.between(8, 600);
-                self.walk(0, until, |rng| rng.between(1, most) | 1);
+                match later {
+                    Some(bytes) => self.walk(0, until, |_| bytes),
+                    None => self.walk(0, until, |rng| rng.between(1, most) | 1),
+                }
             }
             Mode::Pread => {
                 let (low, high) = self.text;
@@ -168,7 +181,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                 let aimed = self.part.is_some_and(|part| part.offsets.is_some());
                 let whole = !aimed && self.rng.one_in(2);
                 let mask = if whole { !(page as u64 - 1) } else { u64::MAX };
-                self.walk(offset & mask, until, |_| page);
+                self.walk(offset & mask, until, |_| later.unwrap_or(page));
             }
             Mode::Shared => self.shared_turn(),
             Mode::Query => {
@@ -185,6 +198,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                 }
             }
         }
+        self.aim.saw(self.judge.view == View::MIXED);
     }
 
     /// Reads from `offset` to `until`, `size` giving the bytes asked for call by call.
@@ -198,8 +212,9 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         Tally::add(&self.judge.tally.walks, 1);
         self.approach.walk();
         loop {
-            let asked = self.part.filter(|_| at == 0).and_then(|part| part.first_read);
-            let asked = asked.or_else(|| self.approach.ask(at, self.page).filter(|_| self.stops));
+            let first = self.part.filter(|_| offset == 0).and_then(|part| part.first_read);
+            let left = first.and_then(|first| first.checked_sub(at as usize)).filter(|&n| n > 0);
+            let asked = left.or_else(|| self.approach.ask(at, self.page).filter(|_| self.stops));
             let asked = asked.unwrap_or_else(|| size(&mut self.rng)).min(Tape::LONGEST);
             let Some((call, got)) = self.call(at, asked, kept) else {
                 return;
@@ -225,7 +240,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                 if offset == 0 {
                     self.approach.arrived();
                 }
-                if offset == 0 && self.part.is_none_or(|part| part.offsets.is_none()) {
+                if offset == 0 && self.part.is_none() {
                     self.text = (arena_text.unwrap_or(0), at);
                 }
                 return;
@@ -246,8 +261,13 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         let mut begun = None;
         match &self.tripwire {
             Some(tripwire) if self.held_up => {
-                if there || !self.stops {
-                    tripwire.arm(&mut self.rng, pace.within());
+                if let Some(part) = self.part {
+                    // In a scenario only calls that come to its lanes.
+                    if offset < part.text.1 && offset + asked as u64 > part.text.0 {
+                        tripwire.arm(&mut self.rng, self.moment.0, self.moment.1);
+                    }
+                } else if there || !self.stops {
+                    tripwire.arm(&mut self.rng, 1, pace.within());
                 }
             }
             Some(_) => begun = Some(Instant::now()),

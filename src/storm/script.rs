@@ -17,8 +17,13 @@ pub struct Reading {
     /// mmap_lock gives. Between two calls a VMA may still come twice, so this is less than
     /// [`Contract::Snapshot`], which takes in the contracts before it.
     pub one_instant: bool,
-    /// Bytes of the first call of a walk from the bottom; none for a page.
+    /// Bytes of a walk from the bottom that its first call reads (and calls of a page, where it
+    /// takes more than one); none for calls like all others.
     pub first_read: Option<usize>,
+    /// Bytes of each call after those; none for a page, or odd sizes where it reads short.
+    pub later_reads: Option<usize>,
+    /// Where in the file the lines of the lanes lie to begin with.
+    pub text: (u64, u64),
     /// Offsets in the file at which a pread begins, the end excluded; none for anywhere.
     pub offsets: Option<(u64, u64)>,
 }
