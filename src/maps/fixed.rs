@@ -178,9 +178,9 @@ fn hex8(word: u64) -> (u64, u64) {
 #[inline(always)]
 fn decimal8(values: u64) -> u64 {
     // Neighbours are put together: twos in every other byte, fours in every other pair, all.
-    let twos = values * 10 + (values >> 8) & 0x00ff_00ff_00ff_00ff;
-    let fours = twos * 100 + (twos >> 16) & 0x0000_ffff_0000_ffff;
-    fours * 10_000 + (fours >> 32) & 0xffff_ffff
+    let twos = (values * 10 + (values >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (twos * 100 + (twos >> 16)) & 0x0000_ffff_0000_ffff;
+    (fours * 10_000 + (fours >> 32)) & 0xffff_ffff
 }
 
 /// The four permission characters, the first in the lowest byte. The bits, and 0 where each

@@ -163,7 +163,7 @@ impl Shared {
                 STOP => return,
                 SLEEP => std::thread::park(),
                 reader => {
-                    let mut others = cpus.clone();
+                    let mut others = *cpus;
                     others.unset(reader);
                     let _ = sched_setaffinity(None, &others);
                 }
