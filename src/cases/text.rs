@@ -2,7 +2,6 @@
 
 use super::place::Interface;
 use super::report::{CaseReport, CasesReport, Sum, Verdict};
-use crate::probe::MapsLocking;
 use anstyle::{AnsiColor, Style};
 use std::io::{self, Write};
 
@@ -144,14 +143,6 @@ fn at_once(at_once: bool) -> &'static str {
     if at_once { " (each call has to show one instant)" } else { "" }
 }
 
-fn locking(locking: MapsLocking) -> &'static str {
-    match locking {
-        MapsLocking::PerVma => "per-vma locks",
-        MapsLocking::MmapLock => "mmap_lock",
-        MapsLocking::Unknown => "a lock that could not be observed",
-    }
-}
-
 /// What all of it says.
 ///
 /// # Errors
@@ -161,9 +152,9 @@ pub fn last_lines(out: &mut impl Write, report: &CasesReport) -> io::Result<()> 
         out,
         "\nmaps is read under {}{}, smaps under {}{}; all lines and answers are judged by the \
          rules of the series",
-        locking(report.maps_locking),
+        report.maps_locking.words(),
         at_once(report.maps_at_once),
-        locking(report.smaps_locking),
+        report.smaps_locking.words(),
         at_once(report.smaps_at_once),
     )?;
     for [what, why] in &report.without {

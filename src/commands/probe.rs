@@ -5,7 +5,9 @@ use crate::cli::{Format, ProbeArgs};
 use mapstorm::arena::Arena;
 use mapstorm::exit::Exit;
 use mapstorm::maps::MapsFile;
-use mapstorm::probe::{Limits, Machine, MapsLocking, observe_locking, query_works};
+use mapstorm::probe::{
+    Limits, Machine, MapsLocking, observe_locking, observe_smaps_locking, query_works,
+};
 use mapstorm::space::{Kind, KindSet};
 use mapstorm::storm::{Calibration, Dropped, Repertoire, calibrate};
 use serde::Serialize;
@@ -18,6 +20,7 @@ struct Probed {
     #[serde(flatten)]
     machine: Machine,
     maps_locking: MapsLocking,
+    smaps_locking: MapsLocking,
     procmap_query: bool,
     limits: Limits,
     overcommit_memory: Option<u64>,
@@ -33,6 +36,7 @@ struct Probed {
 pub fn probe(args: &ProbeArgs) -> Result<Exit, Failure> {
     let machine = Machine::here();
     let maps_locking = observe_locking(machine.version());
+    let smaps_locking = observe_smaps_locking(machine.version());
     let mut file = MapsFile::own().map_err(unreadable)?;
     let arena = Arena::reserve(2, 16)?;
     let wanted = Repertoire::full(KindSet::all(), arena.file_count());
@@ -40,6 +44,7 @@ pub fn probe(args: &ProbeArgs) -> Result<Exit, Failure> {
     let probed = Probed {
         schema_version: 1,
         maps_locking,
+        smaps_locking,
         procmap_query: query_works(&mut file).is_ok(),
         limits: Limits::here(),
         overcommit_memory: std::fs::read_to_string("/proc/sys/vm/overcommit_memory")
@@ -84,6 +89,7 @@ fn for_people(probed: &Probed) -> String {
     line("CPUs", probed.machine.cpus.to_string());
     line("page size", format!("{} bytes", probed.machine.page_size));
     line("maps is read under", probed.maps_locking.words().into());
+    line("smaps is read under", probed.smaps_locking.words().into());
     line("PROCMAP_QUERY", if probed.procmap_query { "yes" } else { "no" }.into());
     line("operations", probed.operations.join(", "));
     line("calibration", format!("{} steps compared with the model", probed.calibration_steps));

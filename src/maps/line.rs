@@ -5,6 +5,7 @@
 //! and the name. The addresses and the offset have at least eight hexadecimal digits, the device
 //! two and two; the name may hold anything but a newline.
 
+use super::fixed;
 use std::fmt;
 use std::io::{self, Write};
 
@@ -89,48 +90,27 @@ pub enum Malformed {
     Inode,
 }
 
-const EIGHT: u64 = 0x0101_0101_0101_0101;
-
-/// What follows the permissions of a line without file and name.
-const ANON_TAIL: &[u8; 18] = b" 00000000 00:00 0 ";
-
 /// Parses one line, given without its newline.
 ///
 /// # Errors
 /// The first field that is not as the kernel prints it.
 #[inline]
 pub fn parse(line: &[u8]) -> Result<Line<'_>, Malformed> {
-    // Nearly every address of a 64-bit user space has twelve digits; such a line of anonymous
-    // memory is 12 + 1 + 12 + 1 + 4 + 18 bytes and parses without a loop.
-    if let Some((head, tail)) = line.split_first_chunk::<30>()
-        && head[12] == b'-'
-        && head[25] == b' '
-        && let (Some(start), Some(end)) = (hex12(head, 0), hex12(head, 13))
-    {
-        let perms = perms([head[26], head[27], head[28], head[29]])?;
-        if tail == ANON_TAIL && start < end {
-            let anon = Line {
-                start,
-                end,
-                perms,
-                offset: 0,
-                dev_major: 0,
-                dev_minor: 0,
-                inode: 0,
-                name: b"",
-            };
-            return Ok(anon);
-        }
-        return rest(start, end, perms, tail);
+    match fixed::parse(line) {
+        Some(line) => Ok(line),
+        None => by_fields(line),
     }
+}
+
+/// A line of any shape, field by field.
+#[cold]
+#[inline(never)]
+fn by_fields(line: &[u8]) -> Result<Line<'_>, Malformed> {
     let mut fields = Fields(line);
     let start = fields.hex(b'-').ok_or(Malformed::Range)?;
     let end = fields.hex(b' ').ok_or(Malformed::Range)?;
     let (bits, tail) = fields.0.split_first_chunk::<4>().ok_or(Malformed::Perms)?;
-    rest(start, end, perms(*bits)?, tail)
-}
-
-fn rest(start: u64, end: u64, perms: u8, tail: &[u8]) -> Result<Line<'_>, Malformed> {
+    let perms = perms(*bits)?;
     if start >= end {
         return Err(Malformed::Backwards);
     }
@@ -166,42 +146,6 @@ fn perms(bits: [u8; 4]) -> Result<u8, Malformed> {
         _ => return Err(Malformed::Perms),
     };
     Ok(flag(bits[0], b'r', 1)? | flag(bits[1], b'w', 2)? | flag(bits[2], b'x', 4)? | share)
-}
-
-/// Eight hexadecimal digits, most significant first in memory; lower case only, as the kernel
-/// prints them.
-#[inline]
-fn hex8(digits: [u8; 8]) -> Option<u64> {
-    let word = u64::from_le_bytes(digits);
-    // Each byte is '0'..='9' (0x30..=0x39) or 'a'..='f' (0x61..=0x66). In both ranges the value
-    // is the low nibble, plus nine for a letter, and bit 6 tells a letter.
-    let letter = (word >> 6) & EIGHT;
-    let low = word & (0x0f * EIGHT);
-    let value = low + letter * 9;
-    // Rebuild the text from the values: it equals the input exactly when every byte was a digit,
-    // as long as each value is below sixteen ('g' would be 16 and come back as 'g'). No addition
-    // carries from byte to byte, every sum being below 0x100.
-    let ten_up = ((value + 0x76 * EIGHT) >> 7) & EIGHT;
-    let text = value + 0x30 * EIGHT + ten_up * 0x27;
-    if text != word || value & (0xf0 * EIGHT) != 0 {
-        return None;
-    }
-    // Pairs, then fours, then all eight, the first digit the most significant.
-    let pairs = ((value << 4) | (value >> 8)) & 0x00ff_00ff_00ff_00ff;
-    let fours = ((pairs << 8) | (pairs >> 16)) & 0x0000_ffff_0000_ffff;
-    Some(((fours << 16) | (fours >> 32)) & 0xffff_ffff)
-}
-
-#[inline]
-fn hex12(head: &[u8; 30], at: usize) -> Option<u64> {
-    let digits = |from: usize| -> [u8; 8] {
-        let mut word = [0; 8];
-        word.copy_from_slice(&head[from..from + 8]);
-        word
-    };
-    let high = hex8(digits(at))?;
-    let low = hex8(digits(at + 4))?;
-    Some(high << 16 | low & 0xffff)
 }
 
 /// What is left of a line.
@@ -284,11 +228,33 @@ mod tests {
             };
             let text = print(&line);
             prop_assert_eq!(parse(&text), Ok(line));
+            prop_assert_eq!(by_fields(&text), Ok(line));
         }
 
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
             let _ = parse(&bytes);
+        }
+
+        /// The parser of fixed shapes takes nothing that the other does not take in the same way.
+        #[test]
+        fn both_parsers_agree_on_changed_lines(
+            (named, changes) in (any::<bool>(), prop::collection::vec(
+                (0usize..90, prop_oneof![any::<u8>(), prop::sample::select(&b"0a9f` -:rwxps\x2f"[..])]), 0..4
+            ))
+        ) {
+            let mut text = if named {
+                b"7f83503f0000-7f8350412000 r-xs 0001c000 fe:01 1234567                     /lib/x y".to_vec()
+            } else {
+                b"7f83503f0000-7f8350412000 rw-p 00000000 00:00 0 ".to_vec()
+            };
+            for (at, byte) in changes {
+                let len = text.len();
+                text[at % len] = byte;
+            }
+            if let Some(line) = fixed::parse(&text) {
+                prop_assert_eq!(by_fields(&text), Ok(line));
+            }
         }
 
         #[test]
@@ -299,22 +265,6 @@ mod tests {
             changed[at] = byte;
             prop_assume!(changed != text);
             prop_assert_ne!(parse(&changed).ok(), Some(right));
-        }
-    }
-
-    #[test]
-    fn every_byte_but_the_sixteen_digits_is_refused() {
-        for byte in 0..=255u8 {
-            let mut digits = *b"01234567";
-            for at in 0..8 {
-                digits[at] = byte;
-                let expected = str::from_utf8(&digits)
-                    .ok()
-                    .filter(|text| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
-                    .map(|text| u64::from_str_radix(text, 16).unwrap());
-                assert_eq!(hex8(digits), expected, "{digits:?}");
-                digits[at] = b"01234567"[at];
-            }
         }
     }
 

@@ -3,6 +3,7 @@
 //! Nothing in here judges; it only reads and parses.
 
 mod descriptor;
+mod fixed;
 mod inject;
 mod line;
 mod query;

@@ -28,6 +28,21 @@ pub struct Origin {
     pub known: bool,
 }
 
+/// What [`History::glance`] gives, to be confirmed like every other reading.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Glance {
+    /// Whether the layout is known.
+    pub(super) known: bool,
+    /// The tick after which it can't have been seen.
+    pub(super) closed: Tick,
+    /// Mask of mapped pages.
+    pub(super) mapped: u64,
+    /// Mask of VMA starts.
+    pub(super) starts: u64,
+    /// The page asked for.
+    pub(super) page: Page,
+}
+
 const INVOKED: usize = 0;
 const CLOSED: usize = 1;
 const MAPPED: usize = 2;
@@ -200,6 +215,22 @@ impl History {
         // later push, that push's tail would be seen here.
         fence(Ordering::Acquire);
         if self.tail.load(Ordering::Relaxed) <= version { Ok(()) } else { Err(Overrun) }
+    }
+
+    /// What a line is compared with, looked up once.
+    #[inline]
+    pub(super) fn glance(&self, version: Version, page: usize) -> Glance {
+        let slot = self.slot(version);
+        let word = |at: usize| slot[at].load(Ordering::Relaxed);
+        // The last first: the others are then known to be there.
+        let pages = word(PAGES + page / 2);
+        Glance {
+            known: word(FLAGS) & KNOWN != 0,
+            closed: word(CLOSED),
+            mapped: word(MAPPED),
+            starts: word(STARTS),
+            page: Page::from_bits((pages >> (32 * (page % 2))) as u32),
+        }
     }
 
     /// The tick before which the version can't have been seen.

@@ -115,6 +115,57 @@ impl<'a> Walk<'a> {
     /// Judges the next line. `window` is that of the call that generated it.
     #[inline]
     pub fn line(&mut self, seen: &Sighting, window: Window) -> Verdict {
+        if self.as_before(seen, window) { Verdict::Right } else { self.by_rules(seen, window) }
+    }
+
+    /// Whether the version reached already shows the line, and nothing between it and the line
+    /// before: then nothing has to be searched. Changes nothing where the answer is no.
+    ///
+    /// This is the way through [`Walk::by_rules`] with the first choice right each time, so it
+    /// accepts nothing else. With `pos` in the line's lane, that lane is the one entered, and
+    /// `now.version` the first choice there. Progress: the line ends above `pos`, and does not
+    /// begin below. No hole: the version is known, and the pages from `pos` on are unmapped in it
+    /// (`hole_in` goes no further, and leaves `earliest`). Existence and order: no earlier than
+    /// `earliest` and the window, the version is not closed, and shows the line (`exists` goes no
+    /// further). What was read is confirmed after both, at the same version.
+    #[inline]
+    fn as_before(&mut self, seen: &Sighting, window: Window) -> bool {
+        let geometry = self.oracle.geometry();
+        let Some(pos) = self.pos else { return false };
+        let begin = geometry.address(self.now.lane, 0);
+        // Below the lane these wrap to more than any lane has.
+        let (from, start) = (pos.wrapping_sub(begin), seen.start.wrapping_sub(begin));
+        let end = seen.end.wrapping_sub(begin);
+        let lane_bytes = u64::from(geometry.pages) << geometry.page_shift;
+        if self.now.lane == NO_LANE
+            || !(from <= start && start < end && end <= lane_bytes)
+            || (from | start | end) & (geometry.page_size() - 1) != 0
+        {
+            return false;
+        }
+        let page = |offset: u64| (offset >> geometry.page_shift) as usize;
+        let history = self.oracle.history(self.now.lane);
+        let version = history.glance(self.now.version, page(start));
+        let earliest = self.now.earliest.max(window.from);
+        let unmapped = version.mapped & span_mask(page(from), page(start)) == 0;
+        let stop = end_of(version.mapped, version.starts, page(start));
+        let right = version.known
+            && version.closed >= earliest
+            && unmapped
+            && stop == Some(page(end))
+            && version.page.visible() == seen.page;
+        if !right || history.confirm(self.now.version).is_err() {
+            return false;
+        }
+        self.now.earliest = earliest;
+        self.reported = true;
+        self.gap = (start > from).then_some((pos, seen.start));
+        self.pos = Some(seen.end);
+        true
+    }
+
+    /// [`Walk::line`] by the rules, one after the other.
+    fn by_rules(&mut self, seen: &Sighting, window: Window) -> Verdict {
         let geometry = self.oracle.geometry();
         let before = self.now;
         if let Some(pos) = self.pos {
@@ -582,8 +633,15 @@ impl From<Overrun> for Missing {
 #[inline]
 fn shows(history: &History, version: Version, start: usize, end: usize, seen: &Sighting) -> bool {
     let (mapped, starts) = history.masks(version);
-    // The VMA that starts at `start` ends at the next page that starts one or is not mapped.
+    end_of(mapped, starts, start) == Some(end)
+        && history.page(version, start).visible() == seen.page
+}
+
+/// The end of the VMA that starts at page `start`, if one does: the next page that starts one or is
+/// not mapped.
+#[inline]
+fn end_of(mapped: u64, starts: u64, start: usize) -> Option<usize> {
     let above = u64::MAX.checked_shl(start as u32 + 1).unwrap_or(0);
     let stop = ((starts | !mapped) & above).trailing_zeros() as usize;
-    starts & 1 << start != 0 && stop == end && history.page(version, start).visible() == seen.page
+    (starts & 1 << start != 0).then_some(stop)
 }

@@ -1,0 +1,312 @@
+//! Lines of the two usual shapes, without a loop and with one branch for all that may be wrong.
+//!
+//! With addresses of twelve digits (nearly all of a 64-bit user space), an offset below 4 GiB and
+//! a device of two and two digits, every field but the inode has a fixed place
+//! (fs/proc/task_mmu.c, `show_vma_header_prefix` and, for the column of the name,
+//! `show_map_vma`):
+//!
+//! ```text
+//! 0            13           26   31       40    46                         73
+//! 7f83503f0000-7f8350412000 rw-p 00000000 00:00 0
+//! 7f8350600000-7f8350628000 r--p 0001c000 fe:00 7734                       /usr/lib/libc.so.6
+//! ```
+//!
+//! Whatever differs in a single byte is left to the parser of fields, so nothing here has to say
+//! what is wrong, only that something is: each check leaves bits in a word that has to stay 0.
+
+use super::line::Line;
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0xf0 * ONES;
+const ZEROS: u64 = b'0' as u64 * ONES;
+const SPACES: u64 = b' ' as u64 * ONES;
+
+/// Length of a line without file and name.
+const ANON: usize = 48;
+/// The column that names begin in: 25 + 6 * sizeof(void *) - 1, and one space
+/// (fs/proc/task_mmu.c, `show_map_vma`).
+const NAME: usize = 73;
+/// What follows the permissions of a line without file and name.
+const ANON_TAIL: &[u8; 18] = b" 00000000 00:00 0 ";
+
+/// The line, if it has one of the two shapes.
+#[inline]
+pub(super) fn parse(line: &[u8]) -> Option<Line<'_>> {
+    if let Ok(line) = <&[u8; ANON]>::try_from(line) { anon(line) } else { named(line) }
+}
+
+#[inline]
+fn anon(line: &[u8; ANON]) -> Option<Line<'static>> {
+    let (start, end, perms, mut wrong) = range(line);
+    wrong |= eight(line, 30) ^ eight(ANON_TAIL, 0);
+    wrong |= eight(line, 38) ^ eight(ANON_TAIL, 8);
+    wrong |= eight(line, 40) ^ eight(ANON_TAIL, 10);
+    (wrong == 0 && start < end).then_some(Line {
+        start,
+        end,
+        perms,
+        offset: 0,
+        dev_major: 0,
+        dev_minor: 0,
+        inode: 0,
+        name: b"",
+    })
+}
+
+#[inline]
+fn named(line: &[u8]) -> Option<Line<'_>> {
+    let (head, name) = line.split_first_chunk::<NAME>()?;
+    if name.first().is_none_or(|&byte| byte == b' ') {
+        return None;
+    }
+    let (start, end, perms, mut wrong) = range(head);
+    wrong |= differ(head, 30, b' ') | differ(head, 39, b' ');
+    wrong |= differ(head, 42, b':') | differ(head, 45, b' ');
+    let (offset, bad) = hex8(eight(head, 31));
+    wrong |= bad;
+    // Four zeros, so that eight digits come together.
+    let (device, bad) = hex8(ZEROS << 32 | two(head, 43) << 16 | two(head, 40));
+    wrong |= bad;
+    // Up to eight digits, then spaces up to the name.
+    let inode = eight(head, 46);
+    // Bit 7 of a byte: no digit. A carry comes only out of one that is none, so the lowest is right.
+    let values = inode ^ ZEROS;
+    let no_digit = (values.wrapping_add(0x76 * ONES) | values) & (0x80 * ONES);
+    let digits = no_digit.trailing_zeros() / 8;
+    if digits == 0 {
+        return None;
+    }
+    wrong |= (inode ^ SPACES).checked_shr(8 * digits).unwrap_or(0);
+    wrong |= eight(head, 54) ^ SPACES | eight(head, 62) ^ SPACES | eight(head, 65) ^ SPACES;
+    (wrong == 0 && start < end).then_some(Line {
+        start,
+        end,
+        perms,
+        offset,
+        dev_major: (device >> 24) as u32,
+        dev_minor: (device >> 16 & 0xff) as u32,
+        // The digits go to the upper end; from below come values of 0.
+        inode: decimal8(values << (64 - 8 * digits)),
+        name,
+    })
+}
+
+/// `START-END PERMS`: start, end, permissions, and 0 where all is well.
+#[inline(always)]
+fn range<const N: usize>(line: &[u8; N]) -> (u64, u64, u8, u64) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE2 belongs to every x86_64.
+    let (start, end, bad_digits) = unsafe { digits_sse2(line) };
+    #[cfg(not(target_arch = "x86_64"))]
+    let (start, end, bad_digits) = digits(line);
+    let (perms, bad_perms) = perms(four(line, 26));
+    let wrong = bad_digits | bad_perms | differ(line, 12, b'-') | differ(line, 25, b' ');
+    (start, end, perms, wrong)
+}
+
+/// The addresses: twelve digits, a byte that does not matter here, twelve digits.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+#[inline(always)]
+fn digits<const N: usize>(line: &[u8; N]) -> (u64, u64, u64) {
+    // Twelve and twelve digits are three times eight.
+    let (high, bad_high) = hex8(eight(line, 0));
+    let (middle, bad_middle) = hex8(four(line, 8) | four(line, 13) << 32);
+    let (low, bad_low) = hex8(eight(line, 17));
+    let wrong = bad_high | bad_middle | bad_low;
+    (high << 16 | middle >> 16, (middle & 0xffff) << 32 | low, wrong)
+}
+
+/// The same with sixteen bytes at a time: half of the instructions.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "sse2")]
+#[inline]
+fn digits_sse2<const N: usize>(line: &[u8; N]) -> (u64, u64, u64) {
+    use std::arch::x86_64::*;
+    let sixteen = |at: usize| _mm_set_epi64x(eight(line, at + 8) as i64, eight(line, at) as i64);
+    // Values of sixteen digits, and bits where a byte is none.
+    let values = |text: __m128i| {
+        // Signed: a byte of 0x80 and above is no letter, and too much for a digit.
+        let letter = _mm_cmpgt_epi8(text, _mm_set1_epi8(0x60));
+        let zero = _mm_sub_epi8(text, _mm_set1_epi8(0x30));
+        let value = _mm_sub_epi8(zero, _mm_and_si128(letter, _mm_set1_epi8(0x27)));
+        // A letter's value is 10 at least, so what is left is that it is below sixteen, and a
+        // digit's below ten. What lies below '0' has wrapped to 0xd0 and above, and stays there.
+        let six = _mm_andnot_si128(letter, _mm_set1_epi8(6));
+        let wrong = _mm_and_si128(_mm_adds_epu8(value, six), _mm_set1_epi8(0xf0u8 as i8));
+        (value, wrong)
+    };
+    // Pairs of values, each in sixteen bits.
+    let pairs = |value: __m128i| {
+        let both = _mm_or_si128(_mm_slli_epi16::<4>(value), _mm_srli_epi16::<8>(value));
+        _mm_and_si128(both, _mm_set1_epi16(0xff))
+    };
+    // The byte between lies at 12 of the first sixteen and at 3 of the second.
+    let (start, bad_start) = values(sixteen(0));
+    let (end, bad_end) = values(sixteen(9));
+    let bad_start = _mm_and_si128(bad_start, _mm_set_epi64x(!(0xff << 32), -1));
+    let bad_end = _mm_and_si128(bad_end, _mm_set_epi64x(-1, !(0xff << 24)));
+    let right = _mm_cmpeq_epi8(_mm_or_si128(bad_start, bad_end), _mm_setzero_si128());
+    let wrong = _mm_movemask_epi8(right) ^ 0xffff;
+    let both = _mm_packus_epi16(pairs(start), pairs(end));
+    let start = (_mm_cvtsi128_si64(both) as u64).swap_bytes();
+    let end = (_mm_cvtsi128_si64(_mm_unpackhi_epi64(both, both)) as u64).swap_bytes();
+    (start >> 16, end & 0xffff_ffff_ffff, wrong as u64)
+}
+
+/// Eight hexadecimal digits, the first in the lowest byte; lower case only, as the kernel prints
+/// them. The value, and 0 where each byte is one.
+#[inline(always)]
+fn hex8(word: u64) -> (u64, u64) {
+    // '0'..='9' is 0x30..=0x39, 'a'..='f' is 0x61..=0x66: bit 6 tells a letter. What is left
+    // without the high half that goes with it is below sixteen in both.
+    let letter = (word >> 6) & ONES;
+    let low = word ^ (ZEROS + letter * 0x30);
+    // With all of `low` below sixteen no sum carries from byte to byte: a digit above 9 and a
+    // letter above 6 reach sixteen. A letter of 0 ('`') borrows and leaves the high half of its
+    // byte set; that the bytes above it are then off by one is no matter.
+    let most = low.wrapping_add(6 * ONES + letter * 3);
+    let least = low.wrapping_sub(letter);
+    let wrong = (low | most | least) & HIGH;
+    let value = low.wrapping_add(letter * 9);
+    // Pairs, then fours, then all eight, the first digit the most significant.
+    let pairs = (value << 4 | value >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs << 8 | pairs >> 16) & 0x0000_ffff_0000_ffff;
+    ((fours << 16 | fours >> 32) & 0xffff_ffff, wrong)
+}
+
+/// Eight decimal values, the most significant in the lowest byte.
+#[inline(always)]
+fn decimal8(values: u64) -> u64 {
+    // Neighbours are put together: twos in every other byte, fours in every other pair, all.
+    let twos = (values * 10 + (values >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (twos * 100 + (twos >> 16)) & 0x0000_ffff_0000_ffff;
+    (fours * 10_000 + (fours >> 32)) & 0xffff_ffff
+}
+
+/// The four permission characters, the first in the lowest byte. The bits, and 0 where each
+/// character is one of its two.
+#[inline(always)]
+fn perms(word: u64) -> (u8, u64) {
+    const WORDS: [u64; 16] = {
+        let mut words = [0; 16];
+        let mut bits = 0;
+        while bits < 16 {
+            let read = if bits & 1 != 0 { b'r' } else { b'-' };
+            let write = if bits & 2 != 0 { b'w' } else { b'-' };
+            let execute = if bits & 4 != 0 { b'x' } else { b'-' };
+            let share = if bits & 8 != 0 { b's' } else { b'p' };
+            words[bits] = u32::from_le_bytes([read, write, execute, share]) as u64;
+            bits += 1;
+        }
+        words
+    };
+    // Bit 6 tells a letter from '-', bit 0 's' from 'p'.
+    let bits = word >> 6 & 1 | word >> 13 & 2 | word >> 20 & 4 | word >> 21 & 8;
+    (bits as u8, word ^ WORDS[bits as usize])
+}
+
+#[inline(always)]
+fn eight<const N: usize>(bytes: &[u8; N], at: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(word)
+}
+
+#[inline(always)]
+fn four<const N: usize>(bytes: &[u8; N], at: usize) -> u64 {
+    let mut word = [0; 4];
+    word.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_le_bytes(word).into()
+}
+
+#[inline(always)]
+fn two<const N: usize>(bytes: &[u8; N], at: usize) -> u64 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]]).into()
+}
+
+#[inline(always)]
+fn differ<const N: usize>(bytes: &[u8; N], at: usize, byte: u8) -> u64 {
+    u64::from(bytes[at] ^ byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_but_the_sixteen_digits_is_refused() {
+        for byte in 0..=255u8 {
+            let mut digits = *b"01a34f67";
+            for at in 0..8 {
+                let right = std::mem::replace(&mut digits[at], byte);
+                let expected = str::from_utf8(&digits)
+                    .ok()
+                    .filter(|text| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
+                    .map(|text| u64::from_str_radix(text, 16).unwrap());
+                let (value, wrong) = hex8(u64::from_le_bytes(digits));
+                assert_eq!((wrong == 0).then_some(value), expected, "{digits:?}");
+                digits[at] = right;
+            }
+        }
+    }
+
+    #[test]
+    fn two_wrong_bytes_do_not_make_a_right_one() {
+        for first in 0..=255u8 {
+            for second in 0..=255u8 {
+                for at in 0..7 {
+                    let mut digits = *b"01a34f67";
+                    (digits[at], digits[at + 1]) = (first, second);
+                    let right = digits.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+                    assert_eq!(hex8(u64::from_le_bytes(digits)).1 == 0, right, "{digits:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn sixteen_at_a_time_are_the_same_as_eight() {
+        let right = *b"7f83503f0a00-7f8350412b0c rw-p";
+        for at in 0..25 {
+            for byte in 0..=255u8 {
+                let mut line = right;
+                line[at] = byte;
+                // SAFETY: SSE2 belongs to every x86_64.
+                let (start, end, wrong) = unsafe { digits_sse2(&line) };
+                let expected = digits(&line);
+                assert_eq!(wrong == 0, expected.2 == 0, "{line:?}");
+                if wrong == 0 {
+                    assert_eq!((start, end), (expected.0, expected.1), "{line:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn eight_values_make_a_decimal_number() {
+        for number in [0, 1, 9, 10, 12_345_678, 99_999_999, 90_000_000, 10_203_040] {
+            let mut digits = [0; 8];
+            digits.copy_from_slice(format!("{number:08}").as_bytes());
+            assert_eq!(decimal8(u64::from_le_bytes(digits) ^ ZEROS), number);
+        }
+    }
+
+    #[test]
+    fn every_character_of_the_permissions_counts() {
+        for at in 0..4 {
+            for byte in 0..=255u8 {
+                let mut word = *b"rw-p";
+                word[at] = byte;
+                let right = [b"-r", b"-w", b"-x", b"ps"][at].contains(&byte);
+                let (bits, wrong) = perms(u32::from_le_bytes(word).into());
+                assert_eq!(wrong == 0, right, "{word:?}");
+                if right {
+                    let set = byte == [b'r', b'w', b'x', b's'][at];
+                    assert_eq!(bits >> at & 1 == 1, set);
+                    assert_eq!(bits | 1 << at, 3 | 1 << at);
+                }
+            }
+        }
+    }
+}
