@@ -31,6 +31,8 @@ pub(super) struct Judge<'a> {
     snapshot: Snapshot<'a>,
     /// The violation under way; exchanged for an empty one when it is kept.
     pub(super) example: Example,
+    /// A checker that goes the way of a violation once more.
+    pub(super) again: Walk<'a>,
     /// Checkers that forgive, one a mechanism.
     pub(super) forgiving: [(Mechanism, Walk<'a>); Mechanism::TRIED.len()],
     /// Where the walk began, and what was seen on it so far; no more once it is full.
@@ -79,6 +81,7 @@ impl<'a> Judge<'a> {
             walk: Walk::new(oracle),
             snapshot: Snapshot::new(oracle),
             example: Example::with_room(place.versions),
+            again: Walk::new(oracle),
             forgiving: Mechanism::TRIED
                 .map(|(mechanism, forgive)| (mechanism, Walk::forgiving(oracle, forgive))),
             start: (None, Window { from: 0, to: 0 }),

@@ -3,18 +3,70 @@
 use super::findings::{Mode, Piece, Signature};
 use super::judge::{Judge, LONGEST_PATH};
 use super::tape::Tape;
-use crate::oracle::{Break, Class, Mechanism, Rule, Verdict, in_flight};
+use crate::oracle::{Break, Class, Mechanism, Rule, Sighting, Verdict, Walk, Window, in_flight};
 use crate::space::KindSet;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+/// The way that a walk or a query took to where it broke.
+struct Way<'p> {
+    asked: Option<(u64, bool)>,
+    start: (Option<u64>, Window),
+    path: &'p [(Sighting, Window)],
+}
+
+impl<'p> Way<'p> {
+    fn of(
+        mode: Mode,
+        asked: (u64, bool),
+        start: (Option<u64>, Window),
+        path: &'p [(Sighting, Window)],
+    ) -> Way<'p> {
+        Way { asked: (mode == Mode::Query).then_some(asked), start, path }
+    }
+
+    /// Takes another checker the same way, and gives its word on the line or answer that broke;
+    /// `None` where the way was too long to be remembered, or the rule is judged elsewhere.
+    fn retrace(&self, walk: &mut Walk<'_>, found: &Break) -> Option<Verdict> {
+        if !matches!(found.rule, Rule::NoHole | Rule::Existence | Rule::Order) {
+            return None;
+        }
+        if let Some((address, or_next)) = self.asked {
+            return Some(walk.query(address, or_next, found.sighting.as_ref(), found.window));
+        }
+        if self.path.len() == LONGEST_PATH {
+            return None;
+        }
+        walk.begin(self.start.0, self.start.1);
+        let mut last = Verdict::Right;
+        for (seen, window) in self.path {
+            if matches!(last, Verdict::Wrong(_) | Verdict::Undecided) {
+                walk.resume(walk.pos(), *window);
+            }
+            last = walk.line(seen, *window);
+        }
+        Some(last)
+    }
+}
+
 impl Judge<'_> {
     /// Gathers the evidence, and waits for operations under way in its lanes: one that fails
     /// leaves a layout that nobody predicted, and a violation that rests on it is none.
+    ///
+    /// Then the verdict has to be the same once more. An operation takes its first tick and only
+    /// then writes down what it makes: one that had got no further when the line was judged is by
+    /// its ticks in the window, and nobody who has but the evidence can tell that it was not.
     pub(super) fn certain(&mut self, found: &Break) -> bool {
         let lanes = self.lanes_of(found);
         self.example.evidence.fill(self.oracle, *found, self.since, lanes);
-        self.settled()
+        self.settled() && self.stands(found)
+    }
+
+    /// Whether the verdict is the same once more, with what the history says now.
+    fn stands(&mut self, found: &Break) -> bool {
+        let way = Way::of(self.mode, self.asked, self.start, &self.path);
+        let verdict = way.retrace(&mut self.again, found);
+        verdict.is_none_or(|verdict| matches!(verdict, Verdict::Wrong(_)))
     }
 
     /// Waits until the operations that made the versions in the evidence have returned. Whether
@@ -58,6 +110,9 @@ impl Judge<'_> {
             return false;
         }
         self.example.evidence.fill(self.oracle, *found, self.since, lanes);
+        if !self.stands(found) {
+            return false;
+        }
         let Some((piece, whole)) = self.piece(tape, found) else { return false };
         let example = &mut self.example;
         (example.piece, example.whole) = (piece, whole);
@@ -111,28 +166,9 @@ impl Judge<'_> {
     /// The mechanism that explains a break, and the kinds of operation it blames: with it
     /// forgiven, the line or the answer would be right.
     fn explain(&mut self, found: &Break) -> Option<(Mechanism, KindSet)> {
-        let told = matches!(found.rule, Rule::NoHole | Rule::Existence | Rule::Order);
-        if !told || self.path.len() == LONGEST_PATH {
-            return None;
-        }
+        let way = Way::of(self.mode, self.asked, self.start, &self.path);
         for (mechanism, walk) in &mut self.forgiving {
-            let verdict = match self.mode {
-                Mode::Query => {
-                    let (address, or_next) = self.asked;
-                    walk.query(address, or_next, found.sighting.as_ref(), found.window)
-                }
-                _ => {
-                    walk.begin(self.start.0, self.start.1);
-                    let mut last = Verdict::Right;
-                    for (seen, window) in &self.path {
-                        if matches!(last, Verdict::Wrong(_) | Verdict::Undecided) {
-                            walk.resume(walk.pos(), *window);
-                        }
-                        last = walk.line(seen, *window);
-                    }
-                    last
-                }
-            };
+            let verdict = way.retrace(walk, found)?;
             if matches!(verdict, Verdict::Right | Verdict::Tolerated(_)) {
                 return Some((*mechanism, walk.forgave()));
             }
