@@ -283,6 +283,8 @@ fn what_was_kept_before_the_disk_was_full_stays_and_the_rest_is_told() {
         "4",
         "--read",
         "walk",
+        "--ops",
+        "protect",
         "--inject",
         "hole",
         "--keep",

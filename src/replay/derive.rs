@@ -1,17 +1,16 @@
 //! From a saved tear to a scenario: the lanes before it, and the operations that brought it about,
 //! in a loop.
 
+use super::alike::read_alike;
 use crate::evidence::{Tear, TearError};
 use crate::oracle::{Break, Class, Mechanism, Rule, VersionRecord};
-use crate::scenario::{Boundary, SCHEMA_VERSION, Scenario};
+use crate::scenario::{SCHEMA_VERSION, Scenario};
 use crate::space::{Kind, Layout, Op, Place, Span, apply, fits, making};
-use crate::storm::{Mode, Signature, Tape};
+use crate::storm::{Mode, Signature};
 use std::collections::BTreeMap;
 
 /// The most operations that are taken over, where no one is to blame.
 const MOST_OPERATIONS: usize = 12;
-/// Bytes of a line of maps, most of the time.
-const MOST_OF_A_LINE: usize = 128;
 
 /// Why no scenario follows from a tear.
 #[derive(Debug, thiserror::Error)]
@@ -147,56 +146,6 @@ fn overtaken(records: &[&VersionRecord], found: &Break) -> Option<usize> {
         _ => false,
     };
     (1..=last).rev().find(left_out)
-}
-
-/// Makes the scenario's reader read as the tear's did: calls that begin in the same place of lane
-/// `lane.0`, which is the scenario's `lane.1`, and are as long.
-fn read_alike(scenario: &mut Scenario, tear: &Tear, found: &Break, lane: (u16, u16)) {
-    let mode = scenario.readers[0];
-    if !matches!(mode, Mode::Walk | Mode::Pread | Mode::Shared | Mode::Short) {
-        return;
-    }
-    let text = tear.text();
-    let lines = crate::evidence::lines(tear, &text);
-    // The line that breaks it is the last judged; what matters is the call that made it.
-    let Some(broke) = lines.iter().rfind(|line| line.to <= tear.piece.to) else { return };
-    let own = |line: &&crate::evidence::RawLine<'_>| line.call == broke.call;
-    let start_of = |line: &crate::evidence::RawLine<'_>| {
-        crate::maps::parse(line.text).ok().map(|parsed| parsed.start)
-    };
-    let Some(first) = lines.iter().find(own) else { return };
-    // Where nothing but the broken line is left of the call, it began where the line before ended.
-    let across = first.from == broke.from;
-    let begins = if across { found.pos } else { start_of(first) };
-    let geometry = &tear.geometry;
-    let place = begins.filter(|&at| geometry.contains(at)).map(|at| geometry.locate(at));
-    let page = place.filter(|(at, page)| *at == lane.0 && *page < geometry.pages as usize);
-    let page = page.map(|(_, page)| page as u8);
-    let boundary = |page: u8| Boundary { lane: lane.1, page };
-    let asked = tear.calls[broke.call].asked as usize;
-    let steps = matches!(mode, Mode::Walk | Mode::Short);
-    let by_pages = mode != Mode::Short && asked as u64 >= tear.page_size;
-    // A pread knows nothing of what lies below its first whole line: only one that began in the
-    // lane has to begin in the same place. A walk by pages has its boundaries where they fall.
-    scenario.boundary = match page {
-        _ if steps && by_pages => None,
-        _ if steps => Some(boundary(page.unwrap_or(0))),
-        page => page.filter(|_| !across).map(boundary),
-    };
-    if scenario.boundary.is_some() && !by_pages {
-        let begun: usize = tear.calls[..broke.call].iter().map(|call| call.text.0.len()).sum();
-        let in_lane = lines.iter().filter(own).find(|line| {
-            start_of(line)
-                .is_some_and(|at| geometry.contains(at) && geometry.locate(at).0 == lane.0)
-        });
-        // Of a call that began below the lane, only what it read of the lane is left to read; and
-        // a pread reads the line before it, too.
-        let from = in_lane.filter(|_| steps).map_or(begun, |line| line.from);
-        // A pread begins anywhere in that line: room for the rest of it.
-        let line = if steps { 0 } else { MOST_OF_A_LINE };
-        let left = begun + asked - from + line;
-        scenario.later_reads = Some(left.clamp(1, Tape::LONGEST) as u32);
-    }
 }
 
 /// The versions that the break's window allows, the last few.
@@ -354,5 +303,61 @@ mod tests {
             }
             assert_eq!(lanes[0], draw(before), "{now} to {before}");
         }
+    }
+
+    /// Versions of lane 0, one an operation, the first of them without.
+    fn versions(drawn: &[(&str, Option<Op>)]) -> Vec<VersionRecord> {
+        let record = |(number, &(lane, op)): (usize, &(&str, Option<Op>))| VersionRecord {
+            lane: 0,
+            version: number as u64,
+            invoked: 10 * number as u64,
+            closed: 10 * number as u64 + 11,
+            layout: draw(lane),
+            origin: crate::oracle::Origin { op, worker: 0, peer: None, known: true },
+        };
+        drawn.iter().enumerate().map(record).collect()
+    }
+
+    #[test]
+    fn what_left_pages_out_is_blamed_and_not_what_emptied_them_later() {
+        let place = |start, end| Place { lane: 0, span: Span::new(start, end) };
+        let moves = Op::Remap { from: place(4, 5), to: place(1, 2), keep: false };
+        let protects = Op::Protect { at: place(3, 4), prot: crate::space::Prot::READ };
+        let empties = Op::Unmap { at: place(1, 4) };
+        let versions = versions(&[
+            (".r.wx", None),
+            (".x.w.", Some(moves)),
+            (".x.r.", Some(protects)),
+            ("....x", Some(empties)),
+        ]);
+        let records: Vec<&VersionRecord> = versions.iter().collect();
+        let window = crate::oracle::Window { from: 5, to: 35 };
+        let found = Break {
+            rule: Rule::Order,
+            class: Class::Disorder,
+            lane: Some(0),
+            pos: None,
+            reported: false,
+            sighting: None,
+            missing: None,
+            gap_end: None,
+            earliest: 30,
+            version: 3,
+            window,
+        };
+        assert_eq!(overtaken(&records, &found), Some(1));
+        // Before the page was really emptied nothing explains the gap.
+        assert_eq!(overtaken(&records, &Break { earliest: 25, ..found }), None);
+    }
+
+    #[test]
+    fn a_split_is_the_version_after_which_the_vma_above_is_shorter() {
+        let place = Place { lane: 0, span: Span::new(3, 4) };
+        let protects = Op::Protect { at: place, prot: crate::space::Prot::READ };
+        let versions = versions(&[("wxxxx", None), ("wxxrx", Some(protects))]);
+        let records: Vec<&VersionRecord> = versions.iter().collect();
+        assert_eq!(splitting(&records, Some(1)), Some(1));
+        assert_eq!(splitting(&records, Some(0)), None);
+        assert_eq!(splitting(&records, None), None);
     }
 }

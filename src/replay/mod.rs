@@ -1,6 +1,7 @@
 //! Showing a tear again: as the scenario that follows from it, and as the smallest that still
 //! does.
 
+mod alike;
 mod attempt;
 mod derive;
 mod minimize;

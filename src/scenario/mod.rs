@@ -220,6 +220,7 @@ mod tests {
             ]],
             readers: vec![Mode::Walk, Mode::Query],
             first_read: None,
+            later_reads: None,
             boundary: None,
         }
     }
