@@ -248,7 +248,10 @@ mod tests {
         }
         let tried = Mechanism::TRIED.into_iter();
         let right = tried.filter(|(_, f)| !wrong(&mut Walk::forgiving(&oracle, *f)));
-        right.map(|(mechanism, _)| mechanism).collect()
+        // What forgives a split alone, and what forgives a merge with it, have one name.
+        let mut names: Vec<Mechanism> = right.map(|(mechanism, _)| mechanism).collect();
+        names.dedup();
+        names
     }
 
     #[test]
