@@ -4,10 +4,11 @@
 //! run `cargo test --lib verify:: --test checkers --test reader`. The rule's own picture fails, and
 //! so does the duel here.
 
-use mapstorm::oracle::{Contract, Oracle, Rule};
+use mapstorm::oracle::{Contract, Oracle, Rule, Sighting, Verdict, Walk, Window};
 use mapstorm::sim::{
     Bug, Deaf, Found, Model, Recorder, Settled, Shape, SimFile, Spoken, Watch, World,
 };
+use mapstorm::space::{Geometry, Layout, Op, Page, Place, Prot, Span};
 use mapstorm::verify::{Judgement, judge};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
@@ -215,4 +216,29 @@ fn every_bug_is_found() {
         });
         assert!(found, "{bug} is not found");
     }
+}
+
+/// An operation may fail after a line of its layout was judged: no line after that is right,
+/// however well it goes with the one before.
+#[test]
+fn a_layout_that_is_taken_back_between_two_lines_decides_nothing() {
+    let geometry = Geometry::new(0x7000_0000_0000, 4096, 1, 4);
+    let pages = [Prot::READ, Prot::ALL, Prot::READ, Prot::ALL].map(Page::anon);
+    let oracle = Oracle::new(geometry, &[Layout::from_pages(&pages)], 8);
+    let window = |from| Window { from, to: oracle.clock().now() };
+    let from = oracle.clock().now();
+    let mut held = oracle.hold(0);
+    let at = Place { lane: 0, span: Span::new(0, 1) };
+    let invoked = oracle.invoke(&Op::Protect { at, prot: Prot::NONE }, 0, &mut held, None);
+    let line = |page: usize, prot| Sighting {
+        start: geometry.address(0, page),
+        end: geometry.address(0, page + 1),
+        page: Page::anon(prot),
+    };
+    let mut walk = Walk::new(&oracle);
+    walk.begin(Some(geometry.base), window(from));
+    assert_eq!(walk.line(&line(0, Prot::NONE), window(from)), Verdict::Right);
+    assert_eq!(walk.line(&line(1, Prot::ALL), window(from)), Verdict::Right);
+    oracle.failed(invoked, &mut held, None);
+    assert_eq!(walk.line(&line(2, Prot::READ), window(from)), Verdict::Undecided);
 }
