@@ -122,7 +122,7 @@ pub(super) fn name(target: &Target) -> String {
 
 fn second_checker(proof: &Proof) -> &'static str {
     match proof {
-        Proof::Violation(_) => "proved",
+        Proof::Violation(_) | Proof::Renamed { .. } => "proved",
         Proof::Undecided => "undecided",
         Proof::Right | Proof::Other { .. } => "disagrees",
     }

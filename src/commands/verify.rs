@@ -98,6 +98,8 @@ fn told(tear: &Tear, proof: &Proof) -> (bool, String) {
         }
         Proof::Right => (false, "there are instants that explain all of it".into()),
         Proof::Undecided => (false, "it lacks a layout that would be needed to decide".into()),
-        Proof::Other { said, is } => (false, format!("it says {said}, but what is in it is {is}")),
+        Proof::Other { said, is } | Proof::Renamed { said, is } => {
+            (false, format!("it says {said}, but what is in it is {is}"))
+        }
     }
 }

@@ -97,9 +97,15 @@ impl Keeper {
     }
 
     fn take(&mut self, found: &Found, example: &Example) -> Option<usize> {
-        let tear = Tear::new(&found.signature, example, &self.origins);
+        let mut tear = Tear::new(&found.signature, example, &self.origins);
         let checked = match tear.prove() {
             Ok(Proof::Violation(_)) => Checked::Proved,
+            // The reader remembered more of the walk than the piece that proves it, and named it
+            // after that. The violation is the same; the file goes by what it holds.
+            Ok(Proof::Renamed { is, .. }) => {
+                tear.signature = is;
+                Checked::Proved
+            }
             // With a part of the walk gone the rest may tell another story, or none.
             Ok(proof) if proof == Proof::Undecided || !example.whole => {
                 if self.undecided < MOST_UNDECIDED {

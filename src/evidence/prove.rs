@@ -25,6 +25,14 @@ pub enum Proof {
         /// What is in it.
         is: String,
     },
+    /// It proves the violation it says, at the same line and of the same class, but by another name:
+    /// the signature that follows from it has another mechanism or other operations.
+    Renamed {
+        /// The signature in the file.
+        said: String,
+        /// The one that follows.
+        is: String,
+    },
 }
 
 /// What the first checker says when it goes through a saved tear again.
@@ -68,7 +76,11 @@ impl Tear {
             // That it was true once is remembered by the run, and not in the file.
             (found.class, signature.class) = (Class::Stale, Class::Stale);
         }
-        if found != self.found || signature.to_string() != self.signature {
+        let named = signature.to_string();
+        if found == self.found && named != self.signature {
+            return Ok(Proof::Renamed { said: self.signature.clone(), is: named });
+        }
+        if found != self.found {
             return other(told(&found, &signature.to_string()));
         }
         Ok(Proof::Violation(refutation))

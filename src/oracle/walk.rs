@@ -62,6 +62,8 @@ pub struct Walk<'a> {
     forgive: Forgive,
     /// Kinds of the operations that something was forgiven for.
     forgave: KindSet,
+    /// Whether nothing has been forgiven at the present line yet.
+    first_forgiven: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -77,6 +79,7 @@ impl<'a> Walk<'a> {
             round: 0,
             forgive: Forgive::default(),
             forgave: KindSet::EMPTY,
+            first_forgiven: true,
         }
     }
 
@@ -85,8 +88,9 @@ impl<'a> Walk<'a> {
         Walk { forgive, ..Walk::new(oracle) }
     }
 
-    /// Kinds of the operations that something was forgiven for since the last
-    /// [`begin`](Walk::begin).
+    /// Kinds of the operations that something was forgiven for, at the last line or answer at which
+    /// anything was since the last [`begin`](Walk::begin). Not at all lines: how far back a walk is
+    /// remembered differs between the storm and a file, and both give it the same name.
     pub fn forgave(&self) -> KindSet {
         self.forgave
     }
@@ -168,6 +172,7 @@ impl<'a> Walk<'a> {
     fn by_rules(&mut self, seen: &Sighting, window: Window) -> Verdict {
         let geometry = self.oracle.geometry();
         let before = self.now;
+        self.first_forgiven = true;
         if let Some(pos) = self.pos {
             if seen.end <= pos {
                 return self.wrong(Rule::Progress, Class::Disorder, Some(seen), window);
@@ -443,6 +448,9 @@ impl<'a> Walk<'a> {
             let (end, kinds) = self.skipped(history, start, window);
             pages |= span_mask(start, end);
             forgave = forgave.union(kinds);
+        }
+        if !forgave.is_empty() && std::mem::take(&mut self.first_forgiven) {
+            self.forgave = KindSet::EMPTY;
         }
         self.forgave = self.forgave.union(forgave);
         pages
