@@ -4,6 +4,9 @@
 //! an interrupt holds a reader up at one point of a call. The shorter the call that passes the
 //! lanes in play, the likelier it is to be held up right there.
 
+use super::findings::Mode;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 /// Bytes of the file's lines in play, as the last walk from the bottom saw them.
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Approach {
@@ -79,30 +82,44 @@ impl Approach {
     }
 }
 
-/// How long calls of one sort take that nothing holds up, in nanoseconds.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pace(u32);
+/// How long calls take that nothing holds up, by sort, in nanoseconds. All readers of a storm learn
+/// together: with many of them each plays too rarely to learn for itself.
+#[derive(Debug)]
+pub struct Paces([AtomicU32; Paces::SORTS]);
 
-impl Pace {
+impl Paces {
+    /// One sort for each way of reading, and [`Paces::THERE`].
+    const SORTS: usize = Mode::ALL.len() + 1;
+    /// Calls that pass the lanes in play, and little else.
+    pub(super) const THERE: usize = Mode::ALL.len();
     /// Before the first call: a page of maps takes some ten microseconds.
-    pub(super) const UNKNOWN: Pace = Pace(16_000);
+    const UNKNOWN: u32 = 16_000;
     /// Longer calls slept or were preempted, and tell nothing.
     const LONGEST: u64 = 200_000;
 
     /// Learns from a call that took `nanos`: a sixteenth of the difference.
     #[inline]
-    pub(super) fn learn(&mut self, nanos: u64) {
-        if nanos <= Pace::LONGEST {
-            let apart = nanos as i64 - i64::from(self.0);
-            self.0 = (i64::from(self.0) + apart / 16) as u32;
+    pub(super) fn learn(&self, sort: usize, nanos: u64) {
+        if nanos <= Paces::LONGEST {
+            // Relaxed, and a lesson may get lost between the two: it is a mean.
+            let now = self.0[sort].load(Ordering::Relaxed);
+            let apart = nanos as i64 - i64::from(now);
+            self.0[sort].store((i64::from(now) + apart / 16) as u32, Ordering::Relaxed);
         }
     }
 
     /// The nanoseconds within which an interrupt meets such a call: a quarter more than it takes,
     /// because arming the timer comes before it.
     #[inline]
-    pub(super) fn within(self) -> usize {
-        (self.0 + self.0 / 4).max(500) as usize
+    pub(super) fn within(&self, sort: usize) -> usize {
+        let pace = self.0[sort].load(Ordering::Relaxed);
+        (pace + pace / 4).max(500) as usize
+    }
+}
+
+impl Default for Paces {
+    fn default() -> Paces {
+        Paces(std::array::from_fn(|_| AtomicU32::new(Paces::UNKNOWN)))
     }
 }
 
@@ -138,11 +155,12 @@ mod tests {
     }
 
     #[test]
-    fn pace_follows_the_calls_but_not_those_that_slept() {
-        let mut pace = Pace::UNKNOWN;
-        (0..200).for_each(|_| pace.learn(2000));
-        assert!((1900..2200).contains(&pace.0), "{}", pace.0);
-        pace.learn(1_000_000);
-        assert!(pace.within() < 3000);
+    fn paces_follow_the_calls_but_not_those_that_slept() {
+        let paces = Paces::default();
+        (0..200).for_each(|_| paces.learn(0, 2000));
+        assert!((2300..2800).contains(&paces.within(0)), "{}", paces.within(0));
+        paces.learn(0, 1_000_000);
+        assert!(paces.within(0) < 3000);
+        assert_eq!(paces.within(1), 20_000, "the other sorts have learned nothing");
     }
 }

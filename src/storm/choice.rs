@@ -42,16 +42,14 @@ impl Choice {
         Choice { only, standings: Default::default() }
     }
 
-    /// The next shape: first each once, then by worth, with every fifth at random.
+    /// The next shape: first each once, in their order, then by worth, with every fifth at random.
     pub fn next(&self, rng: &mut Stream) -> Shape {
         if let Some(only) = self.only {
             return only;
         }
-        let untried = self.standings.iter().filter(|standing| standing.spells == 0).count();
-        if untried > 0 {
-            let nth = rng.below(untried);
-            let mut new = Shape::ALL.iter().zip(&self.standings).filter(|(_, s)| s.spells == 0);
-            return new.nth(nth).map_or(Shape::Duel, |(shape, _)| *shape);
+        let untried = Shape::ALL.iter().zip(&self.standings).find(|(_, s)| s.spells == 0);
+        if let Some((shape, _)) = untried {
+            return *shape;
         }
         if rng.one_in(TRY_ONE_IN) {
             return *rng.pick(&Shape::ALL);

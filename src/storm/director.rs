@@ -1,5 +1,6 @@
 //! The director: starts the threads, paces them in spells, pauses them to compare, and stops them.
 
+use super::approach::Paces;
 use super::choice::Choice;
 use super::findings::{Findings, Mode, ModeSet, Signature};
 use super::mutator::Mutator;
@@ -163,6 +164,7 @@ pub struct Storm {
     tallies: Box<[Tally]>,
     stage: Stage,
     over: AtomicBool,
+    paces: Arc<Paces>,
 }
 
 /// Bytes for the history of all lanes together.
@@ -234,6 +236,7 @@ impl Storm {
             tallies: (0..plan.threads).map(|_| Tally::default()).collect(),
             stage: Stage::new(plan.threads),
             over: AtomicBool::new(false),
+            paces: Arc::default(),
             arena,
             plan,
             may,
@@ -449,7 +452,7 @@ impl Storm {
             reader: index,
             begun,
             versions: EXAMPLE_VERSIONS,
-            tripwire: Tripwire::new(),
+            tripwire: Tripwire::new(Arc::clone(&self.paces)),
             settle: Some(&self.over),
         };
         let turns = Stream::new(self.plan.seed, "turns", index);

@@ -25,6 +25,7 @@ mod testimony;
 mod tripwire;
 mod views;
 
+pub use approach::Paces;
 pub use calibrate::{Calibration, Dropped, calibrate};
 pub use choice::{Choice, Standing};
 pub(crate) use director::lay_out;

@@ -2,7 +2,7 @@
 //!
 //! Generic over [`MapsRead`], so that the very same code reads the real file and a simulated one.
 
-use super::approach::{Approach, Pace};
+use super::approach::{Approach, Paces};
 use super::findings::{Findings, Mode};
 use super::judge::Judge;
 use super::script::Reading;
@@ -35,8 +35,6 @@ pub struct Reader<'a, M> {
     /// When a scenario's are, in nanoseconds from and to, and how that is found out.
     moment: (usize, usize),
     aim: Aim,
-    /// How long calls take by the way of reading, and those that pass the lanes in play.
-    paces: [Pace; Mode::ALL.len() + 1],
     /// Where the lanes in play are, and whether this turn stops just before them.
     approach: Approach,
     stops: bool,
@@ -95,7 +93,6 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             held_up: false,
             moment: (0, 0),
             aim: Aim::default(),
-            paces: [Pace::UNKNOWN; Mode::ALL.len() + 1],
             approach: Approach::default(),
             stops: false,
             lanes: (0, oracle.geometry().lanes),
@@ -257,7 +254,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         let clock = judge.oracle.clock();
         // What is not held up is timed. A turn that stops is held up only where it matters.
         let there = self.stops && self.approach.is_there(offset);
-        let pace = &mut self.paces[if there { Mode::ALL.len() } else { judge.mode as usize }];
+        let sort = if there { Paces::THERE } else { judge.mode as usize };
         let mut begun = None;
         match &self.tripwire {
             Some(tripwire) if self.held_up => {
@@ -267,7 +264,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                         tripwire.arm(&mut self.rng, self.moment.0, self.moment.1);
                     }
                 } else if there || !self.stops {
-                    tripwire.arm(&mut self.rng, 1, pace.within());
+                    tripwire.arm(&mut self.rng, 1, tripwire.paces.within(sort));
                 }
             }
             Some(_) => begun = Some(Instant::now()),
@@ -276,8 +273,8 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         let from = clock.now();
         let result = self.source.pread(room, offset);
         let window = Window { from, to: clock.now() };
-        if let Some(begun) = begun {
-            pace.learn(begun.elapsed().as_nanos() as u64);
+        if let (Some(begun), Some(tripwire)) = (begun, &self.tripwire) {
+            tripwire.paces.learn(sort, begun.elapsed().as_nanos() as u64);
         }
         Tally::add(&judge.tally.calls[judge.mode as usize], 1);
         let got = judge.outcome(result)?;

@@ -157,7 +157,7 @@ impl Stage {
                 rested = true;
             }
             // A timeout, so that an unpark lost to somebody else's park costs a moment only.
-            std::thread::park_timeout(Duration::from_millis(200));
+            std::thread::park_timeout(Duration::from_secs(2));
         }
     }
 

@@ -5,21 +5,28 @@
 //! brings an interrupt to the reader's CPU there: some microseconds, as long as a whole
 //! operation. That is all it does; it knows of no mechanism, and nobody waits for it.
 
+use super::approach::Paces;
 use crate::seed::Stream;
 use rustix::fd::OwnedFd;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
 };
+use std::sync::Arc;
 
 /// A one-shot timer whose expiry nobody waits for.
-pub struct Tripwire(OwnedFd);
+pub struct Tripwire {
+    timer: OwnedFd,
+    /// How long the calls take that it holds up.
+    pub(super) paces: Arc<Paces>,
+}
 
 impl Tripwire {
-    /// A timer, where there are timerfds.
-    pub fn new() -> Option<Tripwire> {
+    /// A timer, where there are timerfds. Readers with the same `paces` learn together.
+    pub fn new(paces: Arc<Paces>) -> Option<Tripwire> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        timerfd_create(TimerfdClockId::Monotonic, flags).ok().map(Tripwire)
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags).ok()?;
+        Some(Tripwire { timer, paces })
     }
 
     /// Arms it for a moment between `least` and `most` nanoseconds from now; not for at once,
@@ -31,7 +38,7 @@ impl Tripwire {
         let when = Timespec { tv_sec: 0, tv_nsec: rng.between(least, most.max(least)) as i64 };
         let once = Itimerspec { it_interval: zero, it_value: when };
         // A timer that can't be set makes tears rarer and nothing wrong.
-        let _ = timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once);
+        let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once);
     }
 }
 
