@@ -1,6 +1,6 @@
 //! `mapstorm first-tears`: storm after storm, and when each first tore.
 
-use super::storm::{command_line, draw_seed, modes, repertoire};
+use super::storm::{command_line, draw_seed, modes, readers_of, repertoire};
 use super::{Failure, Output, Signals};
 use crate::cli::{FirstTearsArgs, Format, PrintArgs};
 use mapstorm::arena::Arena;
@@ -66,10 +66,6 @@ pub fn first_tears(args: &FirstTearsArgs, print: &PrintArgs) -> Result<Exit, Fai
     }
     Output.print(&out)?;
     Ok(table.exit())
-}
-
-fn readers_of(threads: usize) -> usize {
-    (threads / 4).max(1)
 }
 
 /// One storm.

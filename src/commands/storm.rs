@@ -140,9 +140,14 @@ fn allowed(args: &StormArgs) -> Result<Vec<String>, Failure> {
     Ok(allow)
 }
 
+/// How many of the workers read where nobody says.
+pub(super) fn readers_of(threads: usize) -> usize {
+    (threads / 4).max(1)
+}
+
 fn workers(args: &StormArgs, machine: &Machine) -> Result<(usize, usize), Failure> {
     let threads = args.threads.map_or((2 * machine.cpus).clamp(4, 4096), usize::from);
-    let readers = args.readers.map_or((threads / 4).max(1), usize::from);
+    let readers = args.readers.map_or(readers_of(threads), usize::from);
     if readers >= threads {
         return Err(Failure::Usage(format!(
             "--readers {readers} leaves none of the --threads {threads} to change anything; \
