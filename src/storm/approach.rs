@@ -82,6 +82,39 @@ impl Approach {
     }
 }
 
+/// What walks to the end of the file may cost. Nothing changes there, and with many threads there
+/// is much of it: two lines for each stack.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Beyond {
+    /// Where it begins: the end of the lanes in play.
+    pub behind: u64,
+    all: u64,
+    there: u64,
+}
+
+impl Beyond {
+    /// Of all that reading costs, one part in so many.
+    const SHARE: u64 = 32;
+    /// What a call costs beside its bytes, in bytes.
+    const CALL: u64 = 512;
+
+    /// Whether the next walk may go on to the end of the file. The first may.
+    #[inline]
+    pub(super) fn affords(&self) -> bool {
+        self.there * Beyond::SHARE <= self.all
+    }
+
+    /// A call of a walk has brought `bytes` bytes, from there or not.
+    #[inline]
+    pub(super) fn pay(&mut self, bytes: usize, there: bool) {
+        let cost = Beyond::CALL + bytes as u64;
+        self.all += cost;
+        if there {
+            self.there += cost;
+        }
+    }
+}
+
 /// How long calls take that nothing holds up, by sort, in nanoseconds. All readers of a storm learn
 /// together: with many of them each plays too rarely to learn for itself.
 #[derive(Debug)]
@@ -152,6 +185,21 @@ mod tests {
         approach.line(50, true);
         approach.arrived();
         assert_eq!(approach.ask(0, 4096), None);
+    }
+
+    #[test]
+    fn the_end_of_the_file_is_read_but_costs_little() {
+        let mut beyond = Beyond::default();
+        let mut ends = 0;
+        for _ in 0..1000 {
+            let onwards = beyond.affords();
+            ends += u64::from(onwards);
+            beyond.pay(4096, false);
+            // Ten times as much lies there.
+            (0..if onwards { 10 } else { 0 }).for_each(|_| beyond.pay(4096, true));
+        }
+        assert!((2..8).contains(&ends), "{ends}");
+        assert!(beyond.there * Beyond::SHARE <= beyond.all + 10 * Beyond::SHARE * (4096 + 512));
     }
 
     #[test]

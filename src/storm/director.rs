@@ -175,6 +175,9 @@ const SCRIPT_HISTORY_BYTES: usize = 8 << 20;
 const EXAMPLE_VERSIONS: usize = 2048;
 /// How long a spell is.
 const SPELL: Duration = Duration::from_millis(16);
+/// How long a reader reads in one way before it draws the next. A time and not a number of walks:
+/// one in small pieces takes hundreds of calls.
+const SAME_WAY: Duration = Duration::from_millis(1);
 /// How often progress is shown.
 const SHOW_EVERY: Duration = Duration::from_millis(250);
 /// Standstills in a row at which no lane could be laid out anew, and the storm gives up.
@@ -479,12 +482,10 @@ impl Storm {
             while self.stage.is_on(cue.generation) {
                 let mode =
                     part.map_or_else(|| draw_mode(&mut rng, &self.plan.modes), |(mode, _)| mode);
-                for _ in 0..16 {
+                let begun = Instant::now();
+                while self.stage.is_on(cue.generation) && begun.elapsed() < SAME_WAY {
                     reader.turn(mode);
                     self.stage.beat(index);
-                    if !self.stage.is_on(cue.generation) {
-                        break;
-                    }
                 }
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! Generic over [`MapsRead`], so that the very same code reads the real file and a simulated one.
 
-use super::approach::{Approach, Paces};
+use super::approach::{Approach, Beyond, Paces};
 use super::findings::{Findings, Mode};
 use super::judge::Judge;
 use super::script::Reading;
@@ -38,6 +38,7 @@ pub struct Reader<'a, M> {
     /// Where the lanes in play are, and whether this turn stops just before them.
     approach: Approach,
     stops: bool,
+    beyond: Beyond,
     /// The lanes in play: the first and how many.
     lanes: (u16, u16),
     /// smaps, for [`Mode::Smaps`].
@@ -95,6 +96,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             aim: Aim::default(),
             approach: Approach::default(),
             stops: false,
+            beyond: Beyond::default(),
             lanes: (0, oracle.geometry().lanes),
             smaps: None,
             part: None,
@@ -139,8 +141,8 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         }
     }
 
-    /// One walk or a few queries in the given way. A walk stops behind the lanes in play; one in
-    /// sixteen goes on to the end of the file.
+    /// One walk or a few queries in the given way. A walk stops behind the lanes in play; some go on
+    /// to the end of the file, as many as [`Beyond`] allows.
     pub fn turn(&mut self, mode: Mode) {
         self.judge.mode = mode;
         // Most turns are held up; the others tell how long a call takes.
@@ -151,8 +153,9 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         let may_stop = self.tripwire.is_some() && self.part.is_none();
         self.stops = may_stop && mode == Mode::Walk && !self.rng.one_in(4);
         let behind = self.judge.oracle.geometry().address(self.lanes.0 + self.lanes.1, 0);
-        let onwards = self.part.is_none() && self.rng.one_in(16);
+        let onwards = self.part.is_none() && self.beyond.affords();
         let until = if onwards { u64::MAX } else { behind };
+        self.beyond.behind = behind;
         let page = self.page;
         let later = self.part.and_then(|part| part.later_reads);
         match mode {
@@ -232,6 +235,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                 arena_text.get_or_insert(at);
             }
             at += got as u64;
+            self.beyond.pay(got, self.judge.walk.pos().is_some_and(|pos| pos > self.beyond.behind));
             if self.judge.walk.pos().is_some_and(|pos| pos >= until) {
                 self.judge.finish_call(&self.tape);
                 if offset == 0 {
