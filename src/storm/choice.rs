@@ -27,7 +27,7 @@ const TWICE: f64 = 16.0;
 /// What the last spell counts beside all those before it.
 const LAST: f64 = 0.125;
 /// Of so many spells, one goes to a shape whatever it is worth.
-const TRY_ONE_IN: usize = 5;
+const TRY_ONE_IN: usize = 8;
 
 /// Chooses the shapes of spells, and remembers what came of them.
 #[derive(Clone, Debug)]
@@ -54,8 +54,9 @@ impl Choice {
         if rng.one_in(TRY_ONE_IN) {
             return *rng.pick(&Shape::ALL);
         }
-        // Squared, so that twice the worth gets four times the spells.
-        let weight = |standing: &Standing| (standing.worth * standing.worth) as usize + 1;
+        let best = self.standings.iter().map(|standing| standing.worth).fold(1.0, f64::max);
+        // To the fourth power, so that what is worth half as much gets a sixteenth of the spells.
+        let weight = |standing: &Standing| ((standing.worth / best).powi(4) * 1e6) as usize + 1;
         let mut left = rng.below(self.standings.iter().map(weight).sum());
         for (shape, standing) in Shape::ALL.iter().zip(&self.standings) {
             match left.checked_sub(weight(standing)) {
