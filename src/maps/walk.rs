@@ -51,7 +51,22 @@ impl Lines {
 
     /// Takes the bytes of call number `call` and hands over each line they complete.
     #[inline]
-    pub fn feed(&mut self, mut bytes: &[u8], call: u32, mut take: impl FnMut(Chunk<'_>)) {
+    pub fn feed(&mut self, bytes: &[u8], call: u32, mut take: impl FnMut(Chunk<'_>)) {
+        self.feed_through(bytes, call, |chunk, _| {
+            take(chunk);
+            0
+        });
+    }
+
+    /// The same; with each line `take` is given the bytes behind it as well, and tells how many of
+    /// them to pass over: whole lines, of which it knows already.
+    #[inline]
+    pub fn feed_through(
+        &mut self,
+        mut bytes: &[u8],
+        call: u32,
+        mut take: impl FnMut(Chunk<'_>, &[u8]) -> usize,
+    ) {
         if self.skip {
             match memchr::memchr(b'\n', bytes) {
                 None => return,
@@ -65,25 +80,25 @@ impl Lines {
                 return;
             };
             let (line, tail) = (&bytes[..at], &bytes[at + 1..]);
-            if self.carried == 0 {
-                take(Chunk::Line(line, call));
+            let through = if self.carried == 0 {
+                take(Chunk::Line(line, call), tail)
             } else {
                 self.keep(line, call, &mut take);
                 let (whole, from) = (self.carried, self.carried_from);
                 self.carried = 0;
-                take(Chunk::Line(&self.carry[..whole], from));
-            }
-            bytes = tail;
+                take(Chunk::Line(&self.carry[..whole], from), tail)
+            };
+            bytes = &tail[through..];
         }
     }
 
-    fn keep(&mut self, bytes: &[u8], call: u32, mut take: impl FnMut(Chunk<'_>)) {
+    fn keep(&mut self, bytes: &[u8], call: u32, mut take: impl FnMut(Chunk<'_>, &[u8]) -> usize) {
         if self.carried == 0 {
             self.carried_from = call;
         }
         let Some(room) = self.carry.get_mut(self.carried..self.carried + bytes.len()) else {
             self.start(true);
-            take(Chunk::TooLong);
+            take(Chunk::TooLong, &[]);
             return;
         };
         room.copy_from_slice(bytes);
@@ -132,6 +147,22 @@ mod tests {
                 first_byte += line.len() + 1;
             }
         }
+    }
+
+    #[test]
+    fn lines_known_already_are_passed_over() {
+        let mut lines = Lines::default();
+        lines.start(false);
+        let mut taken = Vec::new();
+        lines.feed_through(TEXT, 0, |chunk, behind| {
+            let Chunk::Line(line, _) = chunk else { panic!("no line is too long") };
+            taken.push(line.to_vec());
+            let known = b"second\n\n";
+            if behind.starts_with(known) { known.len() } else { 0 }
+        });
+        let expected: [&[u8]; 3] = [b"first line", b"fourth, the longest of all", b"fifth"];
+        assert_eq!(taken, expected);
+        assert!(lines.at_line_end());
     }
 
     #[test]

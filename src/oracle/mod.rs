@@ -23,4 +23,4 @@ pub use history::{History, Origin, Overrun, Version};
 pub use ledger::{Current, Held, Invoked, Oracle};
 pub use snapshot::Snapshot;
 pub use verdict::{Break, Class, Contract, Rule, Sighting, Tolerated, Verdict};
-pub use walk::{Forgive, Walk};
+pub use walk::{Forgive, Reached, Walk};

@@ -82,13 +82,22 @@ impl<'a> Snapshot<'a> {
             let start = if lane == low { low_page.min(pages) } else { 0 };
             (start, if lane == high { (high_page + 1).min(pages) } else { pages })
         };
-        let mut shared: Intervals = [(window.from, window.to)].into_iter().collect();
-        let mut moves = Moves::new();
+        // Kept in one place each: they are large, and copied in pieces only.
+        let mut shared = Intervals::new();
+        shared.push((window.from, window.to));
+        let (mut instants, mut moves) = (Intervals::new(), Moves::new());
         for lane in low..=high {
-            match self.instants(lane, span(lane), window, &mut moves) {
+            match self.still(lane, span(lane), window) {
                 Err(Overrun) => return None,
-                Ok(instants) => shared = meet(&shared, &instants)?,
+                Ok(Some(true)) => continue,
+                Ok(Some(false)) => return Some(false),
+                Ok(None) => {}
             }
+            instants.clear();
+            if self.instants(lane, span(lane), window, &mut instants, &mut moves).is_err() {
+                return None;
+            }
+            meet(&mut shared, &instants)?;
             if shared.is_empty() {
                 return Some(false);
             }
@@ -101,7 +110,7 @@ impl<'a> Snapshot<'a> {
             };
             match self.apart((lane, span(lane)), version, (other, span(other)), window) {
                 Err(Overrun) => return None,
-                Ok(Some(under_way)) => shared = without(&shared, under_way)?,
+                Ok(Some(under_way)) => without(&mut shared, under_way)?,
                 Ok(None) => {}
             }
         }
@@ -122,9 +131,10 @@ impl<'a> Snapshot<'a> {
         let (history, across) = (self.oracle.history(lane), self.oracle.history(other));
         let firsts = (history.first_at(window.from)?, across.first_at(window.from)?);
         let peer = history.peer(version).ok_or(Overrun)?;
+        let (lines, other_lines) = (self.lines_in(lane), self.lines_in(other));
         let both = |back: u64| {
-            self.looks(history, version - back, lane, span)
-                && self.looks(across, peer - back, other, other_span)
+            self.looks(history, version - back, lane, span, lines)
+                && self.looks(across, peer - back, other, other_span, other_lines)
         };
         let possible = both(1) || both(0);
         let under_way = (history.invoked(version), history.closed(version - 1));
@@ -133,24 +143,47 @@ impl<'a> Snapshot<'a> {
         Ok((!possible).then_some(under_way))
     }
 
-    /// The instants of the window at which the pages `span` of the lane looked as seen, and the
-    /// moves between it and lanes above.
+    /// For a lane of which only one version can be seen in the window, as of most: whether it looks
+    /// as seen. What [`Snapshot::instants`] would give is then all of the window or nothing.
+    #[inline]
+    fn still(
+        &self,
+        lane: u16,
+        span: (usize, usize),
+        window: Window,
+    ) -> Result<Option<bool>, Overrun> {
+        let history = self.oracle.history(lane);
+        let only = history.first_at(window.from)?;
+        if only < history.head() && history.invoked(only + 1) < window.to {
+            return Ok(None);
+        }
+        if !history.known(only) {
+            return Err(Overrun);
+        }
+        let looks = self.looks(history, only, lane, span, self.lines_in(lane));
+        history.confirm(only)?;
+        Ok(Some(looks))
+    }
+
+    /// Collects the instants of the window at which the pages `span` of the lane looked as seen, and
+    /// the moves between it and lanes above.
     fn instants(
         &self,
         lane: u16,
         span: (usize, usize),
         window: Window,
+        instants: &mut Intervals,
         moves: &mut Moves,
-    ) -> Result<Intervals, Overrun> {
+    ) -> Result<(), Overrun> {
         let history = self.oracle.history(lane);
         let first = history.first_at(window.from)?;
-        let mut instants = Intervals::new();
+        let lines = self.lines_in(lane);
         let mut version = first;
         loop {
             if version - first > MOST_VERSIONS || !history.known(version) {
                 return Err(Overrun);
             }
-            if self.looks(history, version, lane, span) {
+            if self.looks(history, version, lane, span, lines) {
                 let interval = (
                     history.invoked(version).max(window.from),
                     history.closed(version).min(window.to),
@@ -171,26 +204,34 @@ impl<'a> Snapshot<'a> {
                 moves.try_push((lane, version)).map_err(|_| Overrun)?;
             }
         }
-        history.confirm(first)?;
-        Ok(instants)
+        history.confirm(first)
     }
 
+    /// The lines that lie in the lane, wholly or in part. Lines rise: see `broken`.
+    fn lines_in(&self, lane: u16) -> &[Sighting] {
+        let geometry = self.oracle.geometry();
+        let (base, top) =
+            (geometry.address(lane, 0), geometry.address(lane, geometry.pages as usize));
+        let first = self.seen.partition_point(|seen| seen.end <= base);
+        let rest = &self.seen[first..];
+        &rest[..rest.partition_point(|seen| seen.start < top)]
+    }
+
+    /// Whether the pages `start..end` of the lane look in the version as `lines` show them.
     fn looks(
         &self,
         history: &History,
         version: Version,
         lane: u16,
         (start, end): (usize, usize),
+        lines: &[Sighting],
     ) -> bool {
         let geometry = self.oracle.geometry();
         let (base, top) =
             (geometry.address(lane, 0), geometry.address(lane, geometry.pages as usize));
         let (mapped, starts) = history.masks(version);
         let (mut seen_mapped, mut seen_starts) = (0, 0);
-        for seen in &self.seen {
-            if seen.end <= base || seen.start >= top {
-                continue;
-            }
+        for seen in lines {
             if seen.start < base || seen.end > top {
                 return false;
             }
@@ -212,10 +253,10 @@ impl<'a> Snapshot<'a> {
     }
 }
 
-/// The instants in both; `None` when there are too many pieces.
-fn meet(left: &Intervals, right: &Intervals) -> Option<Intervals> {
+/// Leaves the instants in both; `None` when there are too many pieces.
+fn meet(left: &mut Intervals, right: &Intervals) -> Option<()> {
     let mut both = Intervals::new();
-    for a in left {
+    for a in &*left {
         for b in right {
             let (low, high) = (a.0.max(b.0), a.1.min(b.1));
             if low <= high {
@@ -223,13 +264,14 @@ fn meet(left: &Intervals, right: &Intervals) -> Option<Intervals> {
             }
         }
     }
-    Some(both)
+    left.clear();
+    left.try_extend_from_slice(&both).ok()
 }
 
-/// The instants of `intervals` outside of `out`; `None` when there are too many pieces.
-fn without(intervals: &Intervals, out: (Tick, Tick)) -> Option<Intervals> {
+/// Leaves the instants outside of `out`; `None` when there are too many pieces.
+fn without(intervals: &mut Intervals, out: (Tick, Tick)) -> Option<()> {
     let mut left = Intervals::new();
-    for &(low, high) in intervals {
+    for &(low, high) in &*intervals {
         if out.1 < low || high < out.0 {
             left.try_push((low, high)).ok()?;
             continue;
@@ -241,5 +283,6 @@ fn without(intervals: &Intervals, out: (Tick, Tick)) -> Option<Intervals> {
             left.try_push((out.1 + 1, high)).ok()?;
         }
     }
-    Some(left)
+    intervals.clear();
+    intervals.try_extend_from_slice(&left).ok()
 }

@@ -30,6 +30,15 @@ struct Progress {
     version: Version,
 }
 
+/// What explained the last line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reached {
+    /// The lane; `None` as long as no line of the arena came.
+    pub lane: Option<u16>,
+    /// The version of the lane.
+    pub version: Version,
+}
+
 /// What a checker lets pass, to see whether a known mechanism explains a violation.
 ///
 /// Never used for a verdict: a walk that was found wrong is gone through a second time, and the
@@ -109,6 +118,38 @@ impl<'a> Walk<'a> {
     /// The end of the last line.
     pub fn pos(&self) -> Option<u64> {
         self.pos
+    }
+
+    /// What explained the last line.
+    #[inline]
+    pub fn reached(&self) -> Reached {
+        let Progress { lane, version, .. } = self.now;
+        Reached { lane: (lane != NO_LANE).then_some(lane), version }
+    }
+
+    /// Takes the lines from [`pos`](Walk::pos) up to address `end`, which are known to follow each
+    /// other in what is [reached](Walk::reached): in this version, or, where no lane is reached,
+    /// below the arena. `gap` is the last gap among them, if it lies before the last of them.
+    /// Whether they are right; nothing has changed when they are not.
+    ///
+    /// This is [`Walk::line`] for each of them with what does not change left out: the version
+    /// shows the lines and nothing between them, and what may have changed since it was found out
+    /// (whether the version is known, when it was closed) is the same for all of them.
+    #[inline]
+    pub(crate) fn again(&mut self, gap: Option<(u64, u64)>, end: u64, window: Window) -> bool {
+        let earliest = self.now.earliest.max(window.from);
+        if self.now.lane != NO_LANE {
+            let (history, version) = (self.oracle.history(self.now.lane), self.now.version);
+            let right = history.known(version) && history.closed(version) >= earliest;
+            if !right || history.confirm(version).is_err() {
+                return false;
+            }
+        }
+        self.now.earliest = earliest;
+        self.reported = true;
+        self.gap = gap;
+        self.pos = Some(end);
+        true
     }
 
     /// Whether the last line lies at or above the arena's end, so that nothing more can be judged.

@@ -1,5 +1,6 @@
 //! What a reader judges with: lines and answers in, violations with their evidence out.
 
+use super::familiar::Familiar;
 use super::findings::{Example, Findings, Mode};
 use super::reader::Place;
 use super::tally::Tally;
@@ -54,6 +55,9 @@ pub(super) struct Judge<'a> {
     pub(super) piece: Option<(u32, u32, bool)>,
     /// The lowest address that the piece says something of.
     pub(super) low: Option<u64>,
+    /// Text met before, and whether the last line was right and made in the call it came in.
+    familiar: Familiar,
+    on_firm_ground: bool,
     /// The call whose lines the snapshot collects.
     collecting: Option<(u32, Window)>,
     /// Whether a line of the window under judgement was undecided, or wrong.
@@ -94,6 +98,8 @@ impl<'a> Judge<'a> {
             fed: (0, 0),
             piece: None,
             low: None,
+            familiar: Familiar::new(),
+            on_firm_ground: false,
             collecting: None,
             undecided: false,
             broke: false,
@@ -133,6 +139,7 @@ impl Judge<'_> {
     }
 
     pub(super) fn text(&mut self, text: &[u8], call: u32, tape: &Tape) {
+        self.on_firm_ground = false;
         // smaps: behind each header come lines such as `Size:  4 kB`; no header begins so.
         if self.mode == Mode::Smaps && text.first().is_some_and(u8::is_ascii_uppercase) {
             return;
@@ -156,19 +163,29 @@ impl Judge<'_> {
             }
         }
         Tally::add(&self.tally.lines, 1);
-        let Ok(line) = parse(text) else {
+        // By reference: to move it would wait for its parts to be written.
+        let parsed = parse(text);
+        let Ok(line) = &parsed else {
             return self.malformed(tape, call);
         };
         let geometry = self.oracle.geometry();
         let inside = line.start < geometry.end() && line.end > geometry.base;
         let seen = if inside {
-            self.identities.sight(&line)
+            self.identities.sight(line)
         } else {
             Sighting { start: line.start, end: line.end, page: crate::space::Page::FOREIGN }
         };
         let before = self.walk.pos();
+        let reached = self.walk.reached();
         self.low.get_or_insert(seen.start);
         let verdict = self.walk.line(&seen, window);
+        self.on_firm_ground = verdict == Verdict::Right && !widened && self.mode != Mode::Smaps;
+        if self.on_firm_ground {
+            let now = self.walk.reached();
+            if inside || now.lane.is_none() && seen.end <= geometry.base {
+                self.familiar.note(reached, now, before, &seen, text);
+            }
+        }
         if self.path.len() < LONGEST_PATH {
             self.path.push((seen, window));
         }
@@ -183,6 +200,42 @@ impl Judge<'_> {
         if inside || before.is_some() {
             self.deliver(verdict, Some(&seen), window, tape);
         }
+    }
+
+    /// Judges as many of the lines that `text` begins with as are familiar, and gives their bytes.
+    /// `text` is what call number `call` delivered behind the line judged last.
+    pub(super) fn familiar(&mut self, text: &[u8], call: u32) -> usize {
+        let Some((_, window)) = self.collecting.filter(|(collecting, _)| *collecting == call)
+        else {
+            return 0;
+        };
+        let Some(pos) = self.walk.pos().filter(|_| self.on_firm_ground) else {
+            return 0;
+        };
+        let reached = self.walk.reached();
+        let Some((lines, bytes)) = self.familiar.recognise(reached, pos, text) else {
+            return 0;
+        };
+        let [.., last] = lines else {
+            return 0;
+        };
+        let behind = lines.iter().rev().nth(1).map_or(pos, |line| line.seen.end);
+        let gap = (last.seen.start > behind).then_some((behind, last.seen.start));
+        if !self.walk.again(gap, last.seen.end, window) {
+            return 0;
+        }
+        let room = LONGEST_PATH - self.path.len();
+        self.path.extend(lines.iter().take(room).map(|line| (line.seen, window)));
+        for line in lines {
+            self.snapshot.line(&line.seen);
+        }
+        if let Some(views) = self.views {
+            self.view = lines.iter().fold(self.view, |view, line| view | views.of(&line.seen));
+        }
+        self.fed.1 += lines.len() as u32;
+        Tally::add(&self.tally.lines, lines.len() as u64);
+        Tally::add(&self.tally.checked, lines.len() as u64);
+        bytes
     }
 
     /// A line was passed that can't be placed in time, because its call fell off the tape. It can't

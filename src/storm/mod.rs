@@ -7,6 +7,7 @@ mod approach;
 mod calibrate;
 mod choice;
 mod director;
+mod familiar;
 mod findings;
 mod judge;
 mod mutator;

@@ -295,12 +295,19 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         let bytes = &tape.bytes()[tape.bytes().len() - got..];
         // The newline that ends a skip ends no line.
         judge.fed = (call, lines.skips() as u32);
-        lines.feed(bytes, call, |chunk| match chunk {
-            Chunk::TooLong => judge.malformed(tape, call),
+        lines.feed_through(bytes, call, |chunk, behind| match chunk {
+            Chunk::TooLong => {
+                judge.malformed(tape, call);
+                0
+            }
             Chunk::Line(text, from) => {
                 judge.text(text, from, tape);
                 judge.fed.1 += 1;
-                approach.line(text.len() + 1, judge.walk.pos().is_some_and(|pos| pos > play));
+                let familiar = judge.familiar(behind, call);
+                // What is familiar lies in the lane of the line before it, or below all lanes.
+                let in_play = judge.walk.pos().is_some_and(|pos| pos > play);
+                approach.line(text.len() + 1 + familiar, in_play);
+                familiar
             }
         });
     }
