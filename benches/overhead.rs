@@ -15,7 +15,7 @@ use mapstorm::storm::{
     calibrate, draw_layout,
 };
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const LANES: usize = 8;
@@ -161,16 +161,18 @@ impl Bench {
         let readers = (threads / 4).max(1);
         let (pages, operations) = (AtomicU64::new(0), AtomicU64::new(0));
         let cpus = Cpus::allowed();
-        let begun = Instant::now();
+        let ready = AtomicUsize::new(0);
+        let mut seconds = 0.0;
         std::thread::scope(|scope| {
             for (me, tally) in tallies.iter().enumerate() {
-                let (stage, lanes, pages, operations, bench) =
-                    (&stage, &lanes, &pages, &operations, &*self);
+                let (stage, lanes, pages, operations, ready, bench) =
+                    (&stage, &lanes, &pages, &operations, &ready, &*self);
                 scope.spawn(move || {
                     let reads = me < readers;
                     stage.enter(me);
                     pin(usize::from(!reads));
                     let mut worker = Worker::new(bench, tally, me);
+                    ready.fetch_add(1, Ordering::Relaxed);
                     while let Some(cue) = stage.attend(me) {
                         let on = || stage.is_on(cue.generation);
                         match (reads, reading, mutating) {
@@ -184,6 +186,11 @@ impl Bench {
                     done.fetch_add(worker.done(), Ordering::Relaxed);
                 });
             }
+            // What threads need before they can begin is no part of it.
+            while ready.load(Ordering::Relaxed) < threads {
+                std::thread::sleep(Duration::from_micros(100));
+            }
+            let begun = Instant::now();
             for turn in 0.. {
                 let left = length.saturating_sub(begun.elapsed());
                 if left.is_zero() {
@@ -201,8 +208,8 @@ impl Bench {
                 std::thread::sleep(left.min(TURN));
             }
             stage.stop();
+            seconds = begun.elapsed().as_secs_f64();
         });
-        let seconds = begun.elapsed().as_secs_f64();
         Slice {
             pages: pages.into_inner() as f64 / seconds,
             operations: operations.into_inner() as f64 / seconds,

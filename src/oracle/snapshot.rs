@@ -86,15 +86,18 @@ impl<'a> Snapshot<'a> {
         let mut shared = Intervals::new();
         shared.push((window.from, window.to));
         let (mut instants, mut moves) = (Intervals::new(), Moves::new());
+        let mut first = 0;
         for lane in low..=high {
-            match self.still(lane, span(lane), window) {
+            let lines = self.lines_in(lane, &mut first);
+            match self.still(lane, span(lane), window, lines) {
                 Err(Overrun) => return None,
                 Ok(Some(true)) => continue,
                 Ok(Some(false)) => return Some(false),
                 Ok(None) => {}
             }
             instants.clear();
-            if self.instants(lane, span(lane), window, &mut instants, &mut moves).is_err() {
+            if self.instants((lane, span(lane)), window, lines, &mut instants, &mut moves).is_err()
+            {
                 return None;
             }
             meet(&mut shared, &instants)?;
@@ -131,7 +134,7 @@ impl<'a> Snapshot<'a> {
         let (history, across) = (self.oracle.history(lane), self.oracle.history(other));
         let firsts = (history.first_at(window.from)?, across.first_at(window.from)?);
         let peer = history.peer(version).ok_or(Overrun)?;
-        let (lines, other_lines) = (self.lines_in(lane), self.lines_in(other));
+        let (lines, other_lines) = (self.lines_in(lane, &mut 0), self.lines_in(other, &mut 0));
         let both = |back: u64| {
             self.looks(history, version - back, lane, span, lines)
                 && self.looks(across, peer - back, other, other_span, other_lines)
@@ -151,6 +154,7 @@ impl<'a> Snapshot<'a> {
         lane: u16,
         span: (usize, usize),
         window: Window,
+        lines: &[Sighting],
     ) -> Result<Option<bool>, Overrun> {
         let history = self.oracle.history(lane);
         let only = history.first_at(window.from)?;
@@ -160,7 +164,7 @@ impl<'a> Snapshot<'a> {
         if !history.known(only) {
             return Err(Overrun);
         }
-        let looks = self.looks(history, only, lane, span, self.lines_in(lane));
+        let looks = self.looks(history, only, lane, span, lines);
         history.confirm(only)?;
         Ok(Some(looks))
     }
@@ -169,15 +173,14 @@ impl<'a> Snapshot<'a> {
     /// the moves between it and lanes above.
     fn instants(
         &self,
-        lane: u16,
-        span: (usize, usize),
+        (lane, span): (u16, (usize, usize)),
         window: Window,
+        lines: &[Sighting],
         instants: &mut Intervals,
         moves: &mut Moves,
     ) -> Result<(), Overrun> {
         let history = self.oracle.history(lane);
         let first = history.first_at(window.from)?;
-        let lines = self.lines_in(lane);
         let mut version = first;
         loop {
             if version - first > MOST_VERSIONS || !history.known(version) {
@@ -207,14 +210,16 @@ impl<'a> Snapshot<'a> {
         history.confirm(first)
     }
 
-    /// The lines that lie in the lane, wholly or in part. Lines rise: see `broken`.
-    fn lines_in(&self, lane: u16) -> &[Sighting] {
+    /// The lines that lie in the lane, wholly or in part, none of which comes before line number
+    /// `first`; moves that to the first of them. Lines rise: see `broken`.
+    #[inline]
+    fn lines_in(&self, lane: u16, first: &mut usize) -> &[Sighting] {
         let geometry = self.oracle.geometry();
         let (base, top) =
             (geometry.address(lane, 0), geometry.address(lane, geometry.pages as usize));
-        let first = self.seen.partition_point(|seen| seen.end <= base);
-        let rest = &self.seen[first..];
-        &rest[..rest.partition_point(|seen| seen.start < top)]
+        *first += self.seen[*first..].iter().take_while(|seen| seen.end <= base).count();
+        let rest = &self.seen[*first..];
+        &rest[..rest.iter().take_while(|seen| seen.start < top).count()]
     }
 
     /// Whether the pages `start..end` of the lane look in the version as `lines` show them.
