@@ -1,6 +1,7 @@
 //! Calls that do not come back.
 
 use super::slot::Slot;
+use crate::probe::{ThreadFile, thread_files, thread_words};
 use serde::{Deserialize, Serialize};
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -20,16 +21,7 @@ pub struct Hang {
     /// How long it had stood still when it was found.
     pub waited_ms: f64,
     /// What `/proc/self/task/TID` says of it.
-    pub evidence: Vec<Evidence>,
-}
-
-/// One file of evidence.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Evidence {
-    /// `stack`, `wchan` or `syscall`.
-    pub file: String,
-    /// Its text, or why it cannot be read.
-    pub text: String,
+    pub evidence: Vec<ThreadFile>,
 }
 
 /// Watches slots for counts that stand still.
@@ -85,15 +77,9 @@ impl Watch {
             inside_call: self.inside(index),
             completed_calls: slot.completed(),
             waited_ms: (now_ns - self.seen[index].since_ns) as f64 / 1e6,
-            evidence: ["stack", "wchan", "syscall"].map(|file| evidence(tid, file)).into(),
+            evidence: thread_files(tid).into(),
         }
     }
-}
-
-fn evidence(tid: i32, file: &str) -> Evidence {
-    let text = std::fs::read_to_string(format!("/proc/self/task/{tid}/{file}"))
-        .unwrap_or_else(|error| format!("cannot be read: {error}"));
-    Evidence { file: file.to_owned(), text: text.trim_end().to_owned() }
 }
 
 /// `hang` in words, one fact a line.
@@ -106,12 +92,7 @@ pub fn describe(hang: &Hang, column: &str) -> String {
         hang.waited_ms / 1e3,
         hang.completed_calls
     );
-    for Evidence { file, text: lines } in &hang.evidence {
-        text += &format!("  {file}:\n");
-        for line in lines.lines() {
-            text += &format!("    {line}\n");
-        }
-    }
+    text += &thread_words(&hang.evidence);
     text
 }
 
@@ -154,11 +135,5 @@ mod tests {
         let mut watch = Watch::new(2, 100, 0);
         assert!(watch.look([4, 6].into_iter(), 5) | watch.look([4, 7].into_iter(), 105));
         assert_eq!(watch.still(105), [0]);
-    }
-
-    #[test]
-    fn evidence_that_cannot_be_read_says_why() {
-        let none = evidence(i32::MAX, "wchan");
-        assert!(none.text.starts_with("cannot be read: "), "{}", none.text);
     }
 }

@@ -49,7 +49,7 @@ pub use args::{CompareArgs, Format, LatencyArgs, Planted};
 pub use console::{Console, Progress};
 pub use failure::{Failure, exit_of};
 pub use file::load;
-pub use hang::{Evidence, Hang};
+pub use hang::Hang;
 pub use machine::Machine;
 pub use mapper::Tally;
 pub use outcome::{Column, Ended, Outcome, SCHEMA_VERSION, Setup};

@@ -4,7 +4,7 @@ use super::example::example_text;
 use crate::evidence::{Checked, Kept};
 use crate::exit::Exit;
 use crate::oracle::{Contract, Rule, Tolerated};
-use crate::probe::{Machine, MapsLocking};
+use crate::probe::{Machine, MapsLocking, thread_files, thread_words};
 use crate::space::{Case, Kind, KindSet};
 use crate::storm::{Counts, Dropped, Ended, Mode, Run, Shape, Standing, Storm};
 use serde::Serialize;
@@ -406,12 +406,7 @@ fn ending(run: &Run) -> Ending {
 /// Where a thread is stuck: its system call, wait channel and kernel stack, as far as readable.
 fn thread_state(tid: Option<u32>) -> String {
     let Some(tid) = tid else { return String::new() };
-    let part = |name: &str| {
-        let text = std::fs::read_to_string(format!("/proc/self/task/{tid}/{name}")).ok()?;
-        Some(format!("{name}: {}", text.trim_end()))
-    };
-    let parts: Vec<String> = ["syscall", "wchan", "stack"].into_iter().filter_map(part).collect();
-    parts.join("\n")
+    thread_words(&thread_files(tid as i32)).trim_end().into()
 }
 
 fn scorecard(storm: &Storm, run: &Run) -> Vec<Score> {
