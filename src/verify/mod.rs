@@ -4,6 +4,8 @@
 //! data. It plays the walk as a game with three moves: time passes to the next instant, an
 //! operation under way takes effect, the reader sees the next thing. All states that any sequence
 //! of moves can reach are kept; the walk is wrong when none is left.
+//!
+//! [`compare`] does the same for what was read at a standstill, where there is but one instant.
 
 mod event;
 mod game;
@@ -12,7 +14,9 @@ mod judge;
 #[cfg(test)]
 mod pictures;
 mod saved;
+mod standstill;
 
 pub use event::What;
 pub use judge::{Explained, Judgement, Refutation, judge};
 pub use saved::{Flaw, Reading, SavedLine, SavedWalk};
+pub use standstill::{Memfd, Run, SavedStandstill, StandstillFlaw, Unlike, compare};
