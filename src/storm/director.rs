@@ -3,6 +3,7 @@
 use super::approach::Paces;
 use super::choice::Choice;
 use super::findings::{Findings, Mode, ModeSet, Signature};
+use super::mishap::{ArenaText, Call, Stall};
 use super::mutator::Mutator;
 use super::placement::{Cpus, Seated};
 use super::planted::{Planted, Stuck, corrupting};
@@ -12,14 +13,14 @@ use super::repertoire::Repertoire;
 use super::script::Script;
 use super::shape::{Scene, Shape};
 use super::stage::Stage;
-use super::standstill::{Difference, SeenLane, read_lanes};
+use super::standstill::{Difference, SeenLane, read_lanes_and};
 use super::tally::{Counts, Tally};
 use super::tripwire::Tripwire;
 use crate::arena::{Arena, Mm};
 use crate::maps::{Lines, MapsFile, MapsRead};
 use crate::oracle::{Class, Contract, History, Oracle};
 use crate::seed::Stream;
-use crate::space::{KindSet, Layout, Op, Span, making};
+use crate::space::{Layout, Op, Span, making};
 use rustix::io::Errno;
 use std::num::NonZeroU64;
 use std::ops::Range;
@@ -232,7 +233,8 @@ impl Storm {
         let slots = (bytes / geometry.lanes as usize / History::bytes(1, pages)).max(64);
         let capacity = if slots.is_power_of_two() { slots } else { slots.next_power_of_two() / 2 };
         let findings =
-            Findings::new(plan.allow.clone(), plan.fail_fast, plan.keep, EXAMPLE_VERSIONS);
+            Findings::new(plan.allow.clone(), plan.fail_fast, plan.keep, EXAMPLE_VERSIONS)
+                .with_mishaps(plan.keep, &geometry);
         Ok(Storm {
             oracle: Oracle::new(geometry, &layouts, capacity),
             findings: findings.until(plan.until.clone(), plan.until_all),
@@ -299,6 +301,8 @@ impl Storm {
                 self.plan.seed,
             ),
             lines: Lines::default(),
+            text: ArenaText::with_room(self.arena.geometry()),
+            differing: Vec::with_capacity(self.arena.geometry().lanes as usize),
             lanes: vec![SeenLane::default(); self.arena.geometry().lanes as usize],
             rng: Stream::new(self.plan.seed, "repair", 0),
             watch: Watch::new(self.plan.threads),
@@ -482,6 +486,7 @@ impl Storm {
             while self.stage.is_on(cue.generation) {
                 let mode =
                     part.map_or_else(|| draw_mode(&mut rng, &self.plan.modes), |(mode, _)| mode);
+                self.stage.reads(index, mode);
                 let begun = Instant::now();
                 while self.stage.is_on(cue.generation) && begun.elapsed() < SAME_WAY {
                     reader.turn(mode);
@@ -532,8 +537,8 @@ impl Storm {
             if self.findings.wants_stop() {
                 break Ended::FailFast;
             }
-            if let Some(worker) = pause.watch.stuck(&self.stage, self.plan.stall) {
-                break self.stalled(run, worker, begun);
+            if let Some((worker, waited)) = pause.watch.stuck(&self.stage, self.plan.stall) {
+                break self.stalled(run, worker, waited, begun);
             }
             if paused.elapsed() >= self.plan.pause_every {
                 if let Some(ended) = self.pause(run, pause, begun) {
@@ -571,9 +576,10 @@ impl Storm {
         self.stage.rest();
         let called = Instant::now();
         while !self.stage.at_rest() {
-            if called.elapsed() > self.plan.stall {
+            let waited = called.elapsed();
+            if waited > self.plan.stall {
                 let worker = (0..self.plan.threads).find(|&w| !self.stage.rests(w)).unwrap_or(0);
-                return Some(self.stalled(run, worker, begun));
+                return Some(self.stalled(run, worker, waited, begun));
             }
             std::thread::sleep(Duration::from_micros(20));
         }
@@ -597,24 +603,15 @@ impl Storm {
             return Some(Ended::Lost);
         }
         run.standstills += 1;
-        for lane in 0..self.arena.geometry().lanes {
-            let current = *self.oracle.hold(lane).current();
-            let seen = &pause.lanes[lane as usize];
-            if !current.known || seen.is(&current.layout) {
-                continue;
-            }
-            if seen.stranger {
-                run.lost = Some(format!(
-                    "a mapping that is not the storm's lies in lane {lane}: something else in this \
-                     process maps memory in the arena"
-                ));
-                return Some(Ended::Lost);
-            }
-            run.mismatches += 1;
-            if run.differences.len() < MOST_DIFFERENCES {
-                run.differences.extend(seen.difference(lane, &current.layout));
-            }
-            self.alarm(Class::Mismatch, begun);
+        if let Some(lane) = self.compare(run, pause, begun) {
+            run.lost = Some(format!(
+                "a mapping that is not the storm's lies in lane {lane}: something else in this \
+                 process maps memory in the arena"
+            ));
+            return Some(Ended::Lost);
+        }
+        for at in 0..pause.differing.len() {
+            let lane = pause.differing[at];
             self.repair(run, pause, lane);
         }
         let lost =
@@ -629,6 +626,37 @@ impl Storm {
         })
     }
 
+    /// Holds every lane as read against the oracle's, and keeps what differs. Gives the first lane
+    /// with a mapping that is not the storm's.
+    fn compare(&self, run: &mut Run, pause: &mut Pause, begun: Instant) -> Option<u16> {
+        let mut strange = None;
+        pause.differing.clear();
+        for lane in 0..self.arena.geometry().lanes {
+            let current = *self.oracle.hold(lane).current();
+            let seen = &pause.lanes[lane as usize];
+            if !current.known || seen.is(&current.layout) {
+                continue;
+            }
+            if seen.stranger {
+                strange.get_or_insert(lane);
+                continue;
+            }
+            run.mismatches += 1;
+            if run.differences.len() < MOST_DIFFERENCES {
+                run.differences.extend(seen.difference(lane, &current.layout));
+            }
+            pause.differing.push(lane);
+            self.alarm(Class::Mismatch, begun);
+        }
+        if !pause.differing.is_empty() {
+            let Pause { text, differing, .. } = pause;
+            self.findings.put_in(|room| {
+                room.mismatch(run.standstills, begun.elapsed(), text, differing, &self.oracle);
+            });
+        }
+        strange
+    }
+
     fn repair(&self, run: &mut Run, pause: &mut Pause, lane: u16) {
         let pages = self.arena.geometry().pages as usize;
         let drawn = draw_layout(&mut pause.rng, &self.may, lane, pages);
@@ -640,16 +668,42 @@ impl Storm {
         }
     }
 
-    fn stalled(&self, run: &mut Run, worker: usize, begun: Instant) -> Ended {
+    /// `waited` is how long the worker has given no sign of life, at least.
+    fn stalled(&self, run: &mut Run, worker: usize, waited: Duration, begun: Instant) -> Ended {
         run.stalled = self.stage.tid(worker);
         self.alarm(Class::Stall, begun);
+        let call = match worker < self.plan.readers {
+            true => self.stage.reading(worker).map(Call::Read),
+            false => self.under_way(worker).map(Call::Operation),
+        };
+        let stall = Stall {
+            worker,
+            tid: run.stalled,
+            at: begun.elapsed(),
+            waited,
+            limit: self.plan.stall,
+            call,
+            completed: self.stage.pulse(worker).0,
+        };
+        self.findings.put_in(|room| room.stall(stall));
         Ended::Stall
+    }
+
+    /// The operation of a mutator's that has not returned. Without the lanes' locks, which it
+    /// holds; what others push meanwhile is not its own, and its own stays the newest of its lane.
+    fn under_way(&self, worker: usize) -> Option<Op> {
+        (0..self.arena.geometry().lanes).find_map(|lane| {
+            let history = self.oracle.history(lane);
+            let newest = history.head();
+            let origin = history.origin(newest);
+            let open = !self.oracle.settled(lane, newest) && origin.worker as usize == worker;
+            origin.op.filter(|_| open)
+        })
     }
 
     /// A violation that no reader found.
     fn alarm(&self, class: Class, begun: Instant) {
-        let signature = Signature { class, mechanism: None, in_flight: KindSet::EMPTY, mode: None };
-        self.findings.record(signature, begun.elapsed().as_nanos() as u64, None);
+        self.findings.record(Signature::bare(class), begun.elapsed().as_nanos() as u64, None);
     }
 }
 
@@ -718,14 +772,20 @@ struct Pause {
     hopeless: u32,
     source: Box<dyn MapsRead>,
     lines: Lines,
+    /// The arena's lines as last read.
+    text: ArenaText,
     lanes: Vec<SeenLane>,
+    /// The lanes that differed when last compared.
+    differing: Vec<u16>,
     rng: Stream,
 }
 
 impl Pause {
     fn read(&mut self, arena: &Arena) -> Result<(), Errno> {
-        let Pause { source, lines, lanes, .. } = self;
-        read_lanes(&mut **source, arena.identities(), arena.geometry(), lines, lanes)
+        let Pause { source, lines, text, lanes, .. } = self;
+        let (identities, geometry) = (arena.identities(), arena.geometry());
+        text.clear();
+        read_lanes_and(&mut **source, identities, geometry, lines, lanes, |line| text.push(line))
     }
 }
 
@@ -739,7 +799,8 @@ impl Watch {
         Watch { last: vec![(0, Instant::now()); workers] }
     }
 
-    fn stuck(&mut self, stage: &Stage, patience: Duration) -> Option<usize> {
+    /// The first of them, and how long it has stood still.
+    fn stuck(&mut self, stage: &Stage, patience: Duration) -> Option<(usize, Duration)> {
         let now = Instant::now();
         for (worker, last) in self.last.iter_mut().enumerate() {
             let (beats, plays) = stage.pulse(worker);
@@ -747,6 +808,7 @@ impl Watch {
                 *last = (beats, now);
             }
         }
-        self.last.iter().position(|(_, since)| now - *since > patience)
+        let waited = self.last.iter().map(|(_, since)| now - *since);
+        waited.enumerate().find(|(_, waited)| *waited > patience)
     }
 }

@@ -1,8 +1,9 @@
 //! Violations, gathered by signature.
 
+use super::mishap::{Mishap, Mishaps};
 use super::tape::{Tape, TapeCall};
 use crate::oracle::{Class, Evidence, Mechanism};
-use crate::space::KindSet;
+use crate::space::{Geometry, KindSet};
 use arrayvec::ArrayVec;
 use parking_lot::Mutex;
 use std::fmt;
@@ -86,6 +87,11 @@ pub struct Signature {
 }
 
 impl Signature {
+    /// That of a violation that no reader found.
+    pub const fn bare(class: Class) -> Signature {
+        Signature { class, mechanism: None, in_flight: KindSet::EMPTY, mode: None }
+    }
+
     /// Whether `prefix` is its text up to a `/` or to its end.
     pub fn begins_with(&self, prefix: &str) -> bool {
         // Written into a fixed buffer: this runs in mid-storm, where nothing allocates.
@@ -210,6 +216,8 @@ pub struct Findings {
     stop: AtomicBool,
     /// Raised when an example is put in.
     fresh: AtomicBool,
+    /// What no reader finds.
+    mishaps: Mutex<Mishaps>,
 }
 
 struct Table {
@@ -225,12 +233,7 @@ impl Findings {
     pub fn new(allow: Vec<String>, fail_fast: bool, keep: usize, versions: usize) -> Findings {
         let slot = |_| {
             Box::new(Found {
-                signature: Signature {
-                    class: Class::Unknown,
-                    mechanism: None,
-                    in_flight: KindSet::EMPTY,
-                    mode: None,
-                },
+                signature: Signature::bare(Class::Unknown),
                 count: 0,
                 first_ns: 0,
                 allowed: false,
@@ -254,7 +257,15 @@ impl Findings {
             fail_fast,
             stop: AtomicBool::new(false),
             fresh: AtomicBool::new(false),
+            mishaps: Mutex::default(),
         }
+    }
+
+    /// With room for `keep` of what no reader finds in an arena.
+    #[must_use]
+    pub(super) fn with_mishaps(mut self, keep: usize, geometry: &Geometry) -> Findings {
+        self.mishaps = Mutex::new(Mishaps::with_room(keep, geometry));
+        self
     }
 
     /// Makes the first violation with one of these signatures, or beginnings of one, ask for a
@@ -332,6 +343,18 @@ impl Findings {
     /// Whether examples have come in since this was last asked.
     pub fn fresh(&self) -> bool {
         self.fresh.swap(false, Ordering::Relaxed)
+    }
+
+    /// Has what is to be kept of a violation that no reader found put in.
+    pub(super) fn put_in(&self, put: impl FnOnce(&mut Mishaps)) {
+        put(&mut self.mishaps.lock());
+        // Relaxed: a hint; what it is about lies behind the lock.
+        self.fresh.store(true, Ordering::Relaxed);
+    }
+
+    /// Calls `take` with each violation that no reader found, once.
+    pub fn take_mishaps(&self, take: impl FnMut(Mishap)) {
+        self.mishaps.lock().take().for_each(take);
     }
 
     /// Calls `look` with every example that nobody has looked at; one for which it gives `None`

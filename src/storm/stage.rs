@@ -1,8 +1,9 @@
 //! Who plays and who rests: the director's hold on the workers.
 
+use super::findings::Mode;
 use crossbeam_utils::CachePadded;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::thread::Thread;
 use std::time::Duration;
 
@@ -74,6 +75,8 @@ struct Seat {
     cpu: AtomicU32,
     /// Counts calls; a worker that plays and whose count stands still is stuck.
     beats: AtomicU64,
+    /// How it reads: one more than the place in [`Mode::ALL`], 0 before and in a mutator.
+    reading: AtomicU8,
     thread: OnceLock<(Thread, u32)>,
 }
 
@@ -174,6 +177,19 @@ impl Stage {
         let beats = &self.seats[me].beats;
         // Relaxed, and no read-modify-write: one writer, read by the director as a sign of life.
         beats.store(beats.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// Worker `me` tells how it is going to read.
+    #[inline]
+    pub fn reads(&self, me: usize, mode: Mode) {
+        // Relaxed: for the report of a call that does not come back, long after.
+        self.seats[me].reading.store(mode as u8 + 1, Ordering::Relaxed);
+    }
+
+    /// How the worker reads; nothing of a mutator.
+    pub fn reading(&self, worker: usize) -> Option<Mode> {
+        let reading = self.seats[worker].reading.load(Ordering::Relaxed) as usize;
+        Mode::ALL.get(reading.checked_sub(1)?).copied()
     }
 
     /// The worker's sign of life, and whether it is meant to play.

@@ -1,8 +1,8 @@
 //! When nothing moves: is the kernel's layout the oracle's, page for page?
 
 use crate::arena::Identities;
-use crate::maps::{Chunk, Lines, MapsRead, parse};
-use crate::space::{Geometry, Layout, MAX_PAGES, Vma};
+use crate::maps::{Chunk, Line, Lines, MapsRead, parse};
+use crate::space::{Geometry, Layout, MAX_PAGES, Page, Vma};
 use arrayvec::ArrayVec;
 use rustix::io::Errno;
 use std::fmt;
@@ -23,19 +23,25 @@ pub struct Difference {
     pub stranger: bool,
 }
 
+impl Difference {
+    /// What the kernel shows, as a layout is written: `[0..4 rw-p anon]`, or `empty`.
+    pub fn seen_words(&self) -> String {
+        let vma = |vma: &Vma| format!("[{}..{} {}]", vma.start, vma.end, vma.page);
+        match self.seen.is_empty() {
+            true => "empty".into(),
+            false => self.seen.iter().map(vma).collect::<Vec<_>>().join(" "),
+        }
+    }
+}
+
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "lane {} should be {}, maps shows", self.lane, self.expected)?;
-        for vma in &self.seen {
-            write!(f, " [{}..{} {}]", vma.start, vma.end, vma.page)?;
+        let seen = self.seen_words();
+        write!(f, "lane {} should be {}, maps shows {seen}", self.lane, self.expected)?;
+        match self.stranger {
+            true => f.write_str(" and a mapping that is none of the arena's"),
+            false => Ok(()),
         }
-        if self.seen.is_empty() {
-            f.write_str(" nothing")?;
-        }
-        if self.stranger {
-            f.write_str(" and a mapping that is none of the arena's")?;
-        }
-        Ok(())
     }
 }
 
@@ -66,6 +72,42 @@ impl SeenLane {
     }
 }
 
+impl SeenLane {
+    /// Adds a line that begins in the lane, or below the arena and reaches into it.
+    fn add(&mut self, line: &Line<'_>, identities: &Identities, geometry: &Geometry) {
+        let (_, start) = geometry.locate(line.start.max(geometry.base));
+        let end = start + ((line.end - line.start) >> geometry.page_shift) as usize;
+        // Every VMA begins and ends at a page (include/linux/mm_types.h): a line that does not
+        // shows none of the arena's, whatever else it says.
+        let whole = (line.start | line.end).is_multiple_of(geometry.page_size());
+        let page = if whole { identities.sight(line).page } else { Page::FOREIGN };
+        let fits = line.start >= geometry.base && end <= geometry.pages as usize;
+        self.stranger |= !fits || self.vmas.try_push(Vma { start, end, page }).is_err();
+    }
+}
+
+/// The lane that a line of the arena belongs to; nothing for a line outside the arena.
+fn lane_of(line: &Line<'_>, geometry: &Geometry) -> Option<u16> {
+    let inside = line.start < geometry.end() && line.end > geometry.base;
+    inside.then(|| geometry.locate(line.start.max(geometry.base)).0)
+}
+
+/// [`read_lanes`] of a text in memory, each line with its newline.
+pub fn sort_lanes(
+    text: &[u8],
+    identities: &Identities,
+    geometry: &Geometry,
+    lanes: &mut [SeenLane],
+) {
+    for text in text.split(|&byte| byte == b'\n').filter(|text| !text.is_empty()) {
+        let line = parse(text).ok();
+        match line.and_then(|line| Some((lane_of(&line, geometry)?, line))) {
+            Some((lane, line)) => lanes[lane as usize].add(&line, identities, geometry),
+            None => lanes.iter_mut().for_each(|lane| lane.stranger = true),
+        }
+    }
+}
+
 /// Reads all of `source` and sorts what lies in the arena into `lanes`, one a lane. Allocates
 /// nothing. A line that does not parse counts as a stranger in every lane.
 ///
@@ -77,6 +119,21 @@ pub fn read_lanes(
     geometry: &Geometry,
     lines: &mut Lines,
     lanes: &mut [SeenLane],
+) -> Result<(), Errno> {
+    read_lanes_and(source, identities, geometry, lines, lanes, |_| {})
+}
+
+/// [`read_lanes`] that hands each line of the arena to `take`, without its newline.
+///
+/// # Errors
+/// What reading gave.
+pub(super) fn read_lanes_and(
+    source: &mut (impl MapsRead + ?Sized),
+    identities: &Identities,
+    geometry: &Geometry,
+    lines: &mut Lines,
+    lanes: &mut [SeenLane],
+    mut take: impl FnMut(&[u8]),
 ) -> Result<(), Errno> {
     for lane in lanes.iter_mut() {
         lane.vmas.clear();
@@ -93,22 +150,17 @@ pub fn read_lanes(
         offset += got as u64;
         lines.feed(&page[..got], 0, |chunk| {
             let line = match chunk {
-                Chunk::Line(text, _) => parse(text).ok(),
+                Chunk::Line(text, _) => parse(text).ok().map(|line| (text, line)),
                 Chunk::TooLong => None,
             };
-            let Some(line) = line else {
+            let Some((text, line)) = line else {
                 lanes.iter_mut().for_each(|lane| lane.stranger = true);
                 return;
             };
-            if line.start >= geometry.end() || line.end <= geometry.base {
-                return;
+            if let Some(lane) = lane_of(&line, geometry) {
+                take(text);
+                lanes[lane as usize].add(&line, identities, geometry);
             }
-            let (lane, start) = geometry.locate(line.start.max(geometry.base));
-            let lane = &mut lanes[lane as usize];
-            let end = start + ((line.end - line.start) >> geometry.page_shift) as usize;
-            let page = identities.sight(&line).page;
-            let fits = line.start >= geometry.base && end <= geometry.pages as usize;
-            lane.stranger |= !fits || lane.vmas.try_push(Vma { start, end, page }).is_err();
         });
     }
 }
