@@ -213,4 +213,35 @@ impl Oracle {
     pub fn settled(&self, lane: u16, version: Version) -> bool {
         version == 0 || self.history(lane).settled(version - 1)
     }
+
+    /// The operation of the worker's that has not returned. Without the lanes' locks, which the
+    /// worker holds: what others do in other lanes meanwhile is not its own, and what is its own
+    /// stays the newest of its lane.
+    pub fn under_way(&self, worker: u16) -> Option<Op> {
+        (0..self.geometry.lanes).find_map(|lane| {
+            let newest = self.history(lane).head();
+            let origin = self.history(lane).origin(newest);
+            let own = origin.worker == worker && !self.settled(lane, newest);
+            origin.op.filter(|_| own)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::{Place, Span};
+
+    #[test]
+    fn an_operation_is_under_way_until_it_has_returned() {
+        let geometry = Geometry::new(0x10_0000, 4096, 2, 4);
+        let oracle = Oracle::new(geometry, &[Layout::empty(4), Layout::empty(4)], 4);
+        let op = Op::Unmap { at: Place { lane: 1, span: Span::new(0, 2) } };
+        assert_eq!(oracle.under_way(0), None);
+        let mut held = oracle.hold(1);
+        let invoked = oracle.invoke(&op, 7, &mut held, None);
+        assert_eq!((oracle.under_way(7), oracle.under_way(0)), (Some(op), None));
+        oracle.returned(invoked);
+        assert_eq!(oracle.under_way(7), None);
+    }
 }

@@ -505,6 +505,7 @@ impl Storm {
         keep: &mut impl FnMut(&Findings),
     ) {
         let begun = Instant::now();
+        pause.watch.begin();
         let mut rng = Stream::new(self.plan.seed, "director", 0);
         let (mut shown, mut paused) = (begun, begun);
         run.ended = loop {
@@ -674,7 +675,7 @@ impl Storm {
         self.alarm(Class::Stall, begun);
         let call = match worker < self.plan.readers {
             true => self.stage.reading(worker).map(Call::Read),
-            false => self.under_way(worker).map(Call::Operation),
+            false => self.oracle.under_way(worker as u16).map(Call::Operation),
         };
         let stall = Stall {
             worker,
@@ -687,18 +688,6 @@ impl Storm {
         };
         self.findings.put_in(|room| room.stall(stall));
         Ended::Stall
-    }
-
-    /// The operation of a mutator's that has not returned. Without the lanes' locks, which it
-    /// holds; what others push meanwhile is not its own, and its own stays the newest of its lane.
-    fn under_way(&self, worker: usize) -> Option<Op> {
-        (0..self.arena.geometry().lanes).find_map(|lane| {
-            let history = self.oracle.history(lane);
-            let newest = history.head();
-            let origin = history.origin(newest);
-            let open = !self.oracle.settled(lane, newest) && origin.worker as usize == worker;
-            origin.op.filter(|_| open)
-        })
     }
 
     /// A violation that no reader found.
@@ -797,6 +786,12 @@ struct Watch {
 impl Watch {
     fn new(workers: usize) -> Watch {
         Watch { last: vec![(0, Instant::now()); workers] }
+    }
+
+    /// Begins to count; what came before was no call.
+    fn begin(&mut self) {
+        let now = Instant::now();
+        self.last.iter_mut().for_each(|(_, since)| *since = now);
     }
 
     /// The first of them, and how long it has stood still.

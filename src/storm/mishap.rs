@@ -128,7 +128,7 @@ pub enum Call {
 /// One of them.
 pub enum Mishap {
     /// At a standstill.
-    Mismatch(Box<Mismatch>),
+    Mismatch(Mismatch),
     /// Of a call.
     Stall(Stall),
 }
@@ -136,14 +136,14 @@ pub enum Mishap {
 /// Room for what the director finds, made before the storm.
 #[derive(Default)]
 pub(super) struct Mishaps {
-    spare: Vec<Box<Mismatch>>,
+    spare: Vec<Mismatch>,
     found: Vec<Mishap>,
 }
 
 impl Mishaps {
     /// Room for `keep` mismatches, and for a stall, which ends the storm.
     pub(super) fn with_room(keep: usize, geometry: &Geometry) -> Mishaps {
-        let spare = (0..keep).map(|_| Box::new(Mismatch::with_room(geometry))).collect();
+        let spare = (0..keep).map(|_| Mismatch::with_room(geometry)).collect();
         Mishaps { spare, found: Vec::with_capacity(keep + 1) }
     }
 
