@@ -41,9 +41,9 @@ pub enum Command {
     Cases(CasesArgs),
     /// Measures how soon a storm finds its first tear of each sort, by number of threads
     FirstTears(FirstTearsArgs),
-    /// Decides from saved tears alone whether they prove a violation
+    /// Decides from saved files alone whether they prove a violation
     Verify(VerifyArgs),
-    /// Tells and draws what happened in a saved tear
+    /// Tells and draws what happened, from a saved file
     Explain(ExplainArgs),
     /// Shows a saved tear again, or runs a scenario; exit code 1 when it was shown
     Replay(ReplayArgs),
@@ -166,8 +166,8 @@ pub struct StormArgs {
     /// A file of signatures to allow, one a line; # begins a comment
     #[arg(long, value_name = "FILE")]
     pub allow_file: Vec<PathBuf>,
-    /// Keep the evidence of each new signature in this directory, as files for `mapstorm verify`,
-    /// `explain`, `replay`, `minimize` and `emit-c`
+    /// Keep the evidence of each new signature in this directory, as files for `mapstorm verify`
+    /// and `explain`, and where a reader found it for `replay`, `minimize` and `emit-c`
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Examples to keep of each signature
@@ -220,7 +220,7 @@ pub struct ExplainArgs {
 /// Options of `mapstorm replay`.
 #[derive(Args, Clone, Debug)]
 pub struct ReplayArgs {
-    /// A file that a storm saved with --out, or a scenario
+    /// A tear that a storm saved with --out, or a scenario
     pub file: PathBuf,
     /// How long to try, in seconds
     #[arg(long, default_value = "10", value_parser = seconds, allow_negative_numbers = true)]
@@ -236,7 +236,7 @@ pub struct ReplayArgs {
 /// Options of `mapstorm minimize`.
 #[derive(Args, Clone, Debug)]
 pub struct MinimizeArgs {
-    /// A file that a storm saved with --out, or a scenario
+    /// A tear that a storm saved with --out, or a scenario
     pub file: PathBuf,
     /// Where the scenario goes
     #[arg(short, long, value_name = "OUT")]
@@ -252,7 +252,7 @@ pub struct MinimizeArgs {
 /// Options of `mapstorm emit-c`.
 #[derive(Args, Clone, Debug)]
 pub struct EmitCArgs {
-    /// A scenario, best a minimized one, or a file that a storm saved with --out
+    /// A scenario, best a minimized one, or a tear that a storm saved with --out
     pub file: PathBuf,
     /// Where the program goes [default: stdout]
     #[arg(short, long, value_name = "OUT")]

@@ -2,9 +2,9 @@
 
 use super::{Failure, Output, Signals};
 use crate::cli::{Format, PrintArgs, ReplayArgs};
-use mapstorm::evidence::{Proof, Saved, Tear, load};
+use mapstorm::evidence::{Incident, Proof, Saved, Tear, load};
 use mapstorm::exit::Exit;
-use mapstorm::oracle::Contract;
+use mapstorm::oracle::{Class, Contract};
 use mapstorm::replay::{Attempt, DeriveError, Size, Target, attempt, derive, target_of};
 use mapstorm::scenario::RunError;
 use mapstorm::storm::StormError;
@@ -36,6 +36,7 @@ pub(super) fn target(path: &Path) -> Result<(Target, Contract), Failure> {
     let saved = load(path)?;
     let tear = match saved {
         Saved::Scenario(scenario) => return Ok((target_of(&scenario), Contract::Series)),
+        Saved::Incident(incident) => return Err(once(path, &incident)),
         Saved::Tear(tear) => *tear,
     };
     let contract = tear.contract;
@@ -46,6 +47,20 @@ pub(super) fn target(path: &Path) -> Result<(Target, Contract), Failure> {
             DeriveError::NoOperation => Failure::Untestable(text),
         }
     })
+}
+
+/// What happened once and can't be made to happen by a scenario.
+fn once(path: &Path, incident: &Incident) -> Failure {
+    let what = match incident.class() {
+        Class::Stall => "a stall: a call that did not come back, and nothing that a reader saw",
+        _ => "a mismatch: found while nothing moved, after all that had been done until then",
+    };
+    Failure::Usage(format!(
+        "{} is {what}; there is no scenario in it to run again. `mapstorm explain` tells what it \
+         shows; to look for another, run the storm again: {}",
+        path.display(),
+        incident.command
+    ))
 }
 
 /// Whether a tear can be shown again on this machine at all.

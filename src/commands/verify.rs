@@ -2,8 +2,11 @@
 
 use super::{Failure, Output};
 use crate::cli::{Format, VerifyArgs};
-use mapstorm::evidence::{FileError, Proof, Tear, TearError, load_tear};
+use mapstorm::evidence::{
+    FileError, Incident, Proof, SavedViolation, Shown, Tear, TearError, load_violation,
+};
 use mapstorm::exit::Exit;
+use mapstorm::verify::Unlike;
 use serde::Serialize;
 use std::path::Path;
 
@@ -12,6 +15,8 @@ use std::path::Path;
 struct Verified {
     file: String,
     proves: bool,
+    /// Whether it is the account of a stall, and consistent: more than that it can't be.
+    witnesses: bool,
     signature: Option<String>,
     why: String,
 }
@@ -20,6 +25,29 @@ struct Verified {
 struct Report {
     schema_version: u32,
     files: Vec<Verified>,
+}
+
+/// What the content of a file comes to.
+enum Verdict {
+    Proves,
+    Witnesses,
+    Fails,
+}
+
+impl Verified {
+    fn new(path: &Path, signature: Option<String>, (verdict, why): (Verdict, String)) -> Verified {
+        Verified {
+            file: path.display().to_string(),
+            proves: matches!(verdict, Verdict::Proves),
+            witnesses: matches!(verdict, Verdict::Witnesses),
+            signature,
+            why,
+        }
+    }
+
+    fn is_fine(&self) -> bool {
+        self.proves || self.witnesses
+    }
 }
 
 /// Judges every file by itself, from its raw bytes.
@@ -34,13 +62,12 @@ pub fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
             Ok(verified) => files.push(verified),
             Err(error) => {
                 let why = error.why.to_string();
-                let file = path.display().to_string();
-                files.push(Verified { file, proves: false, signature: None, why });
+                files.push(Verified::new(path, None, (Verdict::Fails, why)));
                 broken = broken.or(Some(error));
             }
         }
     }
-    let all = files.iter().all(|file| file.proves);
+    let all = files.iter().all(Verified::is_fine);
     let text = match args.format {
         Format::Json => {
             let report = Report { schema_version: 1, files };
@@ -57,9 +84,13 @@ pub fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
 }
 
 fn line(file: &Verified) -> String {
-    let verdict = if file.proves { "proves" } else { "DOES NOT PROVE a violation" };
+    let verdict = match (file.proves, file.witnesses) {
+        (true, _) => "proves",
+        (_, true) => "bears witness to",
+        _ => "DOES NOT PROVE a violation",
+    };
     match &file.signature {
-        Some(signature) if file.proves => {
+        Some(signature) if file.is_fine() => {
             format!("{}: {verdict} {signature}: {}\n", file.file, file.why)
         }
         _ => format!("{}: {verdict}: {}\n", file.file, file.why),
@@ -67,21 +98,64 @@ fn line(file: &Verified) -> String {
 }
 
 fn judged(path: &Path) -> Result<Verified, FileError> {
-    let tear = load_tear(path)?;
-    let proof = tear.prove().map_err(|why| FileError { path: path.to_owned(), why });
-    // What contradicts itself proves nothing, and is no error of whoever asks.
-    let (proves, why) = match proof {
-        Ok(proof) => told(&tear, &proof),
-        Err(FileError { why: why @ (TearError::Flaw(_) | TearError::Piece), .. }) => {
-            (false, format!("it {why}"))
+    let (signature, judged) = match load_violation(path)? {
+        SavedViolation::Tear(tear) => {
+            let judged = tear.prove().map(|proof| told(&tear, &proof));
+            (tear.signature, judged)
         }
-        Err(error) => return Err(error),
+        SavedViolation::Incident(incident) => {
+            let judged = incident.examine().map(|shown| shown_by(&incident, &shown));
+            (incident.signature, judged)
+        }
     };
-    let file = path.display().to_string();
-    Ok(Verified { file, proves, signature: Some(tear.signature), why })
+    // What contradicts itself proves nothing, and is no error of whoever asks.
+    let judged = match judged {
+        Ok(judged) => judged,
+        Err(why @ (TearError::Flaw(_) | TearError::Piece | TearError::Standstill(_))) => {
+            (Verdict::Fails, format!("it {why}"))
+        }
+        Err(why) => return Err(FileError { path: path.to_owned(), why }),
+    };
+    Ok(Verified::new(path, Some(signature), judged))
 }
 
-fn told(tear: &Tear, proof: &Proof) -> (bool, String) {
+fn shown_by(incident: &Incident, shown: &Shown) -> (Verdict, String) {
+    match shown {
+        Shown::Mismatch(unlike) => {
+            let first = &unlike[0];
+            let others = match unlike.len() - 1 {
+                0 => String::new(),
+                others => format!(" (and {others} more)"),
+            };
+            let why = format!(
+                "read anew and compared page by page, lane {}{others} differs: it should be {} and \
+                 is read as {}",
+                first.lane,
+                Unlike::words(&first.expected),
+                Unlike::words(&first.read),
+            );
+            (Verdict::Proves, why)
+        }
+        Shown::Alike => (Verdict::Fails, "its lines show the layouts that it has".into()),
+        Shown::Other { said, is } => {
+            (Verdict::Fails, format!("it says {said}, but what is in it is {is}"))
+        }
+        Shown::Stall => {
+            let seconds = |ns: u64| ns as f64 / 1e9;
+            let (waited, limit) = incident.waited_ns().unwrap_or_default();
+            let why = format!(
+                "silent for {:.3} s, beyond its limit of {:.3} s; the account agrees with itself, but \
+                 it is a witness's account: no file can prove that time passed",
+                seconds(waited),
+                seconds(limit),
+            );
+            (Verdict::Witnesses, why)
+        }
+        Shown::Doubtful(why) => (Verdict::Fails, (*why).into()),
+    }
+}
+
+fn told(tear: &Tear, proof: &Proof) -> (Verdict, String) {
     match proof {
         Proof::Violation(refutation) => {
             let missing = refutation.missing.map_or(String::new(), |address| {
@@ -94,12 +168,14 @@ fn told(tear: &Tear, proof: &Proof) -> (bool, String) {
                  \"{}\" breaks{missing}",
                 refutation.rule.promise()
             );
-            (true, why)
+            (Verdict::Proves, why)
         }
-        Proof::Right => (false, "there are instants that explain all of it".into()),
-        Proof::Undecided => (false, "it lacks a layout that would be needed to decide".into()),
+        Proof::Right => (Verdict::Fails, "there are instants that explain all of it".into()),
+        Proof::Undecided => {
+            (Verdict::Fails, "it lacks a layout that would be needed to decide".into())
+        }
         Proof::Other { said, is } | Proof::Renamed { said, is } => {
-            (false, format!("it says {said}, but what is in it is {is}"))
+            (Verdict::Fails, format!("it says {said}, but what is in it is {is}"))
         }
     }
 }

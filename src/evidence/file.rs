@@ -1,8 +1,9 @@
 //! Reading files back: what they are, and why not.
 
-use super::tear::{KIND, SCHEMA_VERSION, Tear};
+use super::incident::{INCIDENT, Incident};
+use super::tear::{KIND, SCHEMA_VERSION, SavedLane, Tear};
 use crate::scenario::{Scenario, ScenarioError, WordError};
-use crate::space::MAX_PAGES;
+use crate::space::{Geometry, MAX_PAGES};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -47,6 +48,9 @@ pub enum TearError {
     /// The parts contradict each other.
     #[error("contradicts itself: {0}")]
     Flaw(#[from] crate::verify::Flaw),
+    /// What was read at a standstill, or a layout, can't be compared.
+    #[error("contradicts itself: {0}")]
+    Standstill(#[from] crate::verify::StandstillFlaw),
     /// The scenario can't be run.
     #[error("is a scenario that can't be run: {0}")]
     Scenario(#[from] ScenarioError),
@@ -67,6 +71,8 @@ pub struct FileError {
 pub enum Saved {
     /// A tear.
     Tear(Box<Tear>),
+    /// A mismatch or a stall.
+    Incident(Box<Incident>),
     /// A scenario.
     Scenario(Box<Scenario>),
 }
@@ -87,13 +93,23 @@ pub fn load(path: &Path) -> Result<Saved, FileError> {
     read().map_err(|why| FileError { path: path.to_owned(), why })
 }
 
-/// Reads a file that holds a tear.
+/// What a storm saves.
+#[derive(Clone, PartialEq, Debug)]
+pub enum SavedViolation {
+    /// A tear.
+    Tear(Box<Tear>),
+    /// A mismatch or a stall.
+    Incident(Box<Incident>),
+}
+
+/// Reads a file that a storm has saved.
 ///
 /// # Errors
-/// Why it does not.
-pub fn load_tear(path: &Path) -> Result<Tear, FileError> {
+/// Why it is none.
+pub fn load_violation(path: &Path) -> Result<SavedViolation, FileError> {
     match load(path)? {
-        Saved::Tear(tear) => Ok(*tear),
+        Saved::Tear(tear) => Ok(SavedViolation::Tear(tear)),
+        Saved::Incident(incident) => Ok(SavedViolation::Incident(incident)),
         Saved::Scenario(_) => Err(FileError { path: path.to_owned(), why: TearError::NoTear }),
     }
 }
@@ -113,8 +129,13 @@ pub fn decode(bytes: &[u8]) -> Result<Saved, TearError> {
     }
     if head.kind.as_deref() == Some(KIND) {
         let tear: Tear = serde_json::from_slice(bytes).map_err(form)?;
-        check_arena(&tear)?;
+        check_arena(&tear.geometry, tear.page_size, &tear.lanes)?;
         return Ok(Saved::Tear(Box::new(tear)));
+    }
+    if head.kind.as_deref() == Some(INCIDENT) {
+        let incident: Incident = serde_json::from_slice(bytes).map_err(form)?;
+        check_arena(&incident.geometry, incident.page_size, incident.lanes())?;
+        return Ok(Saved::Incident(Box::new(incident)));
     }
     let scenario: Scenario = serde_json::from_slice(bytes).map_err(form)?;
     scenario.check()?;
@@ -122,10 +143,9 @@ pub fn decode(bytes: &[u8]) -> Result<Saved, TearError> {
 }
 
 /// Whether the arena's figures can be true at all, so that nothing later overflows.
-fn check_arena(tear: &Tear) -> Result<(), TearError> {
-    let geometry = &tear.geometry;
+fn check_arena(geometry: &Geometry, page_size: u64, lanes: &[SavedLane]) -> Result<(), TearError> {
     let wrong = |what| Err(TearError::Arena(what));
-    if !(12..=24).contains(&geometry.page_shift) || 1 << geometry.page_shift != tear.page_size {
+    if !(12..=24).contains(&geometry.page_shift) || 1 << geometry.page_shift != page_size {
         return wrong("its page size is no page size, or not that of the kernel it was found on");
     }
     if !(1..=MAX_PAGES).contains(&(geometry.pages as usize)) || geometry.lanes == 0 {
@@ -136,12 +156,11 @@ fn check_arena(tear: &Tear) -> Result<(), TearError> {
         return wrong("its lanes do not lie side by side");
     }
     let bytes = (geometry.lanes as u64) << geometry.stride_shift;
-    if !geometry.base.is_multiple_of(tear.page_size) || geometry.base.checked_add(bytes).is_none() {
+    if !geometry.base.is_multiple_of(page_size) || geometry.base.checked_add(bytes).is_none() {
         return wrong("it does not begin at a page, or reaches beyond the address space");
     }
-    let lane =
-        |lane: &super::tear::SavedLane| lane.lane < geometry.lanes && !lane.versions.is_empty();
-    if !tear.lanes.iter().all(lane) {
+    let lane = |lane: &SavedLane| lane.lane < geometry.lanes && !lane.versions.is_empty();
+    if !lanes.iter().all(lane) {
         return wrong("it has versions of a lane that it has not");
     }
     Ok(())

@@ -1,11 +1,14 @@
-//! Saving tears while the storm goes on.
+//! Saving violations while the storm goes on.
 
+use super::examine::Shown;
+use super::incident::Incident;
 use super::make::Origins;
 use super::prove::Proof;
 use super::tear::Tear;
-use crate::storm::{Example, Findings, Found, Signature};
+use crate::storm::{Example, Findings, Found, Mishap, Signature};
 use rustix::fs::RenameFlags;
 use rustix::io::Errno;
+use serde::Serialize;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -18,18 +21,20 @@ pub struct OutError {
     source: io::Error,
 }
 
-/// What the second checker said of a tear before it was announced.
+/// What the second checker said of a violation before it was announced.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Checked {
     /// That it proves a violation.
     Proved,
+    /// That the account is consistent; a stall can't be proved.
+    Witnessed,
     /// That the evidence does not suffice; so it was for all examples of the signature.
     Undecided,
     /// Something else than the first: one of the two is wrong.
     Disagrees(String),
 }
 
-/// A tear that was dealt with.
+/// A violation that was dealt with.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Kept {
     /// Its signature.
@@ -88,6 +93,7 @@ impl Keeper {
     pub fn keep(&mut self, findings: &Findings) -> &[Kept] {
         let before = self.kept.len();
         findings.look(|found, example| self.take(found, example));
+        findings.take_mishaps(|mishap| self.take_mishap(&mishap));
         &self.kept[before..]
     }
 
@@ -118,16 +124,46 @@ impl Keeper {
             Ok(_) => Checked::Disagrees("it finds nothing wrong".into()),
             Err(flaw) => Checked::Disagrees(format!("the evidence {flaw}")),
         };
+        self.save(found.signature, &tear.signature, checked, &tear);
+        Some(self.kept.len() - 1)
+    }
+
+    fn take_mishap(&mut self, mishap: &Mishap) {
+        let (incident, signature) = Incident::new(mishap, &self.origins);
+        if matches!(mishap, Mishap::Mismatch(mismatch) if !mismatch.text.whole) {
+            let trouble = "the arena had longer lines than there was room for".into();
+            let (checked, trouble) = (Checked::Undecided, Some(trouble));
+            self.kept.push(Kept { signature, checked, path: None, trouble });
+            return;
+        }
+        let checked = match incident.examine() {
+            Ok(Shown::Mismatch(_)) => Checked::Proved,
+            Ok(Shown::Stall) => Checked::Witnessed,
+            Ok(Shown::Doubtful(_)) => Checked::Undecided,
+            Ok(Shown::Other { said, is }) => Checked::Disagrees(format!("not {said}, but {is}")),
+            Ok(Shown::Alike) => Checked::Disagrees("it finds nothing wrong".into()),
+            Err(flaw) => Checked::Disagrees(format!("the evidence {flaw}")),
+        };
+        self.save(signature, &incident.signature, checked, &incident);
+    }
+
+    /// Saves what was dealt with, where anything is saved.
+    fn save(
+        &mut self,
+        signature: Signature,
+        named: &str,
+        checked: Checked,
+        content: &impl Serialize,
+    ) {
         let saved = match &self.out {
-            Some(out) => out.save(&tear, &mut self.buffer).map(Some),
+            Some(out) => out.save(named, content, &mut self.buffer).map(Some),
             None => Ok(None),
         };
         let (path, trouble) = match saved {
             Ok(path) => (path, None),
             Err(error) => (None, Some(error.to_string())),
         };
-        self.kept.push(Kept { signature: found.signature, checked, path, trouble });
-        Some(self.kept.len() - 1)
+        self.kept.push(Kept { signature, checked, path, trouble });
     }
 }
 
@@ -157,11 +193,16 @@ impl Out {
 
     /// Writes aside, syncs, and then gives the file its name: whoever sees the name sees all of
     /// it, now and after a crash.
-    fn save(&self, tear: &Tear, buffer: &mut Vec<u8>) -> io::Result<PathBuf> {
+    fn save(
+        &self,
+        signature: &str,
+        content: &impl Serialize,
+        buffer: &mut Vec<u8>,
+    ) -> io::Result<PathBuf> {
         buffer.clear();
-        serde_json::to_writer_pretty(&mut *buffer, tear)?;
+        serde_json::to_writer_pretty(&mut *buffer, content)?;
         buffer.push(b'\n');
-        let stem = tear.signature.replace('/', ".");
+        let stem = signature.replace('/', ".");
         let (mut file, aside) = self.aside(&stem)?;
         let written = file.write_all(buffer).and_then(|()| file.sync_all());
         let named = written.and_then(|()| self.name(&aside, &stem));

@@ -3,7 +3,7 @@
 use super::tear::{Asked, FoundBreak, KIND, SCHEMA_VERSION, SavedCall, SavedFile, SavedLane, Tear};
 use super::text::RawText;
 use super::walk::lines;
-use crate::arena::Identities;
+use crate::arena::{FileIdentity, Identities};
 use crate::oracle::{Break, Contract, Rule, VersionRecord};
 use crate::probe::Machine;
 use crate::space::Geometry;
@@ -24,6 +24,19 @@ pub struct Origins {
     pub geometry: Geometry,
     /// How mappings of the memfds show.
     pub identities: Identities,
+}
+
+impl Origins {
+    /// How mappings of the memfds show.
+    pub(super) fn files(&self) -> Vec<SavedFile> {
+        let file = |file: &FileIdentity| SavedFile {
+            dev_major: file.dev_major,
+            dev_minor: file.dev_minor,
+            inode: file.inode,
+            name: RawText(file.name.clone()),
+        };
+        self.identities.files.iter().map(file).collect()
+    }
 }
 
 impl FoundBreak {
@@ -55,12 +68,6 @@ impl Tear {
             text: text(call.got),
         });
         let same_lane = |a: &VersionRecord, b: &VersionRecord| a.lane == b.lane;
-        let files = origins.identities.files.iter().map(|file| SavedFile {
-            dev_major: file.dev_major,
-            dev_minor: file.dev_minor,
-            inode: file.inode,
-            name: RawText(file.name.clone()),
-        });
         let mut tear = Tear {
             schema_version: SCHEMA_VERSION,
             kind: KIND.into(),
@@ -75,7 +82,7 @@ impl Tear {
             generator: crate::seed::GENERATOR.into(),
             command: origins.command.clone(),
             geometry: origins.geometry,
-            files: files.collect(),
+            files: origins.files(),
             reader: example.reader,
             mode: signature.mode,
             query: example.asked.map(|(address, or_next)| Asked { address, or_next }),

@@ -3,8 +3,13 @@
 //! [`Tear`] is the file: the raw bytes of the walk with the clock around each call, and what the
 //! lanes looked like meanwhile. [`Keeper`] writes it, after the second checker has agreed.
 //! [`Tear::prove`] decides from the file whether it proves what it says.
+//!
+//! What no reader finds, a layout that differs at a standstill and a call that does not come back,
+//! is saved beside it in the same way, as an [`Incident`]; [`Incident::examine`] judges it.
 
+mod examine;
 mod file;
+mod incident;
 mod keep;
 mod make;
 mod prove;
@@ -12,7 +17,9 @@ mod tear;
 mod text;
 mod walk;
 
-pub use file::{FileError, Saved, TearError, decode, load, load_tear};
+pub use examine::Shown;
+pub use file::{FileError, Saved, SavedViolation, TearError, decode, load, load_violation};
+pub use incident::{Account, INCIDENT, Incident, SavedDifference, SavedMismatch, SavedStall};
 pub use keep::{Checked, Keeper, Kept, OutError};
 pub use make::Origins;
 pub use prove::{Again, Proof, again};

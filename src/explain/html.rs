@@ -1,13 +1,14 @@
 //! A tear told as one page for a browser: no scripts, nothing from outside, light and dark.
 
+use super::paint::{Heading, marked};
 use super::story::{Row, Story};
 use crate::oracle::OPEN;
-use crate::space::Page;
+use crate::space::{Geometry, Page, Vma};
 use std::fmt::Write;
 
-const PAGE: usize = 48;
-const LEFT: usize = 150;
-const ROW: usize = 34;
+pub(super) const PAGE: usize = 48;
+pub(super) const LEFT: usize = 150;
+pub(super) const ROW: usize = 34;
 const BAR: usize = 20;
 
 const STYLE: &str = "\
@@ -25,25 +26,7 @@ svg .hole{fill:var(--bad);fill-opacity:.18;stroke:var(--bad);stroke-width:2}svg 
 
 /// The page.
 pub fn page(story: &Story) -> String {
-    let tear = &story.tear;
-    let mut html =
-        String::from("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">");
-    let _ = write!(
-        html,
-        "<meta name=\"viewport\" content=\"width=device-width\"><title>{}</title><style>{STYLE}</style></head><body>\n\
-         <h1>{}</h1>\n<p class=\"faint mono\">Linux {} {}, pages of {} bytes, contract {}, seed {}<br>{}</p>\n\
-         <p>{}</p><p>{}</p>\n",
-        escaped(&tear.signature),
-        escaped(&tear.signature),
-        escaped(&tear.kernel),
-        escaped(&tear.arch),
-        tear.page_size,
-        tear.contract,
-        escaped(&tear.seed),
-        escaped(&tear.command),
-        escaped(&story.sentence),
-        escaped(&story.verdict),
-    );
+    let mut html = opening(&Heading::from(&story.tear), &[&story.sentence, &story.verdict]);
     if let Some(mechanism) = story.again.and_then(|again| again.signature.mechanism) {
         let _ = writeln!(html, "<p>Mechanism: {}</p>", escaped(mechanism.words()));
     }
@@ -65,15 +48,29 @@ pub fn page(story: &Story) -> String {
         .map(|(tick, op, worker)| format!("{tick:>8}  worker {worker}: {op}"))
         .collect();
     list(&mut html, "Operations in the lane, in order", &operations);
-    html.push_str("</body></html>\n");
-    html
+    html + CLOSING
 }
 
-fn list(html: &mut String, title: &str, lines: &[String]) {
+pub(super) const CLOSING: &str = "</body></html>\n";
+
+/// The page up to what happened, with the paragraphs that say it.
+pub(super) fn opening(heading: &Heading<'_>, paragraphs: &[&str]) -> String {
+    let Heading { signature, origin, command } = heading;
+    let (signature, origin, command) = (escaped(signature), escaped(origin), escaped(command));
+    let paragraphs: String =
+        paragraphs.iter().map(|text| format!("<p>{}</p>", escaped(text))).collect();
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><title>{signature}</title>\
+         <style>{STYLE}</style></head><body>\n<h1>{signature}</h1>\n\
+         <p class=\"faint mono\">{origin}<br>{command}</p>\n{paragraphs}\n"
+    )
+}
+
+pub(super) fn list(html: &mut String, title: &str, lines: &[String]) {
     let _ = write!(html, "<h2>{}</h2>\n<pre>", escaped(title));
     for line in lines {
-        let bad = line.contains("<< here") || line.starts_with(">>");
-        let _ = match bad {
+        let _ = match marked(line) {
             true => writeln!(html, "<span class=\"bad\">{}</span>", escaped(line)),
             false => writeln!(html, "{}", escaped(line)),
         };
@@ -85,9 +82,19 @@ fn picture(story: &Story) -> String {
     let pages = story.tear.geometry.pages as usize;
     let loose = story.seen.iter().filter(|seen| seen.row.is_none()).count();
     let (width, height) = (LEFT + pages * PAGE + 20, 40 + (story.rows.len() + loose) * ROW);
+    let mut svg = grid(width, height, pages, "the lane over time");
+    for (number, row) in story.rows.iter().enumerate() {
+        version(&mut svg, story, row, 32 + number * ROW);
+    }
+    path(&mut svg, story);
+    svg + "</svg>"
+}
+
+/// The beginning of a picture: a column a page.
+pub(super) fn grid(width: usize, height: usize, pages: usize, label: &str) -> String {
     let mut svg = format!(
         "<svg width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
-         aria-label=\"the lane over time\">\n"
+         aria-label=\"{label}\">\n"
     );
     for page in 0..=pages {
         let x = LEFT + page * PAGE;
@@ -97,11 +104,7 @@ fn picture(story: &Story) -> String {
             let _ = writeln!(svg, "<text class=\"faint\" x=\"{}\" y=\"16\">{page}</text>", x + 4);
         }
     }
-    for (number, row) in story.rows.iter().enumerate() {
-        version(&mut svg, story, row, 32 + number * ROW);
-    }
-    path(&mut svg, story);
-    svg + "</svg>"
+    svg
 }
 
 fn version(svg: &mut String, story: &Story, row: &Row, y: usize) {
@@ -114,24 +117,34 @@ fn version(svg: &mut String, story: &Story, row: &Row, y: usize) {
         y + 14,
         row.ticks.0
     );
+    let note = format!("ticks [{}, {to}]\n{made}", row.ticks.0);
     for vma in row.layout.vmas() {
-        let geometry = &story.tear.geometry;
-        let (from, end) =
-            (geometry.address(story.lane, vma.start), geometry.address(story.lane, vma.end));
-        let _ = writeln!(
-            svg,
-            "<rect class=\"vma\" x=\"{}\" y=\"{y}\" width=\"{}\" height=\"{BAR}\" rx=\"3\" fill=\"{}\">\
-             <title>{from:x}-{end:x} {}\npages {}..{}, ticks [{}, {to}]\n{}</title></rect>",
-            LEFT + vma.start * PAGE,
-            (vma.end - vma.start) * PAGE,
-            colour(vma.page),
-            escaped(&vma.page.to_string()),
-            vma.start,
-            vma.end,
-            row.ticks.0,
-            escaped(&made),
-        );
+        bar(svg, &story.tear.geometry, story.lane, &vma, y, &note);
     }
+}
+
+/// A VMA of a lane at height `y`; `note` shows with its details.
+pub(super) fn bar(
+    svg: &mut String,
+    geometry: &Geometry,
+    lane: u16,
+    vma: &Vma,
+    y: usize,
+    note: &str,
+) {
+    let (from, end) = (geometry.address(lane, vma.start), geometry.address(lane, vma.end));
+    let _ = writeln!(
+        svg,
+        "<rect class=\"vma\" x=\"{}\" y=\"{y}\" width=\"{}\" height=\"{BAR}\" rx=\"3\" fill=\"{}\">\
+         <title>{from:x}-{end:x} {}\npages {}..{}\n{}</title></rect>",
+        LEFT + vma.start * PAGE,
+        (vma.end - vma.start) * PAGE,
+        colour(vma.page),
+        escaped(&vma.page.to_string()),
+        vma.start,
+        vma.end,
+        escaped(note),
+    );
 }
 
 /// A colour that reads on light and dark, by everything but the offset.
@@ -177,6 +190,6 @@ fn path(svg: &mut String, story: &Story) {
 }
 
 /// Text as HTML shows it.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -1,42 +1,25 @@
 //! A tear told on the terminal.
 
+use super::paint::{BAD, BOLD, Heading, WIDTH, drawn, heading, legend, letters, lines, ruler};
 use super::story::{Row, Seen, Story};
 use crate::oracle::OPEN;
-use crate::space::Page;
-use anstyle::{AnsiColor, Style};
 use std::io::{self, Write};
 
-const BOLD: Style = Style::new().bold();
-const BAD: Style = AnsiColor::Red.on_default().bold();
-const FAINT: Style = Style::new().dimmed();
 /// Steps of the explanation that are told; the last ones matter.
 const STEPS: usize = 8;
-/// Characters of a page in the picture.
-const WIDTH: usize = 3;
 
 /// Tells the story.
 ///
 /// # Errors
 /// What writing gave.
 pub fn tell(out: &mut impl Write, story: &Story) -> io::Result<()> {
-    let tear = &story.tear;
-    writeln!(out, "{BOLD}{}{BOLD:#}", tear.signature)?;
-    writeln!(
-        out,
-        "{FAINT}Linux {} {}, pages of {} bytes, contract {}, seed {}, reader {}{FAINT:#}",
-        tear.kernel, tear.arch, tear.page_size, tear.contract, tear.seed, tear.reader
-    )?;
-    writeln!(out, "{FAINT}{}{FAINT:#}\n", tear.command)?;
+    heading(out, &Heading::from(&story.tear))?;
     writeln!(out, "{}\n{}\n", story.sentence, story.verdict)?;
     if let Some(mechanism) = story.again.and_then(|again| again.signature.mechanism) {
         writeln!(out, "{BOLD}mechanism{BOLD:#} {}\n", mechanism.words())?;
     }
     writeln!(out, "{BOLD}read{BOLD:#} (the clock before and after each call in brackets)")?;
-    for line in &story.lines {
-        let bad = line.contains("<< here") || line.starts_with(">>");
-        let style = if bad { BAD } else { Style::new() };
-        writeln!(out, "  {style}{line}{style:#}")?;
-    }
+    lines(out, &story.lines)?;
     explanation(out, story)?;
     operations(out, story)?;
     picture(out, story)
@@ -70,52 +53,29 @@ fn operations(out: &mut impl Write, story: &Story) -> io::Result<()> {
     Ok(())
 }
 
-/// The letters that stand for the kinds of page in a picture.
-fn legend(rows: &[Row]) -> Vec<Page> {
-    let mut kinds: Vec<Page> = Vec::new();
-    for vma in rows.iter().flat_map(|row| row.layout.vmas().collect::<Vec<_>>()) {
-        let kind = kind(vma.page);
-        if !kinds.contains(&kind) {
-            kinds.push(kind);
-        }
-    }
-    kinds
-}
-
-/// The page without its offset, which differs from page to page.
-fn kind(page: Page) -> Page {
-    if page.is_file() { Page::from_bits(page.bits() & 0xffff) } else { page }
-}
-
-fn letter(number: usize) -> char {
-    char::from(b'A' + (number % 26) as u8)
-}
-
 fn picture(out: &mut impl Write, story: &Story) -> io::Result<()> {
-    let kinds = legend(&story.rows);
+    let vmas = |row: &Row| row.layout.vmas().collect::<Vec<_>>();
+    let kinds = legend(story.rows.iter().flat_map(vmas));
     let pages = story.tear.geometry.pages as usize;
     writeln!(out, "\n{BOLD}lane {}{BOLD:#}: pages across, time down", story.lane)?;
-    let ruler: String = (0..pages).map(|page| format!("{page:<WIDTH$}")).collect();
-    writeln!(out, "  {:>21}  {FAINT}{ruler}{FAINT:#}", "ticks")?;
+    ruler(out, "ticks", pages)?;
     if story.left_out > 0 {
         writeln!(out, "  {:>21}  ({} earlier versions left out)", "", story.left_out)?;
     }
     for (number, row) in story.rows.iter().enumerate() {
-        let text = drawn(row, &kinds, pages);
+        let text = drawn(&vmas(row), &kinds, pages);
         writeln!(out, "  {:>21}  {text}", ticks(row.ticks))?;
         for seen in story.seen.iter().filter(|seen| seen.row == Some(number)) {
             writeln!(out, "  {:>21}  {}", "read", path(seen, pages))?;
         }
     }
     for seen in story.seen.iter().filter(|seen| seen.row.is_none()) {
-        let style = if seen.breaks { BAD } else { Style::new() };
+        let style = if seen.breaks { BAD } else { anstyle::Style::new() };
         let what = if seen.breaks { "read, at no instant" } else { "read" };
         writeln!(out, "  {style}{what:>21}  {}{style:#}", path(seen, pages))?;
     }
     writeln!(out)?;
-    for (number, page) in kinds.iter().enumerate() {
-        writeln!(out, "  {} {page}", letter(number))?;
-    }
+    letters(out, &kinds)?;
     writeln!(out, "  === a line read, ~~~ nothing reported, ! mapped and missing")
 }
 
@@ -124,17 +84,6 @@ fn ticks((from, to): (u64, u64)) -> String {
         OPEN => format!("[{from}, ...]"),
         to => format!("[{from}, {to}]"),
     }
-}
-
-/// One version: each VMA a run of its letter, with a gap before the next.
-fn drawn(row: &Row, kinds: &[Page], pages: usize) -> String {
-    let mut text: Vec<char> = ".  ".chars().cycle().take(pages * WIDTH).collect();
-    for vma in row.layout.vmas() {
-        let number = kinds.iter().position(|known| *known == kind(vma.page)).unwrap_or(0);
-        text[vma.start * WIDTH..vma.end * WIDTH - 1].fill(letter(number));
-        text[vma.end * WIDTH - 1] = ' ';
-    }
-    text.into_iter().collect::<String>().trim_end().into()
 }
 
 fn path(seen: &Seen, pages: usize) -> String {

@@ -142,10 +142,18 @@ pub struct Violation {
     pub kept: Vec<KeptExample>,
 }
 
+impl Violation {
+    /// Whether a reader found it, so that there is something to be read again.
+    pub fn replays(&self) -> bool {
+        self.reader.is_some()
+    }
+}
+
 /// What became of one example of a signature.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct KeptExample {
-    /// What the second checker said: `proved`, `undecided` or `disagrees`.
+    /// What the second checker said: `proved`, `witnessed` (a stall, whose account is consistent),
+    /// `undecided` or `disagrees`.
     pub second_checker: &'static str,
     /// How it disagrees.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -161,6 +169,7 @@ impl From<&Kept> for KeptExample {
     fn from(kept: &Kept) -> KeptExample {
         let (second_checker, disagreement) = match &kept.checked {
             Checked::Proved => ("proved", None),
+            Checked::Witnessed => ("witnessed", None),
             Checked::Undecided => ("undecided", None),
             Checked::Disagrees(why) => ("disagrees", Some(why.clone())),
         };
@@ -357,7 +366,7 @@ impl StormReport {
         })
     }
 
-    /// The files in which tears were kept.
+    /// The files in which violations were kept.
     pub fn files(&self) -> impl Iterator<Item = &str> {
         let kept = self.violations.iter().flat_map(|violation| &violation.kept);
         kept.filter_map(|kept| kept.file.as_deref())

@@ -252,21 +252,25 @@ fn last_line(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     commands(out, report)
 }
 
-/// What to paste for the tears that were kept.
+/// What to paste for the violations that were kept.
 fn commands(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     let kept = || report.violations.iter().flat_map(|violation| &violation.kept);
     for trouble in kept().filter_map(|kept| kept.not_saved.as_deref()) {
-        writeln!(out, "{BAD}a tear could not be saved{BAD:#}: {trouble}")?;
+        writeln!(out, "{BAD}a violation could not be saved{BAD:#}: {trouble}")?;
     }
     let files: Vec<String> = report.files().map(quoted).collect();
     if files.is_empty() {
         return Ok(());
     }
-    writeln!(out, "# tears kept: {}. To look at them:", files.len())?;
+    writeln!(out, "# violations kept: {}. To look at them:", files.len())?;
     writeln!(out, "mapstorm verify {}", files.join(" "))?;
-    for file in &files {
-        writeln!(out, "mapstorm explain {file}")?;
-        writeln!(out, "mapstorm replay {file}")?;
+    for violation in &report.violations {
+        for file in violation.kept.iter().filter_map(|kept| kept.file.as_deref()).map(quoted) {
+            writeln!(out, "mapstorm explain {file}")?;
+            if violation.replays() {
+                writeln!(out, "mapstorm replay {file}")?;
+            }
+        }
     }
     Ok(())
 }

@@ -1,0 +1,292 @@
+//! What a saved incident shows: judged from the file alone.
+
+use super::file::TearError;
+use super::incident::{Account, Incident, SavedDifference, SavedMismatch, SavedStall};
+use crate::probe::ThreadFile;
+use crate::space::Op;
+use crate::storm::{Call, Signature};
+use crate::verify::{Memfd, SavedStandstill, Unlike, compare};
+
+/// What a file shows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Shown {
+    /// It proves the mismatch it says: these lanes differ.
+    Mismatch(Vec<Unlike>),
+    /// Its lines show the layouts that it has.
+    Alike,
+    /// It shows something else than it says: something in it was changed.
+    Other {
+        /// What the file says.
+        said: String,
+        /// What is in it.
+        is: String,
+    },
+    /// It is the account of a stall, and consistent. Nobody can prove from a file that time passed.
+    Stall,
+    /// It is the account of a stall that can't be true, or does not suffice.
+    Doubtful(&'static str),
+}
+
+impl Incident {
+    /// Judges the file by itself: of a mismatch the lines are read and compared in the second way,
+    /// of a stall the account is held against itself.
+    ///
+    /// # Errors
+    /// When its parts can't be read.
+    pub fn examine(&self) -> Result<Shown, TearError> {
+        let named = Signature::bare(self.class()).to_string();
+        if self.signature != named {
+            return Ok(Shown::Other { said: self.signature.clone(), is: named });
+        }
+        match &self.account {
+            Account::Mismatch(mismatch) => self.compare(mismatch),
+            Account::Stall(stall) => Ok(self.believe(stall)),
+        }
+    }
+
+    /// The lanes that differ, found in the second way.
+    ///
+    /// # Errors
+    /// When a layout or a line can't be read.
+    pub fn unlike(&self, mismatch: &SavedMismatch) -> Result<Vec<Unlike>, TearError> {
+        for lane in &mismatch.lanes {
+            let records = lane.records(self.geometry.pages);
+            records.map_err(|why| TearError::Layout { lane: lane.lane, why })?;
+        }
+        let lanes = mismatch.lanes.iter().map(|lane| {
+            let newest = lane.versions.last().filter(|version| version.known);
+            (lane.lane, newest.map(|version| &version.layout[..]))
+        });
+        let files = self.files.iter().map(|file| Memfd {
+            dev: (file.dev_major, file.dev_minor),
+            inode: file.inode,
+            name: &file.name.0,
+        });
+        Ok(compare(&SavedStandstill {
+            geometry: self.geometry,
+            files: files.collect(),
+            lines: mismatch.lines.iter().map(|line| &line.0[..]).collect(),
+            lanes: lanes.collect(),
+        })?)
+    }
+
+    fn compare(&self, mismatch: &SavedMismatch) -> Result<Shown, TearError> {
+        let unlike = self.unlike(mismatch)?;
+        if unlike.is_empty() {
+            return Ok(Shown::Alike);
+        }
+        let words = |lane: u16| {
+            let saved = mismatch.lanes.iter().find(|saved| saved.lane == lane);
+            saved.and_then(|saved| saved.versions.last()).map(|version| version.layout.clone())
+        };
+        let differences: Vec<SavedDifference> = unlike
+            .iter()
+            .map(|unlike| SavedDifference {
+                lane: unlike.lane,
+                expected: words(unlike.lane).unwrap_or_default(),
+                read: Unlike::words(&unlike.read),
+            })
+            .collect();
+        if differences == mismatch.differences {
+            return Ok(Shown::Mismatch(unlike));
+        }
+        let told = |differences: &[SavedDifference]| {
+            let told = |d: &SavedDifference| {
+                format!("lane {} should be {} and is read as {}", d.lane, d.expected, d.read)
+            };
+            differences.iter().map(told).collect::<Vec<_>>().join("; ")
+        };
+        Ok(Shown::Other { said: told(&mismatch.differences), is: told(&differences) })
+    }
+
+    fn believe(&self, stall: &SavedStall) -> Shown {
+        let doubt = Shown::Doubtful;
+        if stall.waited_ns <= stall.limit_ns {
+            return doubt("it waited no longer than its limit");
+        }
+        if stall.since_ns.checked_add(stall.waited_ns) != Some(self.found_ns) {
+            return doubt("what it waited does not lead from when it began to when it was found");
+        }
+        let there = |op: Op| op.at().lane.max(op.other_lane().unwrap_or(0)) < self.geometry.lanes;
+        if matches!(stall.call, Some(Call::Operation(op)) if !there(op)) {
+            return doubt("its operation is in a lane that the arena has not");
+        }
+        let names = stall.thread.iter().map(|file| &file.file[..]);
+        if stall.tid.is_some() && !names.eq(ThreadFile::NAMES) {
+            return doubt(
+                "it does not say of its thread what /proc says, or why that is not known",
+            );
+        }
+        match stall.call {
+            None => doubt("it names no call: the thread may only have got no CPU"),
+            Some(_) => Shown::Stall,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arena::{FileIdentity, Identities};
+    use crate::evidence::{Origins, RawText, Saved, decode};
+    use crate::oracle::{Contract, OPEN, Origin, VersionRecord};
+    use crate::probe::Machine;
+    use crate::scenario::layout_from_words;
+    use crate::space::Geometry;
+    use crate::storm::{ArenaText, Mishap, Mismatch, Mode, Stall};
+    use std::time::Duration;
+
+    const TEXT: &[u8] = b"\
+        7f0000000000-7f0000001000 r--p 00000000 00:00 0 \n\
+        7f0000002000-7f0000004000 rw-s 00007000 00:01 77                         /memfd:m (deleted)\n\
+        7f0000008000-7f000000a000 rw-p 00000000 00:00 0                          [anon:storm-3]\n";
+    const LANES: [&str; 2] = [
+        "[0..1 r--p anon] [1..2 r--p anon !fork] [2..4 rw-s memfd0+7]",
+        "[0..1 rw-p anon:3] [1..2 rw-p anon:3]",
+    ];
+
+    fn origins() -> Origins {
+        let file = FileIdentity {
+            dev_major: 0,
+            dev_minor: 1,
+            inode: 77,
+            name: b"/memfd:m (deleted)".to_vec(),
+        };
+        Origins {
+            machine: Machine::here(),
+            seed: 1,
+            command: "mapstorm".into(),
+            contract: Contract::Series,
+            geometry: Geometry::new(0x7f00_0000_0000, 4096, 2, 4),
+            identities: Identities { page_shift: 12, files: vec![file] },
+        }
+    }
+
+    fn mismatch(lanes: [&str; 2], differ: &[u16]) -> Incident {
+        let origin = Origin { op: None, worker: 0, peer: None, known: true };
+        let version = |(lane, words): (u16, &str)| VersionRecord {
+            lane,
+            version: 9,
+            invoked: 5,
+            closed: OPEN,
+            layout: layout_from_words(words, 4).unwrap(),
+            origin,
+        };
+        let mishap = Mishap::Mismatch(Mismatch {
+            standstill: 1,
+            at: Duration::from_millis(1),
+            text: ArenaText { bytes: TEXT.to_vec(), whole: true },
+            lanes: differ.to_vec(),
+            versions: (0..).zip(lanes).map(version).collect(),
+        });
+        Incident::new(&mishap, &origins()).0
+    }
+
+    fn account(incident: &mut Incident) -> &mut SavedMismatch {
+        match &mut incident.account {
+            Account::Mismatch(mismatch) => mismatch,
+            Account::Stall(_) => panic!("a mismatch"),
+        }
+    }
+
+    /// Through the file's form and back.
+    fn shown(incident: &Incident) -> Result<Shown, TearError> {
+        match decode(&serde_json::to_vec(incident).unwrap())? {
+            Saved::Incident(back) => {
+                assert_eq!(*back, *incident);
+                back.examine()
+            }
+            _ => panic!("an incident"),
+        }
+    }
+
+    #[test]
+    fn a_lane_that_differs_is_proved() {
+        let Ok(Shown::Mismatch(unlike)) = shown(&mismatch(LANES, &[0])) else {
+            panic!("a mismatch")
+        };
+        assert_eq!((unlike.len(), unlike[0].lane), (1, 0));
+        assert_eq!(unlike[0].first().0.unwrap().to_string(), "[1..2 r--p anon]");
+    }
+
+    #[test]
+    fn no_byte_of_either_side_can_be_another() {
+        let right = mismatch(LANES, &[0]);
+        let fails = |changed: &Incident, what: &str| {
+            let shown = shown(changed);
+            assert!(!matches!(shown, Ok(Shown::Mismatch(_) | Shown::Stall)), "{what}: {shown:?}");
+        };
+        for line in 0..3 {
+            for at in 0..account(&mut right.clone()).lines[line].0.len() {
+                let mut changed = right.clone();
+                let RawText(text) = &mut account(&mut changed).lines[line];
+                text[at] ^= 1;
+                let what = String::from_utf8_lossy(text).into_owned();
+                fails(&changed, &what);
+            }
+        }
+        for (lane, words) in LANES.into_iter().enumerate() {
+            // What the words are made anew of is the same whatever maps does not tell.
+            let words = layout_from_words(words, 4).unwrap().to_string();
+            for at in 0..words.len() {
+                let mut text = words.clone().into_bytes();
+                text[at] ^= 1;
+                let text = String::from_utf8(text).unwrap();
+                let mut changed = right.clone();
+                account(&mut changed).lanes[lane].versions[0].layout = text.clone();
+                fails(&changed, &text);
+            }
+        }
+        let mut changed = right.clone();
+        account(&mut changed).differences[0].read = "empty".into();
+        fails(&changed, "what was found");
+        let mut changed = right.clone();
+        changed.signature = "mismatch/-/remap/-".into();
+        fails(&changed, "the signature");
+    }
+
+    #[test]
+    fn where_nothing_differs_nothing_is_proved() {
+        let alike = ["[0..1 r--p anon] [2..4 rw-s memfd0+7]", LANES[1]];
+        assert_eq!(shown(&mismatch(alike, &[0])).unwrap(), Shown::Alike);
+        let mut unknown = mismatch(LANES, &[0]);
+        account(&mut unknown).lanes[0].versions[0].known = false;
+        assert_eq!(shown(&unknown).unwrap(), Shown::Alike);
+        let mut without = mismatch(LANES, &[0]);
+        account(&mut without).lanes.remove(0);
+        assert_eq!(shown(&without).unwrap(), Shown::Alike);
+    }
+
+    fn stall(change: impl FnOnce(&mut SavedStall)) -> Incident {
+        let mishap = Mishap::Stall(Stall {
+            worker: 3,
+            tid: Some(u32::MAX >> 1),
+            at: Duration::from_secs(9),
+            waited: Duration::from_secs(5),
+            limit: Duration::from_secs(4),
+            call: Some(Call::Read(Mode::Short)),
+            completed: 17,
+        });
+        let mut incident = Incident::new(&mishap, &origins()).0;
+        let Account::Stall(stall) = &mut incident.account else { panic!("a stall") };
+        change(stall);
+        incident
+    }
+
+    #[test]
+    fn a_stall_is_believed_when_its_account_agrees_with_itself() {
+        assert_eq!(shown(&stall(|_| ())).unwrap(), Shown::Stall);
+        let unmap = r#"{"operation": {"op": "unmap", "at": {"lane": 9, "start": 0, "len": 1}}}"#;
+        let elsewhere: Call = serde_json::from_str(unmap).unwrap();
+        for (what, doubtful) in [
+            ("time", stall(|stall| stall.waited_ns += 1)),
+            ("limit", stall(|stall| stall.limit_ns = stall.waited_ns)),
+            ("no call", stall(|stall| stall.call = None)),
+            ("another arena", stall(|stall| stall.call = Some(elsewhere))),
+            ("thread", stall(|stall| stall.thread.truncate(2))),
+        ] {
+            let shown = shown(&doubtful).unwrap();
+            assert!(matches!(shown, Shown::Doubtful(_)), "{what}: {shown:?}");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The form of a saved incident: a violation that no reader found.
+
+use super::make::Origins;
+use super::tear::{SCHEMA_VERSION, SavedFile, SavedLane};
+use super::text::RawText;
+use crate::oracle::{Class, Contract, VersionRecord};
+use crate::probe::{ThreadFile, thread_files};
+use crate::space::Geometry;
+use crate::storm::{Call, Mishap, Mismatch, SeenLane, Signature, Stall, sort_lanes};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// What kind of file it is.
+pub const INCIDENT: &str = "incident";
+
+/// A violation that no reader found, as JSON: a layout that differs at a standstill, or a call that
+/// does not come back.
+///
+/// What shows it: `geometry`, `files` and `account`. The rest says where it comes from, in the
+/// words of a [tear](super::Tear).
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Incident {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// [`INCIDENT`].
+    pub kind: String,
+    /// `mismatch/-/-/-` or `stall/-/-/-`.
+    pub signature: String,
+    /// What makes an anomaly a violation.
+    pub contract: Contract,
+    /// Version of the mapstorm that saved it.
+    pub mapstorm: String,
+    /// uname's release.
+    pub kernel: String,
+    /// uname's machine.
+    pub arch: String,
+    /// Bytes in a page.
+    pub page_size: u64,
+    /// The run's seed, in hexadecimal.
+    pub seed: String,
+    /// The generator and the version of the way it is used.
+    pub generator: String,
+    /// The run's command, the seed included.
+    pub command: String,
+    /// Where the lanes lay.
+    pub geometry: Geometry,
+    /// How mappings of the memfds show in maps, by number.
+    pub files: Vec<SavedFile>,
+    /// When it was found, in nanoseconds since the storm began.
+    pub found_ns: u64,
+    /// What happened.
+    pub account: Account,
+}
+
+/// What happened.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Account {
+    /// Lanes were not as the oracle has them while nothing moved.
+    Mismatch(SavedMismatch),
+    /// A call did not come back.
+    Stall(SavedStall),
+}
+
+/// Both sides of a standstill.
+///
+/// What proves the mismatch: `lines` and the last version of each of `lanes`. `differences` is what
+/// follows from them, written down for people, and for a change of either to be noticed.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedMismatch {
+    /// Which standstill it was, counted from 1.
+    pub standstill: u64,
+    /// The lanes that differ, lowest first.
+    pub differences: Vec<SavedDifference>,
+    /// The lines of maps that lie in the arena, as they were read, without their newlines.
+    pub lines: Vec<RawText>,
+    /// All lanes, lowest first. The newest version of each is what should have been read; of those
+    /// that differ there are the last ones before it, too.
+    pub lanes: Vec<SavedLane>,
+}
+
+/// A lane that is not as it should be.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedDifference {
+    /// The lane.
+    pub lane: u16,
+    /// The oracle's layout.
+    pub expected: String,
+    /// What maps shows, as far as it tells.
+    pub read: String,
+}
+
+/// A witness's account of a call that did not come back.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedStall {
+    /// The worker; the readers come first.
+    pub worker: usize,
+    /// Its thread; nothing when it has not even begun.
+    pub tid: Option<u32>,
+    /// What it was to do; nothing where the storm knows of no call of its.
+    pub call: Option<Call>,
+    /// Calls of its that had come back before.
+    pub completed_calls: u64,
+    /// Since when it gave no sign of life, in nanoseconds since the storm began.
+    pub since_ns: u64,
+    /// How long that was when it was found.
+    pub waited_ns: u64,
+    /// How long a call may take (`--stall`).
+    pub limit_ns: u64,
+    /// What `/proc/self/task/TID` said of the thread when this was saved.
+    pub thread: Vec<ThreadFile>,
+}
+
+fn ns(time: Duration) -> u64 {
+    time.as_nanos() as u64
+}
+
+impl Incident {
+    /// The saved form of what the director found, and its signature. Of a stall, the thread is
+    /// looked at now.
+    pub fn new(mishap: &Mishap, origins: &Origins) -> (Incident, Signature) {
+        let (class, at, account) = match mishap {
+            Mishap::Mismatch(mismatch) => {
+                let account = Account::Mismatch(SavedMismatch::new(mismatch, origins));
+                (Class::Mismatch, mismatch.at, account)
+            }
+            Mishap::Stall(stall) => {
+                (Class::Stall, stall.at, Account::Stall(SavedStall::new(stall)))
+            }
+        };
+        let signature = Signature::bare(class);
+        let incident = Incident {
+            schema_version: SCHEMA_VERSION,
+            kind: INCIDENT.into(),
+            signature: signature.to_string(),
+            contract: origins.contract,
+            mapstorm: env!("CARGO_PKG_VERSION").into(),
+            kernel: origins.machine.kernel.clone(),
+            arch: origins.machine.arch.clone(),
+            page_size: origins.geometry.page_size(),
+            seed: format!("{:#x}", origins.seed),
+            generator: crate::seed::GENERATOR.into(),
+            command: origins.command.clone(),
+            geometry: origins.geometry,
+            files: origins.files(),
+            found_ns: ns(at),
+            account,
+        };
+        (incident, signature)
+    }
+
+    /// Its class, in the word of signatures.
+    pub fn class(&self) -> Class {
+        match self.account {
+            Account::Mismatch(_) => Class::Mismatch,
+            Account::Stall(_) => Class::Stall,
+        }
+    }
+
+    /// Of a stall: how long the thread was silent, and how long it might have been, in nanoseconds.
+    pub fn waited_ns(&self) -> Option<(u64, u64)> {
+        match &self.account {
+            Account::Stall(stall) => Some((stall.waited_ns, stall.limit_ns)),
+            Account::Mismatch(_) => None,
+        }
+    }
+
+    /// The lanes in the file.
+    pub fn lanes(&self) -> &[SavedLane] {
+        match &self.account {
+            Account::Mismatch(mismatch) => &mismatch.lanes,
+            Account::Stall(_) => &[],
+        }
+    }
+}
+
+impl SavedMismatch {
+    fn new(mismatch: &Mismatch, origins: &Origins) -> SavedMismatch {
+        let geometry = &origins.geometry;
+        let text = &mismatch.text.bytes;
+        let mut seen = vec![SeenLane::default(); geometry.lanes as usize];
+        sort_lanes(text, &origins.identities, geometry, &mut seen);
+        let newest = |lane: u16| mismatch.versions.iter().rfind(|record| record.lane == lane);
+        let difference = |&lane: &u16| {
+            let expected = newest(lane)?.layout;
+            let difference = seen[lane as usize].difference(lane, &expected)?;
+            let read = difference.seen_words();
+            Some(SavedDifference { lane, expected: expected.to_string(), read })
+        };
+        let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+        let same_lane = |a: &VersionRecord, b: &VersionRecord| a.lane == b.lane;
+        SavedMismatch {
+            standstill: mismatch.standstill,
+            differences: mismatch.lanes.iter().filter_map(difference).collect(),
+            lines: lines.map(|line| RawText(line.to_vec())).collect(),
+            lanes: mismatch.versions.chunk_by(same_lane).map(SavedLane::new).collect(),
+        }
+    }
+}
+
+impl SavedStall {
+    fn new(stall: &Stall) -> SavedStall {
+        let (at, waited) = (ns(stall.at), ns(stall.waited));
+        // The storm's clock began a moment before the worker's silence could.
+        let since_ns = at.saturating_sub(waited);
+        let thread = stall.tid.map_or(Vec::new(), |tid| thread_files(tid as i32).into());
+        SavedStall {
+            worker: stall.worker,
+            tid: stall.tid,
+            call: stall.call,
+            completed_calls: stall.completed,
+            since_ns,
+            waited_ns: at - since_ns,
+            limit_ns: ns(stall.limit),
+            thread,
+        }
+    }
+}
