@@ -28,6 +28,20 @@ fn wait_for_first_line(storm: &mut Child) {
     std::io::Read::read_exact(storm.stderr.as_mut().unwrap(), &mut first).unwrap();
 }
 
+/// Waits until the workers are there: what comes before them takes its time on a busy machine.
+fn wait_for_workers(storm: &mut Child, workers: usize) {
+    let tasks = format!("/proc/{}/task", storm.id());
+    let works = |task: std::io::Result<std::fs::DirEntry>| {
+        let name = task.and_then(|task| std::fs::read_to_string(task.path().join("comm")));
+        name.is_ok_and(|name| name.starts_with("storm-"))
+    };
+    let there = || std::fs::read_dir(&tasks).unwrap().map(works).filter(|&works| works).count();
+    while there() < workers {
+        assert!(storm.try_wait().unwrap().is_none(), "it ended before it began");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -212,9 +226,10 @@ fn operations_that_fail_in_mid_storm_leave_doubt_and_no_violation() {
     if !testable() {
         return;
     }
-    let mut storm = started(&["--seconds", "3", "--pause-every", "0.2", "--format", "json"]);
-    wait_for_first_line(&mut storm);
-    std::thread::sleep(std::time::Duration::from_millis(1000));
+    let args = ["--threads", "4", "--seconds", "3", "--pause-every", "0.2", "--format", "json"];
+    let mut storm = started(&args);
+    wait_for_workers(&mut storm, 4);
+    std::thread::sleep(std::time::Duration::from_millis(500));
     // From here on every mmap into a hole fails with ENOMEM; what is there stays.
     let pid = Pid::from_raw(storm.id() as i32);
     let tight = Rlimit { current: Some(1 << 20), maximum: None };
