@@ -142,7 +142,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
     }
 
     /// One walk or a few queries in the given way. A walk stops behind the lanes in play; some go on
-    /// to the end of the file, as many as [`Beyond`] allows.
+    /// to the end of the file, as many as cost little (`Beyond`).
     pub fn turn(&mut self, mode: Mode) {
         self.judge.mode = mode;
         // Most turns are held up; the others tell how long a call takes.
