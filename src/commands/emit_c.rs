@@ -4,6 +4,7 @@ use super::replay::target;
 use super::{Failure, Output};
 use crate::cli::EmitCArgs;
 use mapstorm::emit::{EmitError, program};
+use mapstorm::evidence::{Saved, load};
 use mapstorm::exit::Exit;
 
 /// Writes the program.
@@ -12,11 +13,15 @@ use mapstorm::exit::Exit;
 /// When the file is no good, or no short program can show what it shows.
 pub fn emit_c(args: &EmitCArgs) -> Result<Exit, Failure> {
     let (target, _) = target(&args.file)?;
-    let text = program(&target).map_err(|error| {
+    let rule = match load(&args.file)? {
+        Saved::Tear(tear) => Some(tear.found.rule),
+        Saved::Scenario(_) => None,
+    };
+    let text = program(&target, rule).map_err(|error| {
         let text = format!("{}: {error}", args.file.display());
         match error {
             EmitError::Scenario(_) => Failure::Usage(text),
-            EmitError::NoHole(_) => Failure::Untestable(text),
+            _ => Failure::Untestable(text),
         }
     })?;
     match &args.output {

@@ -225,7 +225,7 @@ fn closed(
 }
 
 /// Does the operation to the lanes, if it fits.
-pub(super) fn play(lanes: &mut [Layout], op: &Op) -> bool {
+pub(crate) fn play(lanes: &mut [Layout], op: &Op) -> bool {
     let (at, other) = (op.at().lane as usize, op.other_lane().unwrap_or(op.at().lane) as usize);
     if at >= lanes.len() || other >= lanes.len() {
         return false;

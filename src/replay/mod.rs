@@ -8,6 +8,7 @@ mod minimize;
 mod shrink;
 
 pub use attempt::{Attempt, attempt, target_of};
+pub(crate) use derive::play;
 pub use derive::{DeriveError, Target, derive, kind_of};
 pub use minimize::{Minimized, Progress, Tried, minimize};
 pub use shrink::{Change, Size, candidates};

@@ -50,7 +50,7 @@ pub enum AimError {
 }
 
 /// The file that a way of reading reads.
-pub(super) fn path_of(mode: Mode) -> &'static str {
+pub(crate) fn path_of(mode: Mode) -> &'static str {
     if mode == Mode::Smaps { "/proc/self/smaps" } else { "/proc/self/maps" }
 }
 

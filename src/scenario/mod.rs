@@ -8,6 +8,7 @@ mod aim;
 mod run;
 mod words;
 
+pub(crate) use aim::path_of;
 pub use aim::{AimError, one_page};
 pub use run::{RunError, RunPlan, ScenarioRun, run, run_showing};
 pub use words::WordError;
