@@ -15,7 +15,7 @@ pub fn emit_c(args: &EmitCArgs) -> Result<Exit, Failure> {
     let (target, _) = target(&args.file)?;
     let rule = match load(&args.file)? {
         Saved::Tear(tear) => Some(tear.found.rule),
-        Saved::Scenario(_) => None,
+        Saved::Scenario(_) | Saved::Incident(_) => None,
     };
     let text = program(&target, rule).map_err(|error| {
         let text = format!("{}: {error}", args.file.display());
