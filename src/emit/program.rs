@@ -1,11 +1,11 @@
 //! The program's text: parts that are the same for all, and what the scenario fills in.
 
 use super::rounds::{Rounds, follow};
-use super::rows::{listed, packed};
+use super::rows::{lines_of, listed, packed};
 use crate::oracle::{Class, Rule};
 use crate::replay::Target;
 use crate::scenario::{Boundary, Scenario, ScenarioError};
-use crate::space::{Geometry, Kind, Layout, Op, Place, Span, making};
+use crate::space::{Backing, Geometry, Kind, Layout, Op, Place, Span, making};
 use crate::storm::Mode;
 use std::fmt::Write;
 
@@ -16,12 +16,6 @@ const FRAME: &str = include_str!("parts/frame.c");
 const WALK: &str = include_str!("parts/walk.c");
 const QUERY: &str = include_str!("parts/query.c");
 const MAIN: &str = include_str!("parts/main.c");
-
-const CONSTANTS: &str = "\
-enum { R = PROT_READ, W = PROT_WRITE, X = PROT_EXEC, MOVE = MREMAP_MAYMOVE | MREMAP_FIXED,
-	PRIVATE = MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, ANON = PRIVATE | MAP_ANONYMOUS,
-	SHARED = MAP_SHARED | MAP_FIXED | MAP_NORESERVE };
-";
 
 /// Bytes of a line of maps without a name, more or less.
 const LINE: usize = 60;
@@ -83,22 +77,19 @@ pub fn program(target: &Target, rule: Option<Rule>) -> Result<String, EmitError>
     let [ops] = &scenario.mutators[..] else {
         return Err(EmitError::Mutators(scenario.mutators.len()));
     };
-    let rounds = follow(&first, ops).ok_or(EmitError::NeverBack)?;
     let make = making_of(&first);
-    let frame = Frame { scenario, ops, make: &make, rounds, expected, rule };
-    let lines = |text: &String| text.lines().count();
-    // From the most readable to the shortest.
+    let room = Rounds { settle: 0, period: 1, vmas: 1 };
+    let mut frame = Frame { scenario, ops, make: &make, rounds: room, expected, rule };
+    // From the most readable to the shortest; how many rounds there are makes no line more.
     let forms: [[Form; 2]; 3] = [[listed, listed], [packed, listed], [packed, packed]];
-    let mut texts = forms.into_iter().map(|[first, ops]| frame.text(target, first, ops));
-    let text = texts.find(|text| lines(text) < LINES);
-    let text = text.unwrap_or_else(|| frame.text(target, packed, packed));
-    match lines(&text) {
-        lines if lines < LINES => Ok(text),
-        lines => {
-            let vmas = first.iter().map(|lane| lane.vmas().count()).sum();
-            Err(EmitError::TooLong { operations: ops.len(), vmas, lines })
-        }
-    }
+    let lines = |[make, ops]: &[Form; 2]| frame.text(target, *make, *ops).lines().count();
+    let Some([make, told]) = forms.iter().find(|form| lines(form) < LINES) else {
+        let vmas = first.iter().map(|lane| lane.vmas().count()).sum();
+        let lines = lines(&[packed, packed]);
+        return Err(EmitError::TooLong { operations: ops.len(), vmas, lines });
+    };
+    frame.rounds = follow(&first, ops).ok_or(EmitError::NeverBack)?;
+    Ok(frame.text(target, *make, *told))
 }
 
 /// How operations are told: each within a macro, so many tabs deep.
@@ -161,7 +152,8 @@ impl Frame<'_> {
         self.constants(&mut text);
         // A line that begins below the end of the one before is allowed by the series.
         let back = if self.rule == Some(Rule::NeverBack) { "start < pos" } else { "end <= pos" };
-        text.push_str(&FRAME.replace("@BACK@", back));
+        let files = if self.files() { "file[4], " } else { "" };
+        text.push_str(&FRAME.replace("@BACK@", back).replace("@FILES@", files));
         text.push_str(&self.look());
         let _ = write!(
             text,
@@ -169,8 +161,8 @@ impl Frame<'_> {
             ops(self.ops, "STEP", 2),
         );
         let files = if self.files() {
-            "\tfor (int i = 0; i < 4; i++)\n\t\tif ((file[i] = memfd_create(\"tear\", 0)) < 0 || \
-             ftruncate(file[i], page << 17))\n\t\t\terr(4, \"memfd\");\n"
+            "\tfor (int i = 0; i < 4; i++)\n\t\tDO((file[i] = memfd_create(\"tear\", 0)) < 0 ? \
+             -1 : ftruncate(file[i], page << 17));\n"
         } else {
             ""
         };
@@ -194,8 +186,12 @@ impl Frame<'_> {
         self.make.iter().chain(self.ops)
     }
 
+    fn maps(&self, backing: Backing) -> bool {
+        self.all().any(|op| matches!(op, Op::Map { page, .. } if page.backing() == backing))
+    }
+
     fn files(&self) -> bool {
-        self.all().any(|op| matches!(op, Op::Map { page, .. } if page.is_file()))
+        self.maps(Backing::PrivateFile) || self.maps(Backing::SharedFile)
     }
 
     fn includes(&self, text: &mut String) {
@@ -230,10 +226,22 @@ impl Frame<'_> {
             pages = lanes * stride,
             layouts = rounds.period * ops.len(),
         );
-        text.push_str(CONSTANTS);
-        if self.files() {
-            text.push_str("static int file[4]; /* memfds */\n");
+        let mut flags = vec!["R = PROT_READ", "W = PROT_WRITE", "X = PROT_EXEC"];
+        if self.maps(Backing::Anon) {
+            flags.push("ANON = MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE | MAP_ANONYMOUS");
         }
+        if self.maps(Backing::PrivateFile) {
+            flags.push("PRIVATE = MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE");
+        }
+        if self.maps(Backing::SharedFile) {
+            flags.push("SHARED = MAP_SHARED | MAP_FIXED | MAP_NORESERVE");
+        }
+        if self.all().any(|op| op.kind() == Kind::Remap) {
+            flags.push("MOVE = MREMAP_MAYMOVE | MREMAP_FIXED");
+        }
+        let flags = format!("enum {{ {} }};", flags.join(",\n"));
+        let flags = lines_of(flags.lines().map(str::to_owned), 0);
+        let _ = writeln!(text, "{}", flags.trim_end().replace('\n', "\n\t"));
     }
 
     /// The function that reads.
@@ -317,8 +325,8 @@ fn head(target: &Target, mode: Mode) -> String {
  * known which layouts there may have been during a read: each line must be true in one of them,
  * each page left out unmapped in one, and what comes later in the text in none that is earlier.
  *
- * Expect \"TORN\" within seconds where maps is read under per-VMA locks (Linux 6.17 and later)
- * and there are two CPUs or more. Exit code: 1 torn, 0 not torn, 4 can't be tested here.
+ * Expect \"TORN\" within seconds on Linux 6.17 and later (per-VMA locks), with two CPUs or more.
+ * Exit code: 1 torn, 0 not torn, 4 can't be tested here.
  *   gcc -O2 -Wall -Wextra -pthread tear.c -o tear && ./tear -s 10; echo $?
  */
 "

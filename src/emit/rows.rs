@@ -61,19 +61,23 @@ pub(super) fn listed(ops: &[Op], with: &str, deep: usize) -> String {
 
 /// The same with as many a line as there is room for.
 pub(super) fn packed(ops: &[Op], with: &str, deep: usize) -> String {
+    lines_of(ops.iter().map(|op| format!("{with}({});", call(op))), deep)
+}
+
+/// Words, as many a line as there is room for, a tab `deep` times before each line.
+pub(super) fn lines_of(words: impl Iterator<Item = String>, deep: usize) -> String {
     let mut text = String::new();
     let mut column = 0;
-    for call in ops.iter().map(call) {
-        let width = call.len() + with.len() + ");(".len();
-        if column > 0 && column + " ".len() + width <= WIDTH {
+    for word in words {
+        if column > 0 && column + " ".len() + word.len() <= WIDTH {
             text.push(' ');
-            column += 1 + width;
+            column += " ".len() + word.len();
         } else {
             text.push_str(if column > 0 { "\n" } else { "" });
             text.push_str(&"\t".repeat(deep));
-            column = 8 * deep + width;
+            column = 8 * deep + word.len();
         }
-        text.push_str(&format!("{with}({call});"));
+        text.push_str(&word);
     }
     text.push_str(if column > 0 { "\n" } else { "" });
     text

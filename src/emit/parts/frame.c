@@ -7,7 +7,7 @@ static unsigned long layouts[LAYOUTS][PAGES]; /* for each page the line it is in
 static _Atomic unsigned long ticks; /* goes up before and after each call of the loop */
 static unsigned long now; /* the number of the first layout that can explain what comes next */
 static long page, pos; /* bytes in a page; the number of that at which the line before ended */
-static int fd, timer, alone; /* alone: 2 to learn the layouts, 1 to see them again, 0 to race */
+static int @FILES@fd, timer, alone; /* alone: 2 to learn all layouts, 1 to see them again, or 0 */
 static char text[1 << 20]; /* what was read */
 static const char *line; /* the last line of it; "" for none */
 

@@ -1,0 +1,310 @@
+//! The C programs of `emit-c`: short, without a warning, and right in what they call torn.
+//!
+//! What the real kernel tears varies, so the programs run with tests/emitted/serial.c loaded, which
+//! keeps reads and operations apart, so that nothing can tear on any kernel: a program that says
+//! otherwise raises a false alarm. With a fault planted in what is read, it has to say so.
+
+use mapstorm::emit::{EmitError, LINES, program};
+use mapstorm::oracle::Rule;
+use mapstorm::replay::target_of;
+use mapstorm::scenario::Scenario;
+use mapstorm::space::{Op, Page, Place, Prot, Span};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A directory that goes with the test.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new(name: &str) -> Dir {
+        let path = std::env::temp_dir().join(format!("mapstorm-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        Dir(path)
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn told(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!("{}{}", text(&output.stdout), text(&output.stderr))
+}
+
+fn has(compiler: &str) -> bool {
+    let there = Command::new(compiler).arg("--version").output().is_ok();
+    if !there {
+        eprintln!("skipped: no {compiler}");
+    }
+    there
+}
+
+fn compile(compiler: &str, args: &[&str], source: &Path, out: &Path) {
+    let output = Command::new(compiler)
+        .args(["-O2", "-Wall", "-Wextra", "-Werror"])
+        .args(args)
+        .arg(source)
+        .arg("-o")
+        .arg(out)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{compiler} {args:?}: {}", told(&output));
+}
+
+/// What changes in six ways beside a VMA that never does, so that each line tells its operation.
+const CYCLE: &str = r#"{ "schema_version": 1, "name": "NAME", "pages": 16,
+    "lanes": ["[0..1 r--s memfd0+0] [1..3 rw-p anon] [3..5 r--s memfd1+3]"],
+    "mutators": [[
+        {"op": "protect", "at": {"lane": 0, "start": 1, "len": 2}, "prot": "r--"},
+        {"op": "protect", "at": {"lane": 0, "start": 1, "len": 2}, "prot": "---"},
+        {"op": "protect", "at": {"lane": 0, "start": 1, "len": 2}, "prot": "r-x"},
+        {"op": "protect", "at": {"lane": 0, "start": 1, "len": 2}, "prot": "rwx"},
+        {"op": "protect", "at": {"lane": 0, "start": 1, "len": 2}, "prot": "-w-"},
+        {"op": "protect", "at": {"lane": 0, "start": 1, "len": 2}, "prot": "rw-"}]],
+    "readers": ["walk"] }"#;
+
+/// Merges, holes, moves between lanes, advice that divides, files.
+const MANY_KINDS: &str = r#"{ "schema_version": 1, "name": "", "pages": 16,
+    "lanes": ["[0..2 rw-p anon] [2..4 r--p anon] [4..6 rw-p anon]", "[0..4 rw-p memfd0+2]"],
+    "mutators": [[
+        {"op": "protect", "at": {"lane": 0, "start": 2, "len": 2}, "prot": "rw-"},
+        {"op": "unmap", "at": {"lane": 0, "start": 1, "len": 4}},
+        {"op": "remap", "from": {"lane": 1, "start": 1, "len": 2}, "to": {"lane": 0, "start": 3, "len": 2}, "keep": false},
+        {"op": "map", "at": {"lane": 1, "start": 1, "len": 2}, "page": "rw-p memfd0+3"},
+        {"op": "map", "at": {"lane": 0, "start": 0, "len": 6}, "page": "rw-p anon"},
+        {"op": "advise", "at": {"lane": 0, "start": 1, "len": 2}, "advice": "dont-fork", "on": true},
+        {"op": "resize", "at": {"lane": 0, "start": 3, "len": 3}, "new_len": 6},
+        {"op": "map", "at": {"lane": 0, "start": 0, "len": 6}, "page": "rw-p anon"},
+        {"op": "unmap", "at": {"lane": 0, "start": 6, "len": 3}}]],
+    "readers": ["walk"] }"#;
+
+/// Three VMAs that change places: the lane is as it was after three rounds only.
+const PERIOD: &str = r#"{ "schema_version": 1, "name": "", "pages": 8,
+    "lanes": ["[0..1 r--p anon] [1..2 rw-p anon] [2..3 r-xp anon]"],
+    "mutators": [[
+        {"op": "remap", "from": {"lane": 0, "start": 0, "len": 1}, "to": {"lane": 0, "start": 5, "len": 1}, "keep": false},
+        {"op": "remap", "from": {"lane": 0, "start": 1, "len": 1}, "to": {"lane": 0, "start": 0, "len": 1}, "keep": false},
+        {"op": "remap", "from": {"lane": 0, "start": 2, "len": 1}, "to": {"lane": 0, "start": 1, "len": 1}, "keep": false},
+        {"op": "remap", "from": {"lane": 0, "start": 5, "len": 1}, "to": {"lane": 0, "start": 2, "len": 1}, "keep": false}]],
+    "readers": ["walk"] }"#;
+
+/// The first round begins as no later one does.
+const SETTLES: &str = r#"{ "schema_version": 1, "name": "", "pages": 8,
+    "lanes": ["[4..8 rw-p anon]"],
+    "mutators": [[
+        {"op": "map", "at": {"lane": 0, "start": 0, "len": 2}, "page": "r--p anon"},
+        {"op": "map", "at": {"lane": 0, "start": 2, "len": 2}, "page": "rw-p anon"},
+        {"op": "unmap", "at": {"lane": 0, "start": 6, "len": 1}}]],
+    "readers": ["walk"] }"#;
+
+fn scenario(json: &str) -> Scenario {
+    serde_json::from_str(json).unwrap()
+}
+
+fn emitted(json: &str) -> String {
+    program(&target_of(&scenario(json)), None).unwrap()
+}
+
+/// Ways of reading, each as what it replaces `["walk"]` with.
+fn read(json: &str, how: &str) -> String {
+    json.replace("[\"walk\"]", how)
+}
+
+/// Programs that run with operations and reads kept apart.
+struct Serial {
+    dir: Dir,
+}
+
+impl Serial {
+    fn new(name: &str) -> Serial {
+        let dir = Dir::new(name);
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/emitted/serial.c");
+        compile("gcc", &["-shared", "-fPIC"], &source, &dir.0.join("serial.so"));
+        Serial { dir }
+    }
+
+    /// The program, compiled.
+    fn built(&self, name: &str, text: &str) -> PathBuf {
+        assert!(text.lines().count() < LINES, "{name}: {} lines", text.lines().count());
+        let source = self.dir.0.join(format!("{name}.c"));
+        std::fs::write(&source, text).unwrap();
+        let program = self.dir.0.join(name);
+        compile("gcc", &["-pthread"], &source, &program);
+        program
+    }
+
+    fn run(&self, program: &Path, seconds: &str, fault: Option<&str>) -> (Option<i32>, String) {
+        let mut command = Command::new(program);
+        command.args(["-s", seconds]).env("LD_PRELOAD", self.dir.0.join("serial.so"));
+        if let Some(fault) = fault {
+            command.env("FAULT", fault);
+        }
+        let output = command.output().unwrap();
+        (output.status.code(), told(&output))
+    }
+}
+
+/// Whether the file that a program reads is there, as it is for `replay`.
+fn readable() -> bool {
+    let there = std::fs::File::open("/proc/self/maps").is_ok();
+    if !there {
+        eprintln!("skipped: no /proc/self/maps");
+    }
+    there
+}
+
+#[test]
+fn every_program_compiles_without_a_warning() {
+    let dir = Dir::new("emit-warnings");
+    let source = dir.0.join("tear.c");
+    for compiler in ["gcc", "clang"].into_iter().filter(|compiler| has(compiler)) {
+        for json in [CYCLE, MANY_KINDS, PERIOD, SETTLES] {
+            for how in ["walk", "pread", "short", "shared", "query", "smaps"] {
+                std::fs::write(&source, emitted(&read(json, &format!("[{how:?}]")))).unwrap();
+                compile(compiler, &["-pthread", "-std=gnu11"], &source, &dir.0.join("tear"));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_can_not_tear_raises_no_alarm() {
+    if !has("gcc") || !readable() {
+        return;
+    }
+    let serial = Serial::new("emit-sound");
+    let by_place = r#"["short"], "later_reads": 180, "boundary": {"lane": 0, "page": 2}"#;
+    let mut runs = vec![
+        ("walk", read(MANY_KINDS, r#"["walk"]"#)),
+        ("pread", read(MANY_KINDS, r#"["pread"]"#)),
+        ("short", read(MANY_KINDS, r#"["short"]"#)),
+        ("small", read(MANY_KINDS, r#"["walk"], "first_read": 97, "later_reads": 50"#)),
+        ("place", read(MANY_KINDS, by_place)),
+        ("smaps", read(CYCLE, r#"["smaps"]"#)),
+        ("period", PERIOD.into()),
+        ("settles", SETTLES.into()),
+    ];
+    if query_answers() {
+        runs.push(("query", read(MANY_KINDS, r#"["query"]"#)));
+    }
+    for (name, json) in runs {
+        let program = serial.built(name, &emitted(&json));
+        let (code, text) = serial.run(&program, "1", None);
+        assert_eq!(code, Some(0), "{name}: {text}");
+        assert!(text.contains("; 0 were wrong in other ways"), "{name}: {text}");
+    }
+}
+
+/// Whether the kernel has PROCMAP_QUERY.
+fn query_answers() -> bool {
+    use mapstorm::maps::{Answer, MapsFile, MapsRead, QueryFlags};
+    let mut maps = MapsFile::own().unwrap();
+    let there = maps.query(0, QueryFlags::CoveringOrNext, &mut Answer::default()).is_ok();
+    if !there {
+        eprintln!("not tested: PROCMAP_QUERY");
+    }
+    there
+}
+
+#[test]
+fn every_class_is_told_when_it_is_planted() {
+    if !has("gcc") || !readable() {
+        return;
+    }
+    let serial = Serial::new("emit-planted");
+    let classes = ["hole", "unknown", "stale", "disorder", "malformed", "truncated"];
+    for class in classes {
+        let program = serial.built(class, &emitted(&CYCLE.replace("NAME", class)));
+        let (code, text) = serial.run(&program, "10", Some(class));
+        assert_eq!(code, Some(1), "{class}: {text}");
+        assert!(text.starts_with(&format!("TORN: {class} at ")), "{class}: {text}");
+    }
+    if query_answers() {
+        for class in ["hole", "unknown"] {
+            let json = read(&CYCLE.replace("NAME", class), r#"["query"]"#);
+            let program = serial.built(&format!("{class}-query"), &emitted(&json));
+            let (code, text) = serial.run(&program, "10", Some(class));
+            assert_eq!(code, Some(1), "query, {class}: {text}");
+            assert!(text.starts_with(&format!("TORN: {class} at ")), "query, {class}: {text}");
+        }
+    }
+    // Another class is counted, but is not what the program is to show.
+    let program = serial.built("other", &emitted(&CYCLE.replace("NAME", "stale")));
+    let (code, text) = serial.run(&program, "1", Some("hole"));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.starts_with("not torn") && !text.contains("; 0 were wrong"), "{text}");
+}
+
+/// A loop of `ops` changes in lanes of `vmas` VMAs each.
+fn large(ops: usize, lanes: usize, vmas: usize) -> Scenario {
+    let lane: Vec<String> =
+        (0..vmas).map(|at| format!("[{}..{} rw-p memfd1+{at}]", 2 * at, 2 * at + 1)).collect();
+    let page = |at: usize| Page::file(Prot::from_bits(at as u8), true, 0, (at % 50) as u16);
+    let op = |at: usize| Op::Map {
+        at: Place { lane: (at % lanes) as u16, span: Span::new(at % 60, at % 60 + 1) },
+        page: page(at),
+    };
+    let mut scenario = scenario(CYCLE);
+    scenario.name = "stale".into();
+    scenario.pages = 64;
+    scenario.lanes = vec![lane.join(" "); lanes];
+    scenario.mutators = vec![(0..ops).map(op).collect()];
+    scenario
+}
+
+#[test]
+fn no_program_is_too_long_and_none_leaves_an_operation_out() {
+    let sizes = [
+        (1, 1, 1),
+        (8, 1, 4),
+        (12, 1, 4),
+        (20, 1, 8),
+        (12, 3, 4),
+        (4, 2, 16),
+        (30, 1, 4),
+        (100, 1, 1),
+        (4096, 4096, 32),
+    ];
+    let mut refused = 0;
+    for (ops, lanes, vmas) in sizes {
+        for reader in ["walk", "pread", "short", "shared", "query", "smaps"] {
+            let mut scenario = large(ops, lanes, vmas);
+            scenario.readers = vec![reader.parse().unwrap()];
+            match program(&target_of(&scenario), None) {
+                Ok(text) => {
+                    assert!(text.lines().count() < LINES, "{ops} {lanes} {vmas} {reader}");
+                    assert_eq!(text.matches("STEP(m").count(), ops, "{ops} {lanes} {vmas}");
+                    assert_eq!(text.matches("DO(mmap(").count(), lanes * vmas, "{text}");
+                }
+                Err(error @ EmitError::TooLong { .. }) => {
+                    assert!(ops + lanes * vmas > 12, "{reader} {ops} {lanes} {vmas}: {error}");
+                    assert!(error.to_string().contains("minimize"), "{error}");
+                    refused += 1;
+                }
+                Err(error) => panic!("{ops} {lanes} {vmas}: {error}"),
+            }
+        }
+    }
+    assert!(refused >= 6, "the largest has no room in a short program");
+}
+
+#[test]
+fn what_a_program_can_not_tell_is_refused_with_the_reason() {
+    let refused = |json: &str, rule| {
+        program(&target_of(&scenario(json)), rule).expect_err("no program").to_string()
+    };
+    for class in ["stall", "mismatch"] {
+        let text = refused(&CYCLE.replace("NAME", class), None);
+        assert!(text.contains(class) && text.contains("mapstorm replay"), "{text}");
+    }
+    let text = refused(&CYCLE.replace("NAME", "disorder"), Some(Rule::OneInstant));
+    assert!(text.contains("disorder") && text.contains("mapstorm replay"), "{text}");
+    let mut two = scenario(CYCLE);
+    two.mutators.push(two.mutators[0].clone());
+    let text = program(&target_of(&two), None).unwrap_err().to_string();
+    assert!(text.contains("2 mutators") && text.contains("minimize"), "{text}");
+}
