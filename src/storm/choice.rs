@@ -27,7 +27,7 @@ const TWICE: f64 = 16.0;
 /// What the last spell counts beside all those before it.
 const LAST: f64 = 0.125;
 /// Of so many spells, one goes to a shape whatever it is worth.
-const TRY_ONE_IN: usize = 8;
+const TRY_ONE_IN: usize = 24;
 
 /// Chooses the shapes of spells, and remembers what came of them.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ impl Choice {
         Choice { only, standings: Default::default() }
     }
 
-    /// The next shape: first each once, in their order, then by worth, with every fifth at random.
+    /// The next shape: first each once, in their order, then by worth, with one in [`TRY_ONE_IN`] at random.
     pub fn next(&self, rng: &mut Stream) -> Shape {
         if let Some(only) = self.only {
             return only;
@@ -106,8 +106,8 @@ mod tests {
         }
         for (shape, standing) in choice.standings() {
             match shape {
-                // A fifth of 1000 go to 12 shapes at random, 17 each; at 100 times the worth
-                // nearly all others go to the best.
+                // One in 24 goes to any of 12 shapes, 3 or 4 each of 1000; at a third of the worth
+                // the others go to the best with few exceptions.
                 Shape::Pair => assert!(standing.spells > 600, "{}", standing.spells),
                 _ => assert!((2..150).contains(&standing.spells), "{shape} {}", standing.spells),
             }
