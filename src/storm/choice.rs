@@ -42,7 +42,7 @@ impl Choice {
         Choice { only, standings: Default::default() }
     }
 
-    /// The next shape: first each once, in their order, then by worth, with one in [`TRY_ONE_IN`] at random.
+    /// The next shape: first each once, in their order, then by worth, with one in `TRY_ONE_IN` at random.
     pub fn next(&self, rng: &mut Stream) -> Shape {
         if let Some(only) = self.only {
             return only;
