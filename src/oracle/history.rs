@@ -118,8 +118,9 @@ impl History {
         let put = |at: usize, value: u64| slot[at].store(value, Ordering::Relaxed);
         put(INVOKED, invoked);
         put(CLOSED, OPEN);
-        put(MAPPED, layout.mapped());
-        put(STARTS, layout.starts());
+        let (mapped, starts) = layout.masks();
+        put(MAPPED, mapped);
+        put(STARTS, starts);
         let op = origin.op.map_or([0; 2], |op| op.pack());
         put(OP, op[0]);
         put(OP + 1, op[1]);
@@ -149,7 +150,21 @@ impl History {
         // Release: a reader that finds this head finds the whole slot. The system call comes
         // after, so whoever sees its effect through the kernel's locks also finds this head.
         self.head.store(version, Ordering::Release);
+        self.fetch(version + 1);
         version
+    }
+
+    /// Asks for the slot of a version to come, so that its lines are there when it is written: the
+    /// ring is larger than a core's caches, and the system call in between waits for no memory.
+    fn fetch(&self, version: Version) {
+        #[cfg(all(target_arch = "x86_64", not(any(loom, shuttle, miri))))]
+        for line in self.slot(version).chunks(64 / size_of::<AtomicU64>()) {
+            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+            // SAFETY: a prefetch reads and writes nothing, and faults nowhere.
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(line.as_ptr().cast()) };
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(any(loom, shuttle, miri)))))]
+        let _ = version;
     }
 
     /// [`History::push`] with the head first, and nothing of the slot but its first word. For

@@ -27,11 +27,20 @@ pub struct Vma {
 }
 
 /// The pages of one lane at one instant.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct Layout {
+    /// Those from `len` on are anything.
     pages: [Page; MAX_PAGES],
     len: u8,
 }
+
+impl PartialEq for Layout {
+    fn eq(&self, other: &Layout) -> bool {
+        self.pages() == other.pages()
+    }
+}
+
+impl Eq for Layout {}
 
 impl Layout {
     /// A lane of `len` pages, none mapped.
@@ -72,22 +81,35 @@ impl Layout {
 
     /// The pages that are mapped, as a mask.
     pub fn mapped(&self) -> u64 {
-        let bits = self.pages().iter().enumerate();
-        bits.fold(0, |mask, (i, page)| mask | (page.is_mapped() as u64) << i)
+        self.masks().0
     }
 
-    /// The mapped pages at which a VMA starts, as a mask.
-    ///
-    /// With [`Layout::mapped`] this is the whole division into VMAs: one that starts at page `s`
-    /// ends where the next bit is set here or where the next page is not mapped.
+    /// The mapped pages at which a VMA starts, as a mask; see [`Layout::masks`].
     pub fn starts(&self) -> u64 {
-        let mut before = Page::HOLE;
-        let mut mask = 0;
+        self.masks().1
+    }
+
+    /// The pages that are mapped, and those of them at which a VMA starts.
+    ///
+    /// Together they are the whole division into VMAs: one that starts at page `s` ends where the
+    /// next bit is set in the second or where the next page is not mapped.
+    pub fn masks(&self) -> (u64, u64) {
+        let (mut mapped, mut starts) = (0, 0);
+        // What would continue the page before; of a hole that is a hole. No branch in the loop:
+        // every operation that is recorded comes by here.
+        let mut next = Page::HOLE;
         for (i, &page) in self.pages().iter().enumerate() {
-            mask |= ((page.is_mapped() && !before.continues(page)) as u64) << i;
-            before = page;
+            mapped |= (page.is_mapped() as u64) << i;
+            starts |= ((page.is_mapped() & (page != next)) as u64) << i;
+            next = page.step(1);
         }
-        mask
+        (mapped, starts)
+    }
+
+    /// Becomes the same as `other`; copies no more than the pages there are.
+    pub fn follow(&mut self, other: &Layout) {
+        self.len = other.len;
+        self.pages_mut().copy_from_slice(other.pages());
     }
 
     /// The VMAs, lowest first: the maximal runs of pages that continue each other.

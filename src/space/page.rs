@@ -231,7 +231,7 @@ impl Page {
 
     /// The page `n` pages further on in the same mapping: a memfd's offset moves along.
     pub const fn step(self, n: u16) -> Page {
-        if self.is_file() { Page(self.0.wrapping_add((n as u32) << PGOFF_SHIFT)) } else { self }
+        Page(self.0.wrapping_add(self.is_file() as u32 * ((n as u32) << PGOFF_SHIFT)))
     }
 
     /// Whether a VMA that contains this page and ends behind it would take in `next`.

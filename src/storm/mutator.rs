@@ -133,7 +133,8 @@ impl<'a> Mutator<'a> {
         }
         let there = second.as_ref().map_or(&none, |held| &held.current().layout);
         fits(&op, &first.current().layout, there).ok()?;
-        self.before = [first.current().layout, *there];
+        self.before[0].follow(&first.current().layout);
+        self.before[1].follow(there);
         let invoked = self.oracle.invoke(&op, self.worker, &mut first, second.as_mut());
         Some(UnderWay { op, first, second, invoked })
     }
