@@ -1,9 +1,10 @@
 //! What judging costs: readers that check against readers that only read, and mutators that
 //! record against mutators that do not, in alternating slices of one run.
 //!
-//! `cargo bench --bench overhead [-- ROUNDS MILLIS]`. Each round plays every column once; the
-//! figures are medians over the rounds and the ratios are formed round by round, so that a drift
-//! of the machine weighs on both alike.
+//! `cargo bench --bench overhead [-- ROUNDS MILLIS [THREADS...]]`. The thread that is measured does
+//! both by turns, a few milliseconds each, while the others go on as they were: a drift of the
+//! machine, which is far larger than what is measured, weighs on both alike. A round gives one
+//! ratio for each column; the figures are medians over the rounds.
 
 use mapstorm::arena::{Arena, Mm};
 use mapstorm::maps::{MapsFile, MapsRead};
@@ -15,7 +16,8 @@ use mapstorm::storm::{
     calibrate, draw_layout,
 };
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const LANES: usize = 8;
@@ -30,44 +32,57 @@ const SPELL: Spell = Spell {
     longest: 0,
 };
 
-/// What readers do in a slice.
+/// What mutators or readers do in a round.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Reading {
-    None,
-    Only,
-    Checked,
+enum Part {
+    /// Nothing.
+    Rest,
+    /// Nothing but the system calls.
+    Bare,
+    /// All of it: they record, or check.
+    Full,
+    /// All of it and nothing but the system calls by turns.
+    ByTurns,
 }
 
-/// What mutators do in a slice.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mutating {
-    None,
-    Only,
-    Recorded,
-}
+/// What is compared in a round: its name, what mutators do, what readers do.
+type Column = (&'static str, Part, Part);
 
-/// Who runs in a slice: its name, the mutators, the readers.
-type Column = (&'static str, Mutating, Reading);
-
-const BOTH: Column = ("mutators recording, readers checking", Mutating::Recorded, Reading::Checked);
-const COLUMNS: [Column; 6] = [
-    BOTH,
-    ("mutators recording, readers only reading", Mutating::Recorded, Reading::Only),
-    ("mutators not recording, readers only reading", Mutating::Only, Reading::Only),
-    ("mutators alone, recording", Mutating::Recorded, Reading::None),
-    ("mutators alone, not recording", Mutating::Only, Reading::None),
-    ("readers alone, checking", Mutating::None, Reading::Checked),
+const COLUMNS: [Column; 4] = [
+    ("readers checking / only reading, beside mutators", Part::Full, Part::ByTurns),
+    ("readers checking / only reading, alone", Part::Rest, Part::ByTurns),
+    // Readers that checked would judge what is not recorded.
+    ("mutators recording / not, beside readers", Part::ByTurns, Part::Bare),
+    ("mutators recording / not, alone", Part::ByTurns, Part::Rest),
 ];
-const READERS_ALONE: Column = ("readers alone, only reading", Mutating::None, Reading::Only);
+
+/// What a call costs beside its bytes, in bytes, and of all that reading costs the part that a
+/// reader spends beyond the arena, one in so many: as readers of the storm have it.
+const CALL: u64 = 512;
+const BEYOND: u64 = 32;
 
 /// How long the same two threads run, as in the storm.
 const TURN: Duration = Duration::from_millis(16);
 
-/// What a slice delivered a second.
+/// How long one of the two that are compared goes on before it is the other's turn.
+const SLICE: Duration = Duration::from_millis(3);
+
+/// Pages or operations, and the nanoseconds they took.
 #[derive(Clone, Copy, Default)]
-struct Slice {
-    pages: f64,
-    operations: f64,
+struct Yield {
+    done: u64,
+    nanos: u64,
+}
+
+impl Yield {
+    fn rate(self) -> f64 {
+        self.done as f64 * 1e9 / self.nanos as f64
+    }
+
+    fn add(&mut self, more: Yield) {
+        self.done += more.done;
+        self.nanos += more.nanos;
+    }
 }
 
 struct Bench {
@@ -95,9 +110,10 @@ fn main() {
         [("without remap", KindSet::all().without(Kind::Remap)), ("all", KindSet::all())]
     {
         let mut bench = Bench::new(kinds);
-        for threads in [2, 8, 64] {
+        for &threads in numbers.get(2..).filter(|wanted| !wanted.is_empty()).unwrap_or(&[2, 8, 64])
+        {
             println!("\n{threads} threads, operations: {name} ({})", bench.may.kinds);
-            bench.compare(threads, rounds, millis);
+            bench.compare(threads.max(2) as usize, rounds, millis);
         }
     }
 }
@@ -105,19 +121,6 @@ fn main() {
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
-}
-
-fn print(name: &str, slices: &[Slice]) {
-    let pages = median(slices.iter().map(|slice| slice.pages).collect());
-    let operations = median(slices.iter().map(|slice| slice.operations).collect());
-    println!("  {name:<44} {pages:>9.0} pages/s {operations:>9.0} operations/s");
-}
-
-fn ratio(name: &str, over: &[Slice], under: &[Slice], of: impl Fn(&Slice) -> f64) {
-    let ratios: Vec<f64> = over.iter().zip(under).map(|(a, b)| of(a) / of(b)).collect();
-    let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = ratios.iter().copied().fold(0.0, f64::max);
-    println!("  => {name:<52} {:.3} (from {least:.3} to {most:.3})", median(ratios));
 }
 
 impl Bench {
@@ -134,39 +137,43 @@ impl Bench {
     }
 
     fn compare(&mut self, threads: usize, rounds: usize, length: Duration) {
-        let columns: Vec<Column> = COLUMNS.into_iter().chain([READERS_ALONE]).collect();
-        let mut slices = vec![Vec::new(); columns.len()];
+        let mut yields = vec![Vec::new(); COLUMNS.len()];
         for _ in 0..rounds {
-            for (slices, &column) in slices.iter_mut().zip(&columns) {
-                slices.push(self.slice(threads, column, length));
+            for (yields, column) in yields.iter_mut().zip(COLUMNS) {
+                yields.push(self.round(threads, column, length));
             }
         }
-        for ((name, ..), slices) in columns.iter().zip(&slices) {
-            print(name, slices);
+        for ((name, ..), yields) in COLUMNS.iter().zip(&yields) {
+            let of = |with: fn(&[Yield; 2]) -> f64| yields.iter().map(with).collect::<Vec<f64>>();
+            let (full, bare) = (of(|[full, _]| full.rate()), of(|[_, bare]| bare.rate()));
+            let mut ratios = of(|[full, bare]| full.rate() / bare.rate());
+            ratios.sort_by(f64::total_cmp);
+            let quarter = |n: usize| ratios[(ratios.len() - 1) * n / 4];
+            println!(
+                "  {name:<50} {:>8.0} / {:>8.0} a second = {:.3} (half of the rounds {:.3} to {:.3})",
+                median(full),
+                median(bare),
+                quarter(2),
+                quarter(1),
+                quarter(3),
+            );
         }
-        let ops = |slice: &Slice| slice.operations;
-        let pages = |slice: &Slice| slice.pages;
-        ratio("readers checking / only reading, beside mutators", &slices[0], &slices[1], pages);
-        ratio("readers checking / only reading, alone", &slices[5], &slices[6], pages);
-        ratio("mutators recording / not, beside readers", &slices[1], &slices[2], ops);
-        ratio("mutators recording / not, alone", &slices[3], &slices[4], ops);
     }
 
-    fn slice(&mut self, threads: usize, column: Column, length: Duration) -> Slice {
+    /// What the column's threads yielded in full, and with nothing but the system calls.
+    fn round(&mut self, threads: usize, column: Column, length: Duration) -> [Yield; 2] {
         let (_, mutating, reading) = column;
         self.seed += 1;
-        let lanes = Mutex::new(self.lay_out());
+        self.lay_out();
         let stage = Stage::new(threads);
         let tallies: Vec<Tally> = (0..threads).map(|_| Tally::default()).collect();
         let readers = (threads / 4).max(1);
-        let (pages, operations) = (AtomicU64::new(0), AtomicU64::new(0));
+        let total = Mutex::new([Yield::default(); 2]);
         let cpus = Cpus::allowed();
         let ready = AtomicUsize::new(0);
-        let mut seconds = 0.0;
         std::thread::scope(|scope| {
             for (me, tally) in tallies.iter().enumerate() {
-                let (stage, lanes, pages, operations, ready, bench) =
-                    (&stage, &lanes, &pages, &operations, &ready, &*self);
+                let (stage, total, ready, bench) = (&stage, &total, &ready, &*self);
                 scope.spawn(move || {
                     let reads = me < readers;
                     stage.enter(me);
@@ -175,15 +182,17 @@ impl Bench {
                     ready.fetch_add(1, Ordering::Relaxed);
                     while let Some(cue) = stage.attend(me) {
                         let on = || stage.is_on(cue.generation);
-                        match (reads, reading, mutating) {
-                            (true, Reading::Checked, _) => worker.check(on),
-                            (true, ..) => worker.only_read(on),
-                            (false, _, Mutating::Recorded) => worker.record(on),
-                            (false, ..) => worker.only_act(&mut lanes.lock(), on),
+                        match if reads { reading } else { mutating } {
+                            Part::Rest => {}
+                            Part::Bare if reads => worker.only_read(on),
+                            Part::Bare => worker.only_act(on),
+                            Part::Full if reads => worker.check(on),
+                            Part::Full => worker.record(on),
+                            Part::ByTurns => worker.by_turns(reads, on),
                         }
                     }
-                    let done = if reads { pages } else { operations };
-                    done.fetch_add(worker.done(), Ordering::Relaxed);
+                    let mut total = total.lock();
+                    total.iter_mut().zip(worker.yields).for_each(|(all, mine)| all.add(mine));
                 });
             }
             // What threads need before they can begin is no part of it.
@@ -198,40 +207,31 @@ impl Bench {
                 }
                 stage.play(SPELL, |worker| {
                     let plays = match worker.checked_sub(readers) {
-                        None => reading != Reading::None && worker == turn % readers,
-                        Some(rank) => {
-                            mutating != Mutating::None && rank == turn % (threads - readers)
-                        }
+                        None => reading != Part::Rest && worker == turn % readers,
+                        Some(rank) => mutating != Part::Rest && rank == turn % (threads - readers),
                     };
                     plays.then_some(cpus.nth(usize::from(worker >= readers)))
                 });
                 std::thread::sleep(left.min(TURN));
             }
             stage.stop();
-            seconds = begun.elapsed().as_secs_f64();
         });
-        Slice {
-            pages: pages.into_inner() as f64 / seconds,
-            operations: operations.into_inner() as f64 / seconds,
-        }
+        total.into_inner()
     }
 
-    /// The same first layout for every slice of a round and all rounds.
-    fn lay_out(&self) -> Vec<Layout> {
+    /// The same first layout for every round.
+    fn lay_out(&self) {
         let mut rng = Stream::new(7, "layout", 0);
-        (0..LANES as u16)
-            .map(|lane| {
-                let layout = draw_layout(&mut rng, &self.may, lane, PAGES);
-                let at = |start, end| Pages { lane, span: Span::new(start, end) };
-                self.arena.carry_out(&Op::Unmap { at: at(0, PAGES) }).expect("munmap");
-                for vma in layout.vmas() {
-                    let op = Op::Map { at: at(vma.start, vma.end), page: vma.page };
-                    self.arena.carry_out(&op).expect("mmap");
-                }
-                self.oracle.repair(&mut self.oracle.hold(lane), &layout);
-                layout
-            })
-            .collect()
+        for lane in 0..LANES as u16 {
+            let layout = draw_layout(&mut rng, &self.may, lane, PAGES);
+            let at = |start, end| Pages { lane, span: Span::new(start, end) };
+            self.arena.carry_out(&Op::Unmap { at: at(0, PAGES) }).expect("munmap");
+            for vma in layout.vmas() {
+                let op = Op::Map { at: at(vma.start, vma.end), page: vma.page };
+                self.arena.carry_out(&op).expect("mmap");
+            }
+            self.oracle.repair(&mut self.oracle.hold(lane), &layout);
+        }
     }
 }
 
@@ -246,7 +246,12 @@ struct Worker<'a> {
     rng: Stream,
     program: Program,
     left: usize,
+    /// Without checking or recording.
     count: u64,
+    /// In full, and with nothing but the system calls.
+    yields: [Yield; 2],
+    /// Bytes read, all and beyond the arena, a call counting as [`CALL`].
+    read: [u64; 2],
 }
 
 impl<'a> Worker<'a> {
@@ -276,6 +281,8 @@ impl<'a> Worker<'a> {
             program: Program::Scatter { lane: 0, other: 0 },
             left: 0,
             count: 0,
+            yields: Default::default(),
+            read: [0; 2],
         }
     }
 
@@ -286,6 +293,31 @@ impl<'a> Worker<'a> {
         self.count + counts.operations.iter().sum::<u64>() + counts.calls.iter().sum::<u64>()
     }
 
+    /// In full and bare, slice by slice; which one a turn begins with changes, so that neither
+    /// always has the slice that the turn's end cuts short.
+    fn by_turns(&mut self, reads: bool, on: impl Fn() -> bool) {
+        let mut full = self.rng.one_in(2);
+        while on() {
+            let (begun, before) = (Instant::now(), self.done());
+            // A walk takes longer than a look at the clock, an operation does not.
+            let looks = Cell::new(0u32);
+            let on = || {
+                looks.set(looks.get() + 1);
+                on() && (!reads && !looks.get().is_multiple_of(16) || begun.elapsed() < SLICE)
+            };
+            match (reads, full) {
+                (true, true) => self.check(on),
+                (true, false) => self.only_read(on),
+                (false, true) => self.record(on),
+                (false, false) => self.only_act(on),
+            }
+            let nanos = begun.elapsed().as_nanos() as u64;
+            let done = self.done() - before;
+            self.yields[usize::from(!full)].add(Yield { done, nanos });
+            full = !full;
+        }
+    }
+
     fn record(&mut self, on: impl Fn() -> bool) {
         self.mutator.attend();
         while on() {
@@ -293,9 +325,11 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// The same programs and system calls, without locks, clock and history.
-    fn only_act(&mut self, lanes: &mut [Layout], on: impl Fn() -> bool) {
+    /// The same programs and system calls, without locks, clock and history. Nobody else acts.
+    fn only_act(&mut self, on: impl Fn() -> bool) {
         let Worker { bench, rng, program, left, count, .. } = self;
+        let mut held: Vec<_> = (0..LANES as u16).map(|lane| bench.oracle.hold(lane)).collect();
+        let mut lanes: Vec<Layout> = held.iter().map(|held| held.current().layout).collect();
         *left = 0;
         while on() {
             if *left == 0 {
@@ -327,6 +361,9 @@ impl<'a> Worker<'a> {
             }
             *count += 1;
         }
+        for (held, layout) in held.iter_mut().zip(&lanes) {
+            bench.oracle.repair(held, layout);
+        }
     }
 
     fn check(&mut self, on: impl Fn() -> bool) {
@@ -336,22 +373,28 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Whole walks of page-sized reads up to the arena's end, without looking at a line.
+    /// The same walks without looking at a line: whole pages up to the arena's end, and as often
+    /// as a reader that checks on to the end of the file.
     fn only_read(&mut self, on: impl Fn() -> bool) {
         let end = format!("{:x}", self.bench.arena.geometry().end());
         while on() {
-            let mut offset = 0;
+            let [all, beyond] = self.read;
+            let onwards = beyond * BEYOND <= all;
+            let (mut offset, mut behind) = (0, 0);
             loop {
                 let got = self.file.pread(&mut self.page, offset).expect("maps");
                 self.count += 1;
                 offset += got as u64;
+                self.read[0] += CALL + got as u64;
+                self.read[1] += behind * (CALL + got as u64);
                 // The first address of the last line's beginning, compared as text: all addresses
                 // from the arena on have as many digits.
                 let page = &self.page[..got];
                 let last = page.rsplitn(3, |&byte| byte == b'\n').nth(1).unwrap_or_default();
-                if got == 0
-                    || last.len() > 12 && &last[..end.len()] >= end.as_bytes() && last[12] == b'-'
-                {
+                if last.len() > 12 && &last[..end.len()] >= end.as_bytes() && last[12] == b'-' {
+                    behind = 1;
+                }
+                if got == 0 || behind == 1 && !onwards {
                     break;
                 }
             }
