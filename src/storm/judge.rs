@@ -28,6 +28,8 @@ pub(super) struct Judge<'a> {
     pub(super) contract: Contract,
     /// Whether a call whose lines share no instant is a violation.
     pub(super) one_instant: bool,
+    /// Whether the calls of this turn are tried for a common instant.
+    pub(super) together: bool,
     pub(super) walk: Walk<'a>,
     snapshot: Snapshot<'a>,
     /// The violation under way; exchanged for an empty one when it is kept.
@@ -82,6 +84,7 @@ impl<'a> Judge<'a> {
             tally: place.tally,
             contract: place.contract,
             one_instant: place.contract >= Contract::Snapshot,
+            together: true,
             walk: Walk::new(oracle),
             snapshot: Snapshot::new(oracle),
             example: Example::with_room(place.versions),
@@ -193,7 +196,7 @@ impl Judge<'_> {
             self.view = self.view | views.of(&seen);
         }
         // A line made in the call before is no part of this call's snapshot.
-        if !widened {
+        if !widened && self.together {
             self.snapshot.line(&seen);
         }
         // Outside the arena only order is judged, and only lines that come after something.
@@ -226,8 +229,8 @@ impl Judge<'_> {
         }
         let room = LONGEST_PATH - self.path.len();
         self.path.extend(lines.iter().take(room).map(|line| (line.seen, window)));
-        for line in lines {
-            self.snapshot.line(&line.seen);
+        if self.together {
+            lines.iter().for_each(|line| self.snapshot.line(&line.seen));
         }
         if let Some(views) = self.views {
             self.view = lines.iter().fold(self.view, |view, line| view | views.of(&line.seen));
@@ -288,7 +291,7 @@ impl Judge<'_> {
         let Some((_, window)) = self.collecting.take() else {
             return;
         };
-        if !self.undecided && !self.broke {
+        if self.together && !self.undecided && !self.broke {
             match self.snapshot.finish(window) {
                 None => {
                     self.undecided |= self.one_instant;
