@@ -4,7 +4,8 @@
 //! `cargo bench --bench overhead [-- ROUNDS MILLIS [THREADS...]]`. The thread that is measured does
 //! both by turns, a few milliseconds each, while the others go on as they were: a drift of the
 //! machine, which is far larger than what is measured, weighs on both alike. A round gives one
-//! ratio for each column; the figures are medians over the rounds.
+//! ratio for each column; the figures are medians over the rounds, in
+//! pages' worth of text and in operations.
 
 use mapstorm::arena::{Arena, Mm};
 use mapstorm::maps::{MapsFile, MapsRead};
@@ -67,7 +68,7 @@ const TURN: Duration = Duration::from_millis(16);
 /// How long one of the two that are compared goes on before it is the other's turn.
 const SLICE: Duration = Duration::from_millis(3);
 
-/// Pages or operations, and the nanoseconds they took.
+/// Bytes or operations, and the nanoseconds they took.
 #[derive(Clone, Copy, Default)]
 struct Yield {
     done: u64,
@@ -144,6 +145,8 @@ impl Bench {
             }
         }
         for ((name, ..), yields) in COLUMNS.iter().zip(&yields) {
+            let unit =
+                if name.starts_with("readers") { self.arena.geometry().page_size() } else { 1 };
             let of = |with: fn(&[Yield; 2]) -> f64| yields.iter().map(with).collect::<Vec<f64>>();
             let (full, bare) = (of(|[full, _]| full.rate()), of(|[_, bare]| bare.rate()));
             let mut ratios = of(|[full, bare]| full.rate() / bare.rate());
@@ -151,8 +154,8 @@ impl Bench {
             let quarter = |n: usize| ratios[(ratios.len() - 1) * n / 4];
             println!(
                 "  {name:<50} {:>8.0} / {:>8.0} a second = {:.3} (half of the rounds {:.3} to {:.3})",
-                median(full),
-                median(bare),
+                median(full) / unit as f64,
+                median(bare) / unit as f64,
                 quarter(2),
                 quarter(1),
                 quarter(3),
@@ -286,11 +289,12 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Pages read or operations done so far.
+    /// Bytes read or operations done so far. Bytes: a page is a page only when it is full, and those
+    /// of a reader that checks are a little fuller.
     fn done(&self) -> u64 {
         let mut counts = Counts::default();
         counts.add(self.tally);
-        self.count + counts.operations.iter().sum::<u64>() + counts.calls.iter().sum::<u64>()
+        self.count + counts.bytes + counts.operations.iter().sum::<u64>()
     }
 
     /// In full and bare, slice by slice; which one a turn begins with changes, so that neither
@@ -383,7 +387,7 @@ impl<'a> Worker<'a> {
             let (mut offset, mut behind) = (0, 0);
             loop {
                 let got = self.file.pread(&mut self.page, offset).expect("maps");
-                self.count += 1;
+                self.count += got as u64;
                 offset += got as u64;
                 self.read[0] += CALL + got as u64;
                 self.read[1] += behind * (CALL + got as u64);
