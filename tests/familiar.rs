@@ -1,0 +1,177 @@
+//! A reader remembers the text of a version and compares bytes where it met that version before.
+//! What it remembers must hide nothing: neither text that is of an older version, nor one wrong
+//! line among many that are as they were.
+
+use mapstorm::arena::Identities;
+use mapstorm::maps::{Answer, Line, MapsRead, QueryFlags};
+use mapstorm::oracle::{Class, Contract, Oracle};
+use mapstorm::seed::Stream;
+use mapstorm::space::{Geometry, Layout, Page, Prot};
+use mapstorm::storm::{Findings, Mode, Place, Reader, Tally};
+use rustix::io::Errno;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Instant;
+
+const LANES: usize = 3;
+const PAGES: usize = 12;
+
+/// A file that says what it is told to.
+struct Told(Rc<RefCell<Vec<u8>>>);
+
+impl MapsRead for Told {
+    fn pread(&mut self, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        let text = self.0.borrow();
+        let rest = text.get(offset as usize..).unwrap_or_default();
+        let got = rest.len().min(buf.len());
+        buf[..got].copy_from_slice(&rest[..got]);
+        Ok(got)
+    }
+
+    fn query<'a>(
+        &mut self,
+        _: u64,
+        _: QueryFlags,
+        _: &'a mut Answer,
+    ) -> Result<Option<Line<'a>>, Errno> {
+        Err(Errno::NOTTY)
+    }
+}
+
+fn geometry() -> Geometry {
+    Geometry::new(0x7d00_0000_0000, 4096, LANES, PAGES)
+}
+
+/// The lines of all lanes, below and above them one of the program's own.
+fn lines(lanes: &[Layout]) -> Vec<String> {
+    let line =
+        |start: u64, end: u64, prot: Prot| format!("{start:x}-{end:x} {prot}p 00000000 00:00 0 ");
+    let mut lines = vec![line(0x5500_0000_0000, 0x5500_0000_1000, Prot::READ_WRITE)];
+    for (lane, layout) in lanes.iter().enumerate() {
+        let at = |page| geometry().address(lane as u16, page);
+        lines.extend(layout.vmas().map(|vma| line(at(vma.start), at(vma.end), vma.page.prot())));
+    }
+    lines.push(line(0x7ffd_0000_0000, 0x7ffd_0000_1000, Prot::READ_WRITE));
+    lines
+}
+
+fn text(lines: &[String]) -> Vec<u8> {
+    lines.iter().flat_map(|line| line.bytes().chain([b'\n'])).collect()
+}
+
+/// VMAs of one page, two kinds by turns, with a hole in the middle.
+fn layout(lane: usize) -> Layout {
+    let mut layout = Layout::empty(PAGES);
+    for (i, page) in layout.pages_mut().iter_mut().enumerate().filter(|(i, _)| *i != 7) {
+        let prot = if (i + lane).is_multiple_of(2) { Prot::READ_WRITE } else { Prot::from_bits(1) };
+        *page = Page::anon(prot);
+    }
+    layout
+}
+
+/// A reader, what it reads, and what judges it.
+struct Stand {
+    oracle: Oracle,
+    identities: Identities,
+    findings: Findings,
+    tally: Tally,
+    told: Rc<RefCell<Vec<u8>>>,
+    lanes: Vec<Layout>,
+}
+
+impl Stand {
+    fn new() -> Stand {
+        let lanes: Vec<Layout> = (0..LANES).map(layout).collect();
+        Stand {
+            oracle: Oracle::new(geometry(), &lanes, 64),
+            identities: Identities { page_shift: 12, files: Vec::new() },
+            findings: Findings::new(Vec::new(), false, 1, 64),
+            tally: Tally::default(),
+            told: Rc::new(RefCell::new(text(&lines(&lanes)))),
+            lanes,
+        }
+    }
+
+    fn reader(&self) -> Reader<'_, Told> {
+        let place = Place {
+            oracle: &self.oracle,
+            identities: &self.identities,
+            findings: &self.findings,
+            tally: &self.tally,
+            contract: Contract::Series,
+            reader: 0,
+            begun: Instant::now(),
+            versions: 64,
+            tripwire: None,
+            settle: None,
+        };
+        Reader::new(Told(self.told.clone()), None, Stream::new(1, "reader", 0), place)
+    }
+
+    fn say(&self, lines: &[String]) {
+        *self.told.borrow_mut() = text(lines);
+    }
+
+    fn found(&self) -> u64 {
+        self.findings.by_class().iter().map(|(_, count)| count).sum()
+    }
+}
+
+/// Every page of every lane in turn is unmapped or changed, everything else left as it was. As long
+/// as the file still shows the version before, every walk is wrong; once it shows the new one, none.
+#[test]
+fn text_of_an_older_version_is_found() {
+    for lane in 0..LANES {
+        for page in 0..PAGES {
+            for to in [Page::HOLE, Page::anon(Prot::from_bits(5))] {
+                let stand = Stand::new();
+                let mut lanes = stand.lanes.clone();
+                lanes[lane].pages_mut()[page] = to;
+                if lanes[lane] == stand.lanes[lane] {
+                    continue;
+                }
+                let mut reader = stand.reader();
+                (0..4).for_each(|_| reader.turn(Mode::Walk));
+                assert_eq!(stand.found(), 0, "{:?}", stand.findings.by_class());
+                stand.oracle.repair(&mut stand.oracle.hold(lane as u16), &lanes[lane]);
+                for walk in 1..=4 {
+                    reader.turn(Mode::Walk);
+                    assert!(stand.found() >= walk, "lane {lane} page {page} {to}, walk {walk}");
+                }
+                let before = stand.found();
+                stand.say(&lines(&lanes));
+                (0..4).for_each(|_| reader.turn(Mode::Walk));
+                assert_eq!(stand.found(), before, "lane {lane} page {page} {to}");
+            }
+        }
+    }
+}
+
+/// Nothing changes, but one line is left out, or says something else, in a text met many times.
+#[test]
+fn one_wrong_line_among_known_ones_is_found() {
+    let stand = Stand::new();
+    let right = lines(&stand.lanes);
+    let mut reader = stand.reader();
+    for at in 1..right.len() - 1 {
+        for changed in [false, true] {
+            (0..3).for_each(|_| reader.turn(Mode::Walk));
+            let before = stand.found();
+            reader.turn(Mode::Walk);
+            assert_eq!(stand.found(), before, "line {at}");
+            let mut wrong = right.clone();
+            if changed {
+                wrong[at] = wrong[at].replace("p 0", "s 0");
+            } else {
+                wrong.remove(at);
+            }
+            stand.say(&wrong);
+            reader.turn(Mode::Walk);
+            assert_eq!(stand.found(), before + 1, "line {at} changed: {changed}");
+            stand.say(&right);
+        }
+    }
+    let holes =
+        stand.findings.by_class().iter().find(|(class, _)| *class == Class::Hole).unwrap().1;
+    assert_eq!(holes as usize, right.len() - 2, "each line left out is a hole");
+}
