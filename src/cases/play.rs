@@ -7,7 +7,7 @@ use super::table::Spec;
 use crate::oracle::Tolerated;
 use crate::report::example_text;
 use crate::scenario::{RunPlan, ScenarioRun, run};
-use crate::storm::{Counts, Ended, Found, View};
+use crate::storm::{Counts, Ended, Found, Lost, View};
 use std::time::Duration;
 
 /// Which files are read under mmap_lock, so that each call has to show one instant.
@@ -122,6 +122,7 @@ fn violations(done: &ScenarioRun) -> Vec<Violation> {
             count: found.count,
             first_at_ms: found.first_ns as f64 / 1e6,
             example: example_text(found, done.storm.arena()),
+            no_example: found.lost().map(Lost::sentence),
         };
         found.iter().map(|found| violation(found)).collect()
     })

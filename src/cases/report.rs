@@ -62,6 +62,8 @@ pub struct Violation {
     pub first_at_ms: f64,
     /// The first in full, for people.
     pub example: Vec<String>,
+    /// Why there is no example, when a reader found the violation and none could be kept.
+    pub no_example: Option<&'static str>,
 }
 
 /// One case raced: one way of reading, one place of the boundary.

@@ -128,6 +128,9 @@ fn violations(out: &mut impl Write, case: &CaseReport, verbose: bool) -> io::Res
                 run.interface,
                 violation.first_at_ms
             )?;
+            if let Some(why) = violation.no_example {
+                writeln!(out, "               no example: {why}")?;
+            }
         }
     }
     let examples = case.violations().filter(|violation| !violation.example.is_empty());

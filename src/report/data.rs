@@ -6,7 +6,7 @@ use crate::exit::Exit;
 use crate::oracle::{Contract, Rule, Tolerated};
 use crate::probe::{Machine, MapsLocking, thread_files, thread_words};
 use crate::space::{Case, Kind, KindSet};
-use crate::storm::{Counts, Dropped, Ended, Mode, Run, Shape, Standing, Storm};
+use crate::storm::{Counts, Dropped, Ended, Lost, Mode, Run, Shape, Standing, Storm};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -138,6 +138,8 @@ pub struct Violation {
     pub allowed: bool,
     /// The first one in full, for people.
     pub example: Vec<String>,
+    /// Why there is no example, when a reader found the violation and none could be kept.
+    pub no_example: Option<&'static str>,
     /// Its examples that were looked at.
     pub kept: Vec<KeptExample>,
 }
@@ -458,6 +460,7 @@ fn violations(storm: &Storm, kept: &[Kept]) -> (Vec<Violation>, u64) {
             first_at_ms: found.first_ns as f64 / 1e6,
             allowed: found.allowed,
             example: example_text(found, storm.arena()),
+            no_example: found.lost().map(Lost::sentence),
             kept: kept
                 .iter()
                 .filter(|kept| kept.signature == found.signature)

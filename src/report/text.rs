@@ -189,6 +189,9 @@ fn violations(out: &mut impl Write, report: &StormReport, verbose: bool) -> io::
             violation.first_at_ms,
             if violation.allowed { ", allowed" } else { "" },
         )?;
+        if let Some(why) = violation.no_example {
+            writeln!(out, "    no example: {why}")?;
+        }
     }
     if report.violations_beyond > 0 {
         writeln!(out, "  and {} with further signatures", report.violations_beyond)?;

@@ -177,6 +177,39 @@ pub enum Keeping {
     Done(usize),
 }
 
+/// Why no example was kept of a violation.
+///
+/// What a verdict rests on is copied after it was passed, beside mutators that go on: a violation
+/// counts by its verdict, but only one whose evidence is all there can be judged again elsewhere.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lost {
+    /// An operation in one of the lanes read had not come back, or had failed.
+    Unsettled,
+    /// With the versions copied, the line or the answer was not wrong any more.
+    Redeemed,
+    /// The call in which the break lies was not on the tape any more.
+    OffTape,
+    /// The versions of the lanes passed were written over, or too many.
+    Overwritten,
+    /// The second checker, going by the example alone, did not come to the same verdict.
+    Unproved,
+}
+
+impl Lost {
+    /// In a sentence.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Lost::Unsettled => "an operation in the lanes read had not come back, or had failed",
+            Lost::Redeemed => "what was copied of the history did not prove it",
+            Lost::OffTape => "the walk was longer than the tape of its bytes",
+            Lost::Overwritten => {
+                "the history of the lanes read was written over, or too long, while it was copied"
+            }
+            Lost::Unproved => "the second checker could not prove it from the example alone",
+        }
+    }
+}
+
 /// All violations with one signature.
 pub struct Found {
     /// The signature.
@@ -191,12 +224,19 @@ pub struct Found {
     slots: Vec<(Example, Keeping)>,
     /// How many of them are filled.
     filled: usize,
+    /// Why the last example that was not kept was not.
+    lost: Option<Lost>,
 }
 
 impl Found {
     /// The examples there are, the first found first, each with how far it is kept.
     pub fn examples(&self) -> &[(Example, Keeping)] {
         &self.slots[..self.filled]
+    }
+
+    /// Why there is no example, when there is none though one was wanted.
+    pub fn lost(&self) -> Option<Lost> {
+        self.lost.filter(|_| self.filled == 0)
     }
 }
 
@@ -239,6 +279,7 @@ impl Findings {
                 allowed: false,
                 slots: (0..keep).map(|_| (Example::with_room(versions), Keeping::New)).collect(),
                 filled: 0,
+                lost: None,
             })
         };
         let table = Table {
@@ -289,9 +330,14 @@ impl Findings {
         }
     }
 
-    /// Counts a violation, and exchanges `example` with the room kept for it as long as there is
-    /// some.
-    pub fn record(&self, signature: Signature, at_ns: u64, example: Option<&mut Example>) {
+    /// Counts a violation, and exchanges its example with the room kept for it as long as there is
+    /// some; with none, why, when it was [wanted](Findings::wants).
+    pub fn record(
+        &self,
+        signature: Signature,
+        at_ns: u64,
+        example: Option<Result<&mut Example, Lost>>,
+    ) {
         let mut table = self.table.lock();
         let mut known = table.found.iter().position(|found| found.signature == signature);
         if known.is_none()
@@ -310,12 +356,16 @@ impl Findings {
             Some(at) => {
                 let found = &mut table.found[at];
                 found.count += 1;
-                if let (Some(example), Some(slot)) = (example, found.slots.get_mut(found.filled)) {
-                    std::mem::swap(&mut slot.0, example);
-                    slot.1 = Keeping::New;
-                    found.filled += 1;
-                    // Relaxed: a hint; what it is about lies behind the lock.
-                    self.fresh.store(true, Ordering::Relaxed);
+                match (example, found.slots.get_mut(found.filled)) {
+                    (Some(Ok(example)), Some(slot)) => {
+                        std::mem::swap(&mut slot.0, example);
+                        slot.1 = Keeping::New;
+                        found.filled += 1;
+                        // Relaxed: a hint; what it is about lies behind the lock.
+                        self.fresh.store(true, Ordering::Relaxed);
+                    }
+                    (Some(Err(lost)), _) => found.lost = Some(lost),
+                    _ => {}
                 }
                 found.allowed
             }
@@ -369,6 +419,7 @@ impl Findings {
                         Some(number) => found.slots[at].1 = Keeping::Done(number),
                         None => {
                             found.filled -= 1;
+                            found.lost = Some(Lost::Unproved);
                             let filled = found.filled;
                             found.slots.swap(at, filled);
                             continue;
@@ -424,7 +475,7 @@ mod tests {
     fn put(findings: &Findings, mode: Mode, at: u64) {
         let mut example = Example::with_room(0);
         example.reader = at as usize;
-        findings.record(signature(mode), at, Some(&mut example));
+        findings.record(signature(mode), at, Some(Ok(&mut example)));
     }
 
     #[test]
@@ -434,11 +485,26 @@ mod tests {
         assert!(findings.fresh() && !findings.wants(&signature(Mode::Walk)));
         findings.look(|_, _| None);
         assert!(!findings.fresh() && findings.wants(&signature(Mode::Walk)));
+        findings.with(|found, _| assert_eq!(found[0].lost(), Some(Lost::Unproved)));
         put(&findings, Mode::Walk, 2);
         findings.look(|_, example| Some(example.reader));
         findings.look(|_, _| panic!("looked at already"));
         findings.with(|found, _| {
             assert_eq!((found[0].count, found[0].examples()[0].1), (2, Keeping::Done(2)));
+            assert_eq!(found[0].lost(), None);
+        });
+    }
+
+    #[test]
+    fn a_violation_without_an_example_counts_and_says_why() {
+        let findings = findings(&[]);
+        findings.record(signature(Mode::Walk), 3, Some(Err(Lost::Overwritten)));
+        assert!(findings.wants_stop() && findings.wants(&signature(Mode::Walk)));
+        assert!(!findings.fresh());
+        findings.with(|found, _| {
+            assert_eq!((found[0].count, found[0].first_ns), (1, 3));
+            assert!(found[0].examples().is_empty());
+            assert_eq!(found[0].lost(), Some(Lost::Overwritten));
         });
     }
 

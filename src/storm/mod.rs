@@ -32,7 +32,7 @@ pub use calibrate::{Calibration, Dropped, calibrate};
 pub use choice::{Choice, Standing};
 pub(crate) use director::lay_out;
 pub use director::{Ended, Live, Plan, Run, Storm, StormError};
-pub use findings::{Example, Findings, Found, Keeping, Mode, ModeSet, Piece, Signature};
+pub use findings::{Example, Findings, Found, Keeping, Lost, Mode, ModeSet, Piece, Signature};
 pub use mishap::{ArenaText, Call, Mishap, Mismatch, Stall};
 pub use mutator::Mutator;
 pub use placement::Cpus;

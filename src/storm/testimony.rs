@@ -1,6 +1,6 @@
 //! From a break to an example that can be judged again elsewhere.
 
-use super::findings::{Mode, Piece, Signature};
+use super::findings::{Lost, Mode, Piece, Signature};
 use super::judge::{Judge, LONGEST_PATH};
 use super::tape::Tape;
 use crate::oracle::{Break, Class, Mechanism, Rule, Sighting, Verdict, Walk, Window, in_flight};
@@ -92,8 +92,7 @@ impl Judge<'_> {
     }
 
     /// Makes the example whole: the versions of all lanes that were passed, and the bytes read.
-    /// Whether it is.
-    fn gather(&mut self, found: &Break, tape: &Tape) -> bool {
+    fn gather(&mut self, found: &Break, tape: &Tape) -> Result<(), Lost> {
         let geometry = self.oracle.geometry();
         let clamp =
             |address: u64| geometry.locate(address.clamp(geometry.base, geometry.end() - 1)).0;
@@ -107,13 +106,16 @@ impl Judge<'_> {
         // Twice: what an operation came to is known when it has returned.
         self.example.evidence.fill(self.oracle, *found, self.since, lanes.clone());
         if !self.settled() {
-            return false;
+            return Err(Lost::Unsettled);
         }
         self.example.evidence.fill(self.oracle, *found, self.since, lanes);
-        if !self.stands(found) {
-            return false;
+        if !self.example.evidence.complete {
+            return Err(Lost::Overwritten);
         }
-        let Some((piece, whole)) = self.piece(tape, found) else { return false };
+        if !self.stands(found) {
+            return Err(Lost::Redeemed);
+        }
+        let (piece, whole) = self.piece(tape, found).ok_or(Lost::OffTape)?;
         let example = &mut self.example;
         (example.piece, example.whole) = (piece, whole);
         example.reader = self.reader;
@@ -122,7 +124,7 @@ impl Judge<'_> {
         example.calls.clear();
         example.bytes.extend_from_slice(tape.bytes());
         example.calls.extend_from_slice(tape.calls());
-        example.evidence.complete
+        Ok(())
     }
 
     /// The piece of the tape that a break was found in, and whether its beginning is still on it;
@@ -188,7 +190,9 @@ impl Judge<'_> {
         let signature =
             Signature { class: found.class, mechanism, in_flight, mode: Some(self.mode) };
         let at = self.begun.elapsed().as_nanos() as u64;
-        let kept = self.findings.wants(&signature) && self.gather(&found, tape);
-        self.findings.record(signature, at, kept.then_some(&mut self.example));
+        let wanted = self.findings.wants(&signature);
+        let gathered = wanted.then(|| self.gather(&found, tape));
+        let example = gathered.map(|gathered| gathered.map(|()| &mut self.example));
+        self.findings.record(signature, at, example);
     }
 }
