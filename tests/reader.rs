@@ -5,7 +5,7 @@ use mapstorm::oracle::{Class, Contract, Oracle};
 use mapstorm::seed::Stream;
 use mapstorm::sim::{Bug, Model, Shape, SimFile, World, identities};
 use mapstorm::space::Geometry;
-use mapstorm::storm::{Findings, Mode, Place, Reader, Tally};
+use mapstorm::storm::{Counts, Findings, Mode, Place, Reader, Tally};
 use std::time::Instant;
 
 /// What the storm's reader found, by class.
@@ -37,6 +37,21 @@ fn found_in(
     turns: u64,
     modes: &[Mode],
 ) -> ByClass {
+    read(shape, model, bug, fault, seed, turns, modes, true).0
+}
+
+/// The same, with what it counted, by a reader that remembers text or does not.
+#[allow(clippy::too_many_arguments)] // One run, told in full where it is called.
+fn read(
+    shape: Shape,
+    model: Model,
+    bug: Option<Bug>,
+    fault: Option<Fault>,
+    seed: u64,
+    turns: u64,
+    modes: &[Mode],
+    remembers: bool,
+) -> (ByClass, Counts) {
     let oracle = Oracle::new(shape.geometry, &shape.initial(seed), shape.history);
     let file = SimFile::new(World::new(&oracle, shape, model, bug, seed));
     let identities = identities(shape.geometry.page_shift);
@@ -56,19 +71,22 @@ fn found_in(
     };
     let rng = Stream::new(seed, "reader", 0);
     match fault {
-        None => turn(Reader::new(file, None, rng, place), modes, turns),
+        None => turn(Reader::new(file, None, rng, place), modes, turns, remembers),
         Some(fault) => {
             let geometry = shape.geometry;
             let range = geometry.base..geometry.end();
             let plant = Stream::new(seed, "inject", 0);
             let source = Injector::new(file, fault, range, 3, plant);
-            turn(Reader::new(source, None, rng, place), modes, turns);
+            turn(Reader::new(source, None, rng, place), modes, turns, remembers);
         }
     }
-    findings.by_class()
+    let mut counts = Counts::default();
+    counts.add(&tally);
+    (findings.by_class(), counts)
 }
 
-fn turn<M: MapsRead>(mut reader: Reader<'_, M>, modes: &[Mode], turns: u64) {
+fn turn<M: MapsRead>(reader: Reader<'_, M>, modes: &[Mode], turns: u64, remembers: bool) {
+    let mut reader = if remembers { reader } else { reader.forgetful() };
     for i in 0..turns {
         reader.turn(modes[i as usize % modes.len()]);
     }
@@ -132,4 +150,53 @@ fn a_line_whose_call_is_forgotten_leaves_doubt_and_no_hole() {
         let found = found_in(shape, model, None, None, 1, 150, &[Mode::Short]);
         assert_eq!(sum(&found), 0, "{model:?} {found:?}");
     }
+}
+
+/// A reader that remembers text comes to the same verdicts, of the same lines and windows, as one
+/// that judges each line anew: on right kernels and wrong ones, with histories that run over and
+/// operations that fail, and with faults planted in what it reads.
+#[test]
+fn what_a_reader_remembers_changes_nothing_but_its_speed() {
+    let modes = [Mode::Walk, Mode::Pread, Mode::Walk, Mode::Short];
+    let mut seen = Counts::default();
+    let mut duel = |model: Model, bug: Option<Bug>, fault: Option<Fault>, seed: u64| {
+        let mut shape = Shape::draw(seed);
+        shape.failures = if bug.is_none() && seed % 4 == 1 { 20 } else { 0 };
+        shape.history = 4096;
+        let run = |remembers| read(shape, model, bug, fault, seed, 200, &modes, remembers);
+        let (with, without) = (run(true), run(false));
+        assert_eq!(with, without, "{model:?} {bug:?} {fault:?} {seed}");
+        seen.merge(&with.1);
+    };
+    for seed in 0..12 {
+        Model::ALL.into_iter().for_each(|model| duel(model, None, None, seed));
+        Fault::ALL.into_iter().for_each(|fault| duel(Model::VmaLocks, None, Some(fault), seed));
+    }
+    // With a call shorter than a line these two say the same line for ever.
+    let endless = [Bug::PositionLost, Bug::RepeatedAfterFallback];
+    for &bug in Bug::ALL.iter().filter(|bug| !endless.contains(bug)) {
+        (0..8).for_each(|seed| duel(bug.model(), Some(bug), None, seed));
+    }
+    assert!(seen.undecided > 20 && seen.busy > 1000, "{seen:?}");
+    assert!(seen.broken.iter().filter(|&&count| count > 20).count() >= 5, "{seen:?}");
+}
+
+/// With a history that runs over, what is remembered of a version can decide more, and never less
+/// or otherwise: when the version before it is gone, it is still known since when it was the first.
+#[test]
+fn what_a_reader_remembers_leaves_less_undecided() {
+    let modes = [Mode::Walk, Mode::Pread, Mode::Walk, Mode::Short];
+    let (mut less, mut more) = (0, 0);
+    for seed in 0..40 {
+        let mut shape = Shape::draw(seed);
+        shape.history = 16;
+        let run =
+            |remembers| read(shape, Model::VmaLocks, None, None, seed, 200, &modes, remembers);
+        let ((found, with), (_, without)) = (run(true), run(false));
+        assert_eq!(sum(&found), 0, "{seed} {found:?}");
+        assert_eq!((with.lines, with.windows), (without.lines, without.windows));
+        assert!(with.undecided <= without.undecided, "{seed}: {with:?} {without:?}");
+        (less, more) = (less + with.undecided, more + without.undecided);
+    }
+    assert!(less > 0 && less < more, "{less} {more}");
 }

@@ -2,7 +2,7 @@
 
 use crate::maps::Line;
 use crate::oracle::Sighting;
-use crate::space::{MAX_NAMES, MAX_PGOFF, Page, Prot};
+use crate::space::{Geometry, MAX_NAMES, MAX_PGOFF, Page, Prot};
 use std::ffi::CStr;
 
 /// How mappings of one memfd show in maps.
@@ -50,6 +50,17 @@ impl Identities {
     #[inline]
     pub fn sight(&self, line: &Line<'_>) -> Sighting {
         Sighting { start: line.start, end: line.end, page: self.page(line) }
+    }
+
+    /// What a line of maps shows; one outside of the arena of `geometry` is [`Page::FOREIGN`]
+    /// whatever it is, because only its addresses count.
+    #[inline]
+    pub fn sight_in(&self, line: &Line<'_>, geometry: &Geometry) -> Sighting {
+        if geometry.overlaps(line.start, line.end) {
+            self.sight(line)
+        } else {
+            Sighting { start: line.start, end: line.end, page: Page::FOREIGN }
+        }
     }
 
     #[inline]

@@ -5,9 +5,8 @@
 use super::file::TearError;
 use super::tear::Tear;
 use crate::arena::Identities;
-use crate::maps::parse;
-use crate::oracle::{Contract, Rule, Sighting, VersionRecord, Window};
-use crate::space::Page;
+use crate::maps::{is_detail, parse};
+use crate::oracle::{Contract, Rule, VersionRecord, Window};
 use crate::storm::Mode;
 use crate::verify::{Reading, SavedLine, SavedWalk};
 
@@ -55,9 +54,7 @@ pub fn lines<'a>(tear: &Tear, text: &'a [u8]) -> Vec<RawLine<'a>> {
         let doubtful = call > 0 && starts[call] == from && tear.calls[call].kept;
         let line =
             RawLine { text: &text[from..end], from, to, call, doubtful, whole: newline.is_some() };
-        // smaps: behind each header come lines such as `Size:  4 kB`; no header begins so.
-        let detail = line.text.first().is_some_and(u8::is_ascii_uppercase);
-        if tear.mode != Some(Mode::Smaps) || !detail {
+        if tear.mode != Some(Mode::Smaps) || !is_detail(line.text) {
             lines.push(line);
         }
         from = to;
@@ -148,13 +145,8 @@ impl Tear {
     }
 
     fn judged(&self, line: &RawLine<'_>, identities: &Identities) -> SavedLine {
-        let geometry = &self.geometry;
         let parsed = parse(line.text).ok().filter(|_| line.whole);
-        let seen = parsed.map(|parsed| {
-            let inside = parsed.start < geometry.end() && parsed.end > geometry.base;
-            let seen = identities.sight(&parsed);
-            if inside { seen } else { Sighting { page: Page::FOREIGN, ..seen } }
-        });
+        let seen = parsed.map(|parsed| identities.sight_in(&parsed, &self.geometry));
         let call = (!line.doubtful).then_some(line.call as u32);
         SavedLine { seen, window: self.window(line), call }
     }

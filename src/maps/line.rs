@@ -90,6 +90,21 @@ pub enum Malformed {
     Inode,
 }
 
+/// Whether a line of smaps is one of those behind a header, such as `Size:  4 kB`. No header begins
+/// with a capital.
+#[inline]
+pub fn is_detail(line: &[u8]) -> bool {
+    line.first().is_some_and(u8::is_ascii_uppercase)
+}
+
+/// The end of a line's address range, whatever the rest of the line is.
+#[inline]
+pub fn range_end(line: &[u8]) -> Option<u64> {
+    let mut fields = Fields(line);
+    fields.hex(b'-')?;
+    fields.hex(b' ')
+}
+
 /// Parses one line, given without its newline.
 ///
 /// # Errors

@@ -11,6 +11,6 @@ mod walk;
 
 pub use descriptor::{MapsFile, MapsRead};
 pub use inject::{Fault, Injector};
-pub use line::{Line, Malformed, parse};
+pub use line::{Line, Malformed, is_detail, parse, range_end};
 pub use query::{Answer, QueryFlags};
 pub use walk::{Chunk, Lines};

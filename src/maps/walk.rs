@@ -52,20 +52,20 @@ impl Lines {
     /// Takes the bytes of call number `call` and hands over each line they complete.
     #[inline]
     pub fn feed(&mut self, bytes: &[u8], call: u32, mut take: impl FnMut(Chunk<'_>)) {
-        self.feed_through(bytes, call, |chunk, _| {
-            take(chunk);
-            0
-        });
+        self.feed_beyond(bytes, call, &mut (), |(), _| 0, |(), chunk| take(chunk));
     }
 
-    /// The same; with each line `take` is given the bytes behind it as well, and tells how many of
-    /// them to pass over: whole lines, of which it knows already.
+    /// The same for somebody who may know what comes: wherever a line begins, `known` is given all
+    /// bytes that are left, and tells how many of them to pass over: whole lines, which are then
+    /// not handed over. Both closures are lent `with`.
     #[inline]
-    pub fn feed_through(
+    pub fn feed_beyond<T>(
         &mut self,
         mut bytes: &[u8],
         call: u32,
-        mut take: impl FnMut(Chunk<'_>, &[u8]) -> usize,
+        with: &mut T,
+        mut known: impl FnMut(&mut T, &[u8]) -> usize,
+        mut take: impl FnMut(&mut T, Chunk<'_>),
     ) {
         if self.skip {
             match memchr::memchr(b'\n', bytes) {
@@ -75,30 +75,41 @@ impl Lines {
             self.skip = false;
         }
         while !bytes.is_empty() {
+            if self.carried == 0 {
+                let beyond = known(with, bytes);
+                if beyond > 0 {
+                    bytes = &bytes[beyond..];
+                    continue;
+                }
+            }
             let Some(at) = memchr::memchr(b'\n', bytes) else {
-                self.keep(bytes, call, take);
+                self.keep(bytes, call, |chunk| take(with, chunk));
                 return;
             };
             let (line, tail) = (&bytes[..at], &bytes[at + 1..]);
-            let through = if self.carried == 0 {
-                take(Chunk::Line(line, call), tail)
+            if self.carried == 0 {
+                take(with, Chunk::Line(line, call));
             } else {
-                self.keep(line, call, &mut take);
+                self.keep(line, call, |chunk| take(with, chunk));
                 let (whole, from) = (self.carried, self.carried_from);
                 self.carried = 0;
-                take(Chunk::Line(&self.carry[..whole], from), tail)
-            };
-            bytes = &tail[through..];
+                // Too long, and dropped: what ends here is not a line's end any more.
+                if !self.skip {
+                    take(with, Chunk::Line(&self.carry[..whole], from));
+                }
+                self.skip = false;
+            }
+            bytes = tail;
         }
     }
 
-    fn keep(&mut self, bytes: &[u8], call: u32, mut take: impl FnMut(Chunk<'_>, &[u8]) -> usize) {
+    fn keep(&mut self, bytes: &[u8], call: u32, take: impl FnOnce(Chunk<'_>)) {
         if self.carried == 0 {
             self.carried_from = call;
         }
         let Some(room) = self.carry.get_mut(self.carried..self.carried + bytes.len()) else {
             self.start(true);
-            take(Chunk::TooLong, &[]);
+            take(Chunk::TooLong);
             return;
         };
         room.copy_from_slice(bytes);
@@ -153,16 +164,36 @@ mod tests {
     fn lines_known_already_are_passed_over() {
         let mut lines = Lines::default();
         lines.start(false);
-        let mut taken = Vec::new();
-        lines.feed_through(TEXT, 0, |chunk, behind| {
+        let known = |_: &mut Vec<Vec<u8>>, rest: &[u8]| -> usize {
+            let known = [&b"first line\n"[..], b"second\n\n"];
+            known.iter().find(|known| rest.starts_with(known)).map_or(0, |known| known.len())
+        };
+        let mut taken: Vec<Vec<u8>> = Vec::new();
+        lines.feed_beyond(TEXT, 0, &mut taken, known, |taken, chunk| {
             let Chunk::Line(line, _) = chunk else { panic!("no line is too long") };
             taken.push(line.to_vec());
-            let known = b"second\n\n";
-            if behind.starts_with(known) { known.len() } else { 0 }
         });
-        let expected: [&[u8]; 3] = [b"first line", b"fourth, the longest of all", b"fifth"];
+        let expected: [&[u8]; 2] = [b"fourth, the longest of all", b"fifth"];
         assert_eq!(taken, expected);
         assert!(lines.at_line_end());
+    }
+
+    #[test]
+    fn what_is_known_is_asked_for_only_where_a_line_begins() {
+        for cut in 1..TEXT.len() {
+            let mut lines = Lines::default();
+            lines.start(false);
+            let mut at = 0;
+            for (call, piece) in [&TEXT[..cut], &TEXT[cut..]].into_iter().enumerate() {
+                let asked = |at: &mut usize, rest: &[u8]| {
+                    let from = *at + piece.len() - rest.len();
+                    assert!(from == 0 || TEXT[from - 1] == b'\n', "cut at {cut}, asked at {from}");
+                    0
+                };
+                lines.feed_beyond(piece, call as u32, &mut at, asked, |_, _| {});
+                at += piece.len();
+            }
+        }
     }
 
     #[test]
@@ -181,5 +212,21 @@ mod tests {
         let mut taken = Vec::new();
         lines.feed(b"\nnext\n", 20, |chunk| taken.push(chunk == Chunk::Line(b"next", 20)));
         assert_eq!(taken, [true]);
+    }
+
+    #[test]
+    fn the_end_of_a_line_too_long_is_no_line_and_what_comes_behind_it_is() {
+        let mut lines = Lines::default();
+        let mut taken = Vec::new();
+        let mut feed = |bytes: &[u8]| {
+            lines.feed(bytes, 0, |chunk| match chunk {
+                Chunk::TooLong => taken.push("too long".into()),
+                Chunk::Line(line, _) => taken.push(String::from_utf8_lossy(line).into_owned()),
+            });
+        };
+        feed(&[b'x'; Lines::LONGEST]);
+        feed(b"x\nnext\nla");
+        feed(b"st\n");
+        assert_eq!(taken, ["too long", "next", "last"]);
     }
 }

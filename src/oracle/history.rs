@@ -7,6 +7,7 @@
 use super::clock::{OPEN, Tick};
 use super::sync::{AtomicU64, Ordering, fence};
 use crate::space::{Layout, Op, Page};
+use crossbeam_utils::CachePadded;
 
 /// Number of a version in its lane; the layout at the start is version 0.
 pub type Version = u64;
@@ -69,6 +70,13 @@ pub struct History {
     stride: usize,
     mask: u64,
     pages: usize,
+    /// Apart from the rest, which never changes: whoever reads an old version need not wait for
+    /// the line that the writer has just written.
+    ends: CachePadded<Ends>,
+}
+
+/// What there is.
+struct Ends {
     /// Newest version.
     head: AtomicU64,
     /// Oldest version that can still be read.
@@ -88,8 +96,7 @@ impl History {
             stride,
             mask: capacity as u64 - 1,
             pages,
-            head: AtomicU64::new(0),
-            tail: AtomicU64::new(0),
+            ends: CachePadded::new(Ends { head: AtomicU64::new(0), tail: AtomicU64::new(0) }),
         };
         let origin = Origin { op: None, worker: 0, peer: None, known: true };
         history.write(0, 0, initial, &origin);
@@ -106,6 +113,7 @@ impl History {
         self.mask + 1
     }
 
+    #[inline(always)]
     fn slot(&self, version: Version) -> &[AtomicU64] {
         let at = (version & self.mask) as usize * self.stride;
         &self.words[at..at + self.stride]
@@ -138,18 +146,18 @@ impl History {
     /// number. To be called before the system call is made, with the lane's lock held.
     pub fn push(&self, invoked: Tick, layout: &Layout, origin: &Origin) -> Version {
         // Relaxed: only the writer changes `head`, and writers follow each other under the lock.
-        let version = self.head.load(Ordering::Relaxed) + 1;
+        let version = self.ends.head.load(Ordering::Relaxed) + 1;
         if let Some(tail) = version.checked_sub(self.mask) {
             // The slot about to be written holds version `version - capacity`. The fence keeps
             // the words below from becoming visible before the new tail: a reader that saw any of
             // them, and then passes its own acquire fence, sees this tail too.
-            self.tail.store(tail, Ordering::Relaxed);
+            self.ends.tail.store(tail, Ordering::Relaxed);
             fence(Ordering::Release);
         }
         self.write(version, invoked, layout, origin);
         // Release: a reader that finds this head finds the whole slot. The system call comes
         // after, so whoever sees its effect through the kernel's locks also finds this head.
-        self.head.store(version, Ordering::Release);
+        self.ends.head.store(version, Ordering::Release);
         self.fetch(version + 1);
         version
     }
@@ -171,18 +179,18 @@ impl History {
     /// planted faults only.
     pub(super) fn raise_head(&self, invoked: Tick) -> Version {
         // Relaxed: only ever used by one thread.
-        let version = self.head.load(Ordering::Relaxed) + 1;
+        let version = self.ends.head.load(Ordering::Relaxed) + 1;
         self.slot(version)[INVOKED].store(invoked, Ordering::Relaxed);
-        self.head.store(version, Ordering::Relaxed);
+        self.ends.head.store(version, Ordering::Relaxed);
         version
     }
 
     /// [`History::push`] without raising the tail. For planted faults only.
     pub(super) fn push_over(&self, invoked: Tick, layout: &Layout, origin: &Origin) -> Version {
         // Relaxed: only ever used by one thread.
-        let version = self.head.load(Ordering::Relaxed) + 1;
+        let version = self.ends.head.load(Ordering::Relaxed) + 1;
         self.write(version, invoked, layout, origin);
-        self.head.store(version, Ordering::Relaxed);
+        self.ends.head.store(version, Ordering::Relaxed);
         version
     }
 
@@ -214,12 +222,12 @@ impl History {
     #[inline]
     pub fn head(&self) -> Version {
         // Acquire: pairs with the release in `push`.
-        self.head.load(Ordering::Acquire)
+        self.ends.head.load(Ordering::Acquire)
     }
 
     /// The oldest version that can be read.
     pub fn tail(&self) -> Version {
-        self.tail.load(Ordering::Relaxed)
+        self.ends.tail.load(Ordering::Relaxed)
     }
 
     /// Whether all that was read of version `version` and later ones was theirs. To be asked
@@ -229,7 +237,7 @@ impl History {
         // The fence pairs with the one in `push`: had a word read before it been written by a
         // later push, that push's tail would be seen here.
         fence(Ordering::Acquire);
-        if self.tail.load(Ordering::Relaxed) <= version { Ok(()) } else { Err(Overrun) }
+        if self.ends.tail.load(Ordering::Relaxed) <= version { Ok(()) } else { Err(Overrun) }
     }
 
     /// What a line is compared with, looked up once.
@@ -246,6 +254,16 @@ impl History {
             starts: word(STARTS),
             page: Page::from_bits((pages >> (32 * (page % 2))) as u32),
         }
+    }
+
+    /// Whether the version is known, the tick after which it can't have been seen, and its mask of
+    /// mapped pages, looked up once.
+    #[inline]
+    pub(super) fn standing(&self, version: Version) -> (bool, Tick, u64) {
+        let slot = self.slot(version);
+        let word = |at: usize| slot[at].load(Ordering::Relaxed);
+        let flags = word(FLAGS);
+        (flags & KNOWN != 0, word(CLOSED), word(MAPPED))
     }
 
     /// The tick before which the version can't have been seen.

@@ -12,12 +12,13 @@ use std::collections::BTreeMap;
 pub struct Oracle {
     geometry: Geometry,
     clock: Clock,
-    lanes: Box<[CachePadded<Lane>]>,
+    lanes: Box<[Lane]>,
 }
 
 struct Lane {
     history: History,
-    current: Mutex<Current>,
+    /// On lines of its own, which only mutators touch.
+    current: CachePadded<Mutex<Current>>,
 }
 
 /// A lane as its lock holder knows it.
@@ -65,11 +66,13 @@ impl Oracle {
     /// When `initial` has not one layout a lane.
     pub fn new(geometry: Geometry, initial: &[Layout], capacity: usize) -> Oracle {
         assert_eq!(initial.len(), geometry.lanes as usize);
-        let lane = |layout: &Layout| {
-            CachePadded::new(Lane {
-                history: History::new(capacity, layout),
-                current: Mutex::new(Current { layout: *layout, version: 0, known: true }),
-            })
+        let lane = |layout: &Layout| Lane {
+            history: History::new(capacity, layout),
+            current: CachePadded::new(Mutex::new(Current {
+                layout: *layout,
+                version: 0,
+                known: true,
+            })),
         };
         Oracle { geometry, clock: Clock::default(), lanes: initial.iter().map(lane).collect() }
     }
@@ -105,7 +108,7 @@ impl Oracle {
                 history.close(history.head(), last.closed);
             }
             let current = Current { layout: initial, version: history.head(), known: false };
-            CachePadded::new(Lane { history, current: Mutex::new(current) })
+            Lane { history, current: CachePadded::new(Mutex::new(current)) }
         };
         Oracle { geometry, clock: Clock::default(), lanes: (0..geometry.lanes).map(lane).collect() }
     }

@@ -24,3 +24,4 @@ pub use ledger::{Current, Held, Invoked, Oracle};
 pub use snapshot::Snapshot;
 pub use verdict::{Break, Class, Contract, Rule, Sighting, Tolerated, Verdict};
 pub use walk::{Forgive, Reached, Walk};
+pub(crate) use walk::{Run, Shown};

@@ -9,6 +9,10 @@
 //! versions seen never go back, and the same holds across the two lanes of one move; between
 //! operations of different lanes only the ticks order.
 
+mod again;
+
+pub(crate) use again::{Run, Shown};
+
 use super::clock::{Tick, Window};
 use super::history::{History, Overrun, Version};
 use super::ledger::Oracle;
@@ -115,6 +119,17 @@ impl<'a> Walk<'a> {
         self.round = self.round.wrapping_add(1);
     }
 
+    /// Comes to where `other` is, to go on from there by itself.
+    pub(crate) fn follow(&mut self, other: &Walk<'_>) {
+        self.pos = other.pos;
+        self.gap = other.gap;
+        self.reported = other.reported;
+        self.now = other.now;
+        self.floors.copy_from_slice(&other.floors);
+        self.round = other.round;
+        self.forgave = KindSet::EMPTY;
+    }
+
     /// The end of the last line.
     pub fn pos(&self) -> Option<u64> {
         self.pos
@@ -125,31 +140,6 @@ impl<'a> Walk<'a> {
     pub fn reached(&self) -> Reached {
         let Progress { lane, version, .. } = self.now;
         Reached { lane: (lane != NO_LANE).then_some(lane), version }
-    }
-
-    /// Takes the lines from [`pos`](Walk::pos) up to address `end`, which are known to follow each
-    /// other in what is [reached](Walk::reached): in this version, or, where no lane is reached,
-    /// below the arena. `gap` is the last gap among them, if it lies before the last of them.
-    /// Whether they are right; nothing has changed when they are not.
-    ///
-    /// This is [`Walk::line`] for each of them with what does not change left out: the version
-    /// shows the lines and nothing between them, and what may have changed since it was found out
-    /// (whether the version is known, when it was closed) is the same for all of them.
-    #[inline]
-    pub(crate) fn again(&mut self, gap: Option<(u64, u64)>, end: u64, window: Window) -> bool {
-        let earliest = self.now.earliest.max(window.from);
-        if self.now.lane != NO_LANE {
-            let (history, version) = (self.oracle.history(self.now.lane), self.now.version);
-            let right = history.known(version) && history.closed(version) >= earliest;
-            if !right || history.confirm(version).is_err() {
-                return false;
-            }
-        }
-        self.now.earliest = earliest;
-        self.reported = true;
-        self.gap = gap;
-        self.pos = Some(end);
-        true
     }
 
     /// Whether the last line lies at or above the arena's end, so that nothing more can be judged.

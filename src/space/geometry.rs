@@ -63,6 +63,11 @@ impl Geometry {
         address.wrapping_sub(self.base) < self.bytes()
     }
 
+    /// Whether something of `start..end` lies in the arena, guards included.
+    pub fn overlaps(&self, start: u64, end: u64) -> bool {
+        start < self.end() && end > self.base
+    }
+
     /// Lane and page of an address of the arena. A page at or above [`Geometry::pages`] lies in
     /// the lane's guard.
     pub fn locate(&self, address: u64) -> (u16, usize) {

@@ -1,82 +1,153 @@
 //! Text a reader has met before: what a version of a lane prints need not be parsed again.
 //!
-//! Most lanes stay as they are from one walk to the next. Once a line of a lane is judged, and the
-//! version that explains it is the one that explained it the last time, the lines behind it are the
-//! same as well, unless the kernel got it wrong; so their bytes are compared with those of the last
-//! time. What differs in a single byte is parsed and judged line by line.
+//! Most lanes stay as they are from one walk to the next, and what lies below and above them
+//! always does. As long as the version that explained a lane's lines is the one that has to explain
+//! them, they are the same as the last time, unless the kernel got it wrong; so their bytes are
+//! compared with those of the last time. What differs in a single byte is parsed and judged line by
+//! line.
 
-use crate::oracle::{Reached, Sighting};
+use crate::oracle::{Reached, Run, Shown, Sighting, Tick};
+use crate::space::Geometry;
 use arrayvec::ArrayVec;
 
-/// Lanes remembered at a time; lanes that share a slot push each other out.
-const SLOTS: usize = 16;
-/// Bytes remembered of a lane.
-const BYTES: usize = 2048;
-/// Lines remembered of a lane.
-const LINES: usize = 63;
+/// Lanes remembered at a time, at most; lanes that share a slot push each other out.
+const MOST_LANES: u16 = 16;
+/// Bytes remembered of a stretch.
+const BYTES: usize = 4096;
+/// Lines remembered of a stretch.
+const LINES: usize = 64;
 
 /// One line: what it shows, and where its text ends in the slot's, newline included.
 #[derive(Clone, Copy)]
-pub(super) struct Known {
-    pub seen: Sighting,
+struct Known {
+    seen: Sighting,
     until: usize,
 }
 
-/// Lines that follow each other in one version of one lane.
-struct Slot {
-    reached: Option<Reached>,
-    /// The end of the line before the first.
-    behind: u64,
+/// Where the lines of a slot begin.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begin {
+    /// With the stretch: nothing of it lies below them.
+    Stretch,
+    /// Behind a line that ends here.
+    Behind(u64),
+}
+
+/// What is known of a slot's lines without looking at them: in most walks that, and the bytes of
+/// the text, is all that is looked at.
+struct Head {
+    /// All of them. Of a slot without lines only what shows them means something.
+    run: Run,
+    /// Bytes of their text.
+    used: usize,
+    begin: Begin,
+}
+
+/// Lines that follow each other in one version of a lane, or outside of the arena.
+struct Body {
     lines: ArrayVec<Known, LINES>,
     text: [u8; BYTES],
 }
 
-impl Slot {
-    fn used(&self) -> usize {
-        self.lines.last().map_or(0, |line| line.until)
-    }
-
-    fn end(&self) -> u64 {
-        self.lines.last().map_or(self.behind, |line| line.seen.end)
-    }
-
-    /// How many lines lie before the one that follows address `pos`.
-    fn before(&self, pos: u64) -> Option<usize> {
-        if pos == self.behind {
-            return Some(0);
-        }
-        self.lines.iter().position(|line| line.seen.end == pos).map(|at| at + 1)
-    }
-
-    fn append(&mut self, seen: &Sighting, text: &[u8]) {
-        let (from, until) = (self.used(), self.used() + text.len() + 1);
-        if until <= BYTES && !self.lines.is_full() {
-            self.text[from..until - 1].copy_from_slice(text);
-            self.text[until - 1] = b'\n';
-            self.lines.push(Known { seen: *seen, until });
-        }
-    }
+/// Lines that a text begins with, and that were right once: so many, from number `first` of a slot
+/// on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Met {
+    slot: usize,
+    first: usize,
+    pub(super) count: usize,
+    /// Their bytes.
+    pub(super) bytes: usize,
 }
 
 /// What one reader remembers.
 pub(super) struct Familiar {
-    /// The last is for lines below the arena.
-    slots: Box<[Slot]>,
+    geometry: Geometry,
+    /// Lanes, and then what lies below the arena, and above it.
+    heads: Box<[Head]>,
+    bodies: Box<[Body]>,
+}
+
+impl Head {
+    /// Nothing in no version.
+    const EMPTY: Head = Head {
+        run: Run { shown: Shown::Below, start: 0, end: 0, single: false, gap: None },
+        used: 0,
+        begin: Begin::Behind(u64::MAX),
+    };
+
+    fn clear(&mut self, shown: Shown, begin: Begin) {
+        *self = Head { run: Run { shown, ..Head::EMPTY.run }, used: 0, begin };
+    }
+
+    /// Whether the lane's lines are remembered, as this version shows them.
+    #[inline]
+    fn is_of(&self, reached: Reached) -> bool {
+        let Shown::In { lane, version, .. } = self.run.shown else { return false };
+        Some(lane) == reached.lane && version == reached.version
+    }
+
+    /// Whether nothing is known behind `pos` because the last line ends there, or none is known.
+    #[inline]
+    fn ends_at(&self, pos: u64) -> bool {
+        match self.used {
+            0 => self.begin == Begin::Behind(pos),
+            _ => self.run.end == pos,
+        }
+    }
+}
+
+impl Body {
+    const EMPTY: Body = Body { lines: ArrayVec::new_const(), text: [0; BYTES] };
+
+    /// Where the text of line number `at` begins.
+    fn from(&self, at: usize) -> usize {
+        at.checked_sub(1).map_or(0, |last| self.lines[last].until)
+    }
+
+    /// Whether line number `at` is this one.
+    fn has(&self, at: usize, text: &[u8]) -> bool {
+        let known = self.lines.get(at).map(|line| &self.text[self.from(at)..line.until - 1]);
+        known == Some(text)
+    }
+
+    /// The lines `first..first + count` as a run.
+    fn run(&self, shown: Shown, first: usize, count: usize) -> Option<Run> {
+        let lines = self.lines.get(first..first + count)?;
+        let (begin, last) = (lines.first()?.seen, lines.last()?.seen);
+        let gap = lines.iter().rev().nth(1).map(|line| (line.seen.end, last.start));
+        let gap = gap.filter(|(from, to)| from < to);
+        Some(Run { shown, start: begin.start, end: last.end, single: count == 1, gap })
+    }
 }
 
 impl Familiar {
     /// Room for everything it will ever remember.
-    pub(super) fn new() -> Familiar {
-        let slot = |_| Slot { reached: None, behind: 0, lines: ArrayVec::new(), text: [0; BYTES] };
-        Familiar { slots: (0..=SLOTS).map(slot).collect() }
+    pub(super) fn new(geometry: Geometry) -> Familiar {
+        let slots = 0..geometry.lanes.min(MOST_LANES) + 2;
+        Familiar {
+            geometry,
+            heads: slots.clone().map(|_| Head::EMPTY).collect(),
+            bodies: slots.map(|_| Body::EMPTY).collect(),
+        }
     }
 
-    fn slot(&self, reached: Reached) -> usize {
-        reached.lane.map_or(SLOTS, |lane| lane as usize % SLOTS)
+    #[inline]
+    fn lane(&self, lane: u16) -> usize {
+        lane as usize % (self.heads.len() - 2)
+    }
+
+    fn below(&self) -> usize {
+        self.heads.len() - 2
+    }
+
+    fn above(&self) -> usize {
+        self.heads.len() - 1
     }
 
     /// A line is right. `before` and `after` tell what the walk had reached before and behind it,
-    /// `pos` where it stood before it.
+    /// `pos` where it stood before it, `opens` what [`Walk::opens`](crate::oracle::Walk::opens)
+    /// says of it, where `before` is not `after`.
     ///
     /// Only what one version explains is kept together: with the same version before and behind a
     /// line, it shows the line, and nothing between the line and `pos`.
@@ -86,49 +157,189 @@ impl Familiar {
         before: Reached,
         after: Reached,
         pos: Option<u64>,
+        opens: Option<Tick>,
         seen: &Sighting,
         text: &[u8],
     ) {
-        let slot = self.slot(after);
-        let slot = &mut self.slots[slot];
-        if slot.reached == Some(after) {
-            if before == after && pos == Some(slot.end()) {
-                return slot.append(seen, text);
+        if !self.geometry.overlaps(seen.start, seen.end) {
+            return self.note_outside(pos, seen, text);
+        }
+        let Some(lane) = after.lane else { return };
+        let slot = self.lane(lane);
+        let head = &mut self.heads[slot];
+        let shown = |since| Shown::In { lane, version: after.version, since };
+        if head.is_of(after) {
+            if before == after && pos.is_some_and(|pos| head.ends_at(pos)) {
+                return self.append(slot, seen, text);
             }
-            // What begins lower is worth more.
-            if seen.end >= slot.behind {
-                return;
+            match (head.begin, opens) {
+                // Closed meanwhile, the version before tells since when.
+                (Begin::Stretch, Some(since)) => return head.run.shown = shown(since),
+                (Begin::Stretch, None) => return,
+                // What begins lower is worth more.
+                (Begin::Behind(behind), None) if seen.end >= behind => return,
+                (Begin::Behind(_), _) => {}
             }
         }
-        slot.reached = Some(after);
-        slot.behind = seen.end;
-        slot.lines.clear();
+        self.bodies[slot].lines.clear();
+        match opens {
+            Some(since) => {
+                head.clear(shown(since), Begin::Stretch);
+                self.append(slot, seen, text);
+            }
+            None => head.clear(shown(Tick::MAX), Begin::Behind(seen.end)),
+        }
     }
 
-    /// The lines at the beginning of `text` that are known to follow address `pos` in what was
-    /// `reached`, and their bytes. All of `text` has to be known, or all that is known to be there.
+    /// Of a line outside of the arena. With another line at the beginning of the stretch, or behind
+    /// a line that is known, what is known from there on is no longer so.
+    fn note_outside(&mut self, pos: Option<u64>, seen: &Sighting, text: &[u8]) {
+        let Some(pos) = pos else { return };
+        let (slot, shown, first) = if seen.end <= self.geometry.base {
+            (self.below(), Shown::Below, pos == 0)
+        } else {
+            (self.above(), Shown::Above, pos <= self.geometry.end())
+        };
+        let at = if first { Some(0) } else { self.behind(slot, pos) };
+        let body = &mut self.bodies[slot];
+        let Some(at) = at.filter(|&at| !body.has(at, text)) else { return };
+        body.lines.truncate(at);
+        let head = &mut self.heads[slot];
+        head.clear(shown, Begin::Stretch);
+        if let Some(run) = body.run(shown, 0, at) {
+            (head.run, head.used) = (run, body.from(at));
+        }
+        self.append(slot, seen, text);
+    }
+
+    fn append(&mut self, slot: usize, seen: &Sighting, text: &[u8]) {
+        let (head, body) = (&mut self.heads[slot], &mut self.bodies[slot]);
+        let (from, until) = (head.used, head.used + text.len() + 1);
+        if until > BYTES || body.lines.is_full() {
+            return;
+        }
+        body.text[from..until - 1].copy_from_slice(text);
+        body.text[until - 1] = b'\n';
+        body.lines.push(Known { seen: *seen, until });
+        let Run { start, end, .. } = head.run;
+        head.run = match from {
+            0 => Run { start: seen.start, end: seen.end, single: true, gap: None, ..head.run },
+            _ => {
+                let gap = (end < seen.start).then_some((end, seen.start));
+                Run { start, end: seen.end, single: false, gap, ..head.run }
+            }
+        };
+        head.used = until;
+    }
+
+    /// The lines at the beginning of `text` that are known to follow address `pos`, where the walk
+    /// has `reached` a version: those of its stretch that follow, or, where none do, the first of
+    /// the next stretch that is known.
     #[inline]
-    pub(super) fn recognise(
-        &self,
-        reached: Reached,
-        pos: u64,
-        text: &[u8],
-    ) -> Option<(&[Known], usize)> {
-        let slot = &self.slots[self.slot(reached)];
-        if slot.reached != Some(reached) {
+    pub(super) fn meet(&self, reached: Reached, pos: u64, text: &[u8]) -> Option<Met> {
+        if let Some(lane) = reached.lane
+            && pos <= self.geometry.end()
+        {
+            let head = &self.heads[self.lane(lane)];
+            if !head.is_of(reached) || head.ends_at(pos) {
+                return self.enter(lane + 1, text);
+            }
+        } else if pos == 0 {
+            return self.all(self.below(), text);
+        }
+        self.follow(reached, pos, text)
+    }
+
+    /// What comes behind `pos` in its own stretch.
+    #[inline(never)]
+    fn follow(&self, reached: Reached, pos: u64, text: &[u8]) -> Option<Met> {
+        let outside = match pos > self.geometry.end() {
+            true => self.above(),
+            false => self.below(),
+        };
+        let slot = match reached.lane {
+            Some(lane) if pos <= self.geometry.end() => self.lane(lane),
+            _ => outside,
+        };
+        match self.behind(slot, pos).filter(|&first| first < self.bodies[slot].lines.len()) {
+            Some(first) => self.compare(slot, first, text),
+            None if slot == self.below() => self.enter(0, text),
+            None => None,
+        }
+    }
+
+    /// The first lines of lane `next`, or of what comes first above it. Lanes without a VMA are not
+    /// known; the checker looks whether they still have none.
+    #[inline]
+    fn enter(&self, next: u16, text: &[u8]) -> Option<Met> {
+        let of = |lane| match self.heads[self.lane(lane)].run.shown {
+            Shown::In { lane: known, .. } if known == lane => Some(self.lane(lane)),
+            _ => None,
+        };
+        let slot = (next..self.geometry.lanes).find_map(of).unwrap_or(self.above());
+        self.all(slot, text)
+    }
+
+    /// The lines of a slot from the beginning of its stretch.
+    #[inline]
+    fn all(&self, slot: usize, text: &[u8]) -> Option<Met> {
+        let (head, body) = (&self.heads[slot], &self.bodies[slot]);
+        if head.begin != Begin::Stretch || head.used == 0 {
             return None;
         }
-        let first = slot.before(pos)?;
-        let from = first.checked_sub(1).map_or(0, |last| slot.lines[last].until);
-        let known = &slot.text[from..slot.used()];
+        if head.used > text.len() {
+            return self.compare(slot, 0, text);
+        }
+        let known = text[..head.used] == body.text[..head.used];
+        known.then(|| Met { slot, first: 0, count: body.lines.len(), bytes: head.used })
+    }
+
+    /// As many whole lines from number `first` on as `text` begins with. All of `text` has to be
+    /// known, or all that is known to be there.
+    #[inline(never)]
+    fn compare(&self, slot: usize, first: usize, text: &[u8]) -> Option<Met> {
+        let (head, body) = (&self.heads[slot], &self.bodies[slot]);
+        let from = body.from(first);
+        let known = &body.text[from..head.used];
         let both = known.len().min(text.len());
         if known[..both] != text[..both] {
             return None;
         }
-        let lines = &slot.lines[first..];
-        let whole = lines.iter().take_while(|line| line.until - from <= both).count();
-        let lines = &lines[..whole];
-        Some((lines, lines.last()?.until - from))
+        let whole = body.lines[first..].iter().take_while(|line| line.until - from <= both);
+        let count = whole.count();
+        let bytes = body.from(first + count) - from;
+        (count > 0).then_some(Met { slot, first, count, bytes })
+    }
+
+    /// How many lines of the slot lie before the one that follows address `pos`.
+    fn behind(&self, slot: usize, pos: u64) -> Option<usize> {
+        let lines = &self.bodies[slot].lines;
+        if self.heads[slot].begin == Begin::Behind(pos) {
+            return Some(0);
+        }
+        lines.iter().position(|line| line.seen.end == pos).map(|at| at + 1)
+    }
+
+    /// What the lines rest on that were met just now. Only from a lane's first VMA on may they follow
+    /// what lies in another lane.
+    #[inline]
+    pub(super) fn run(&self, met: &Met) -> Option<Run> {
+        let (head, body) = (&self.heads[met.slot], &self.bodies[met.slot]);
+        if met.bytes == head.used {
+            return Some(head.run);
+        }
+        let shown = match head.run.shown {
+            Shown::In { lane, version, .. } if met.first > 0 => {
+                Shown::In { lane, version, since: Tick::MAX }
+            }
+            shown => shown,
+        };
+        body.run(shown, met.first, met.count)
+    }
+
+    /// What they show.
+    pub(super) fn lines(&self, met: &Met) -> impl Iterator<Item = &Sighting> {
+        self.bodies[met.slot].lines[met.first..][..met.count].iter().map(|line| &line.seen)
     }
 }
 
@@ -136,6 +347,13 @@ impl Familiar {
 mod tests {
     use super::*;
     use crate::space::{Page, Prot};
+
+    const BASE: u64 = 0x10_0000;
+
+    /// Twenty lanes of eight pages of 16 bytes and a guard: 256 bytes each.
+    fn geometry() -> Geometry {
+        Geometry::new(BASE, 16, 20, 8)
+    }
 
     fn seen(start: u64, end: u64) -> Sighting {
         Sighting { start, end, page: Page::anon(Prot::from_bits(3)) }
@@ -145,45 +363,82 @@ mod tests {
         Reached { lane: Some(lane), version }
     }
 
-    /// Lines "a", "bb" and "ccc" of lane 3, version 7, ending at 10, 20 and 30.
+    const NOWHERE: Reached = Reached { lane: None, version: 0 };
+
+    fn lane(lane: u64) -> u64 {
+        BASE + 256 * lane
+    }
+
+    /// Lines "a", "bb" and "ccc" of lane 3, version 7, ending at pages 1, 2 and 4.
     fn noted() -> Familiar {
-        let mut familiar = Familiar::new();
-        familiar.note(at(2, 5), at(3, 7), Some(0), &seen(0, 10), b"a");
-        familiar.note(at(3, 7), at(3, 7), Some(10), &seen(10, 20), b"bb");
-        familiar.note(at(3, 7), at(3, 7), Some(20), &seen(20, 30), b"ccc");
+        let (mut familiar, three) = (Familiar::new(geometry()), lane(3));
+        let mut note = |before, pos, opens, (start, end), text: &[u8]| {
+            familiar.note(before, at(3, 7), Some(pos), opens, &seen(start, end), text);
+        };
+        note(at(2, 5), lane(2) + 16, Some(30), (three, three + 16), b"a");
+        note(at(3, 7), three + 16, None, (three + 16, three + 32), b"bb");
+        note(at(3, 7), three + 32, None, (three + 48, three + 64), b"ccc");
         familiar
     }
 
     fn told(familiar: &Familiar, reached: Reached, pos: u64, text: &[u8]) -> (Vec<u64>, usize) {
-        let Some((lines, bytes)) = familiar.recognise(reached, pos, text) else {
+        let Some(met) = familiar.meet(reached, pos, text) else {
             return (Vec::new(), 0);
         };
-        (lines.iter().map(|line| line.seen.end).collect(), bytes)
+        let ends: Vec<u64> = familiar.lines(&met).map(|seen| seen.end).collect();
+        let run = familiar.run(&met).unwrap();
+        assert_eq!((met.count, Some(&run.end)), (ends.len(), ends.last()));
+        (ends, met.bytes)
     }
 
     #[test]
     fn the_lines_behind_a_line_are_known_by_their_bytes() {
-        let familiar = noted();
-        assert_eq!(told(&familiar, at(3, 7), 10, b"bb\nccc\nd\n"), (vec![20, 30], 7));
-        assert_eq!(told(&familiar, at(3, 7), 20, b"ccc\n"), (vec![30], 4));
+        let (familiar, three) = (noted(), lane(3));
+        let all = (vec![three + 32, three + 64], 7);
+        assert_eq!(told(&familiar, at(3, 7), three + 16, b"bb\nccc\nd\n"), all);
+        assert_eq!(told(&familiar, at(3, 7), three + 32, b"ccc\n"), (vec![three + 64], 4));
         // A call ends in between.
-        assert_eq!(told(&familiar, at(3, 7), 10, b"bb\n"), (vec![20], 3));
-        assert_eq!(told(&familiar, at(3, 7), 10, b"bb\ncc"), (vec![20], 3));
+        assert_eq!(told(&familiar, at(3, 7), three + 16, b"bb\n"), (vec![three + 32], 3));
+        assert_eq!(told(&familiar, at(3, 7), three + 16, b"bb\ncc"), (vec![three + 32], 3));
         // Nothing is known behind the last.
-        assert_eq!(told(&familiar, at(3, 7), 30, b"d\n"), (vec![], 0));
+        assert_eq!(told(&familiar, at(3, 7), three + 64, b"d\n"), (vec![], 0));
+    }
+
+    #[test]
+    fn a_lane_is_entered_with_its_first_line_and_what_it_rests_on_is_told() {
+        let (familiar, three) = (noted(), lane(3));
+        let met = familiar.meet(at(2, 9), lane(2) + 48, b"a\nbb\nccc\nd\n").unwrap();
+        let run = Run {
+            shown: Shown::In { lane: 3, version: 7, since: 30 },
+            start: three,
+            end: three + 64,
+            single: false,
+            gap: Some((three + 32, three + 48)),
+        };
+        assert_eq!((met.count, met.bytes, familiar.run(&met)), (3, 9, Some(run)));
+        // From any lane below, of which nothing more is known, and from below the arena.
+        assert!(familiar.meet(at(0, 0), lane(0) + 16, b"a\n").is_some());
+        assert!(familiar.meet(NOWHERE, BASE - 1, b"a\n").is_some());
+        assert!(familiar.meet(at(2, 9), lane(2) + 48, b"bb\n").is_none(), "not with the second");
+        let run = |pos, text| familiar.run(&familiar.meet(at(3, 7), pos, text).unwrap()).unwrap();
+        let within = Shown::In { lane: 3, version: 7, since: Tick::MAX };
+        let part =
+            Run { shown: within, start: three + 16, end: three + 32, single: true, gap: None };
+        assert_eq!(run(three + 16, b"bb\n"), part, "never by way of another lane");
     }
 
     #[test]
     fn other_bytes_another_version_lane_or_place_are_not_known() {
-        let familiar = noted();
+        let (familiar, three) = (noted(), lane(3));
         for (reached, pos, text) in [
-            (at(3, 7), 10, &b"bb\nccd\n"[..]),
-            (at(3, 7), 10, b"cb\nccc\n"),
-            (at(3, 8), 10, b"bb\nccc\n"),
-            (at(4, 7), 10, b"bb\nccc\n"),
-            (at(3 + SLOTS as u16, 7), 10, b"bb\nccc\n"),
-            (at(3, 7), 11, b"bb\nccc\n"),
-            (Reached { lane: None, version: 7 }, 10, b"bb\nccc\n"),
+            (at(3, 7), three + 16, &b"bb\nccd\n"[..]),
+            (at(3, 7), three + 16, b"cb\nccc\n"),
+            (at(3, 8), three + 16, b"bb\nccc\n"),
+            (at(4, 7), three + 16, b"bb\nccc\n"),
+            (at(3 + MOST_LANES, 7), three + 16, b"bb\nccc\n"),
+            (at(3, 7), three + 17, b"bb\nccc\n"),
+            (at(3, 7), three, b"bb\nccc\n"),
+            (NOWHERE, three + 16, b"bb\nccc\n"),
         ] {
             assert_eq!(told(&familiar, reached, pos, text), (vec![], 0), "{reached:?} {pos}");
         }
@@ -191,34 +446,79 @@ mod tests {
 
     #[test]
     fn a_line_that_another_version_leads_to_is_not_known() {
-        let mut familiar = noted();
+        let (mut familiar, three) = (noted(), lane(3));
         // The hole before this line was judged by version 6.
-        familiar.note(at(3, 6), at(3, 7), Some(30), &seen(40, 50), b"dddd");
-        assert_eq!(told(&familiar, at(3, 7), 30, b"dddd\n"), (vec![], 0));
-        assert_eq!(told(&familiar, at(3, 7), 20, b"ccc\ndddd\n"), (vec![30], 4));
+        let behind = seen(three + 80, three + 96);
+        familiar.note(at(3, 6), at(3, 7), Some(three + 64), None, &behind, b"dddd");
+        assert_eq!(told(&familiar, at(3, 7), three + 64, b"dddd\n"), (vec![], 0));
+        let last = (vec![three + 64], 4);
+        assert_eq!(told(&familiar, at(3, 7), three + 32, b"ccc\ndddd\n"), last);
     }
 
     #[test]
     fn a_new_version_or_a_lower_beginning_takes_the_place() {
-        let mut familiar = noted();
-        familiar.note(at(2, 5), at(3, 7), Some(0), &seen(0, 5), b"new");
-        familiar.note(at(3, 7), at(3, 7), Some(5), &seen(5, 10), b"a");
-        assert_eq!(told(&familiar, at(3, 7), 5, b"a\n"), (vec![10], 2));
-        assert_eq!(told(&familiar, at(3, 7), 10, b"bb\nccc\n"), (vec![], 0));
-        familiar.note(at(3, 7), at(3, 8), Some(5), &seen(8, 11), b"b");
-        assert_eq!(told(&familiar, at(3, 7), 5, b"a\n"), (vec![], 0));
+        let (mut familiar, three) = (Familiar::new(geometry()), lane(3));
+        let mut note = |before, after, pos, end, text: &[u8]| {
+            let line = seen(three + pos + 16, three + end);
+            familiar.note(before, after, Some(three + pos), None, &line, text);
+        };
+        // The walk came into the lane behind page 3.
+        note(at(3, 6), at(3, 7), 48, 80, b"bb");
+        note(at(3, 7), at(3, 7), 80, 112, b"ccc");
+        note(at(3, 6), at(3, 7), 0, 32, b"x");
+        note(at(3, 7), at(3, 7), 32, 64, b"a");
+        assert_eq!(told(&familiar, at(3, 7), three + 32, b"a\n"), (vec![three + 64], 2));
+        assert_eq!(told(&familiar, at(3, 7), three + 80, b"ccc\n"), (vec![], 0));
+        let newer = seen(three + 32, three + 64);
+        familiar.note(at(3, 7), at(3, 8), Some(three + 32), None, &newer, b"b");
+        assert_eq!(told(&familiar, at(3, 7), three + 32, b"a\n"), (vec![], 0));
+    }
+
+    #[test]
+    fn since_when_a_version_is_the_first_may_be_learned_later() {
+        let (mut familiar, three) = (noted(), lane(3));
+        let first = seen(three, three + 16);
+        familiar.note(at(2, 5), at(3, 7), Some(lane(2) + 16), Some(40), &first, b"a");
+        let met = familiar.meet(at(2, 9), lane(2) + 48, b"a\nbb\nccc\n").unwrap();
+        assert_eq!(met.count, 3, "the lines are kept");
+        let shown = familiar.run(&met).unwrap().shown;
+        assert_eq!(shown, Shown::In { lane: 3, version: 7, since: 40 });
+    }
+
+    #[test]
+    fn what_lies_outside_is_learned_anew_from_its_first_line_on() {
+        let mut familiar = Familiar::new(geometry());
+        let mut learn = |third: &[u8], above: &[u8]| {
+            for (pos, line) in [(0, &b"one"[..]), (20, b"two"), (40, third)] {
+                familiar.note(NOWHERE, NOWHERE, Some(pos), None, &seen(pos + 4, pos + 20), line);
+            }
+            let end = geometry().end();
+            let reached = at(3, 7);
+            familiar.note(reached, reached, Some(lane(3)), None, &seen(end, end + 8), b"up");
+            familiar.note(reached, reached, Some(end + 8), None, &seen(end + 8, end + 16), above);
+            (
+                told(&familiar, NOWHERE, 0, b"one\ntwo\nthree\n").1,
+                told(&familiar, NOWHERE, 20, b"two\nthree\n").1,
+                told(&familiar, reached, lane(3) + 16, b"up\nupper\n").1,
+                told(&familiar, reached, end + 8, b"upper\n").1,
+            )
+        };
+        assert_eq!(learn(b"3", b"upup"), (0, 0, 0, 0));
+        assert_eq!(learn(b"three", b"upper"), (14, 10, 9, 6));
     }
 
     #[test]
     fn what_has_no_room_is_left_out() {
-        let mut familiar = Familiar::new();
-        familiar.note(at(0, 0), at(0, 1), None, &seen(0, 1), b"");
+        let (mut familiar, zero) = (Familiar::new(geometry()), lane(0));
         let long = [b'x'; BYTES / 4];
-        for n in 1..10 {
-            familiar.note(at(0, 1), at(0, 1), Some(n), &seen(n, n + 1), &long);
+        familiar.note(NOWHERE, at(0, 1), Some(0), Some(0), &seen(zero, zero + 16), b"");
+        for n in 1..8 {
+            let line = seen(zero + 16 * n, zero + 16 * n + 16);
+            familiar.note(at(0, 1), at(0, 1), Some(zero + 16 * n), None, &line, &long);
         }
         let line = [&long[..], b"\n"].concat();
-        let text = line.repeat(9);
-        assert_eq!(told(&familiar, at(0, 1), 1, &text), (vec![2, 3, 4], 3 * line.len()));
+        let ends: Vec<u64> = (2..5).map(|n| zero + 16 * n).collect();
+        let text = line.repeat(7);
+        assert_eq!(told(&familiar, at(0, 1), zero + 16, &text), (ends, 3 * line.len()));
     }
 }

@@ -5,19 +5,16 @@ use super::findings::{Example, Findings, Mode};
 use super::reader::Place;
 use super::tally::Tally;
 use super::tape::Tape;
+use super::testimony::Seconds;
 use super::views::{View, Views};
 use crate::arena::Identities;
-use crate::maps::parse;
+use crate::maps::{is_detail, parse};
 use crate::oracle::{
-    Class, Contract, Mechanism, Oracle, Rule, Sighting, Snapshot, Tick, Tolerated, Verdict, Walk,
-    Window,
+    Class, Contract, Oracle, Rule, Sighting, Snapshot, Tick, Tolerated, Verdict, Walk, Window,
 };
 use rustix::io::Errno;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
-
-/// Lines of a walk that are remembered; in a longer one mechanisms are no longer told.
-pub(super) const LONGEST_PATH: usize = 2048;
 
 /// Everything a reader judges with, apart from the source and the tape.
 pub(super) struct Judge<'a> {
@@ -34,13 +31,10 @@ pub(super) struct Judge<'a> {
     snapshot: Snapshot<'a>,
     /// The violation under way; exchanged for an empty one when it is kept.
     pub(super) example: Example,
-    /// A checker that goes the way of a violation once more.
-    pub(super) again: Walk<'a>,
-    /// Checkers that forgive, one a mechanism.
-    pub(super) forgiving: [(Mechanism, Walk<'a>); Mechanism::TRIED.len()],
-    /// Where the walk began, and what was seen on it so far; no more once it is full.
-    pub(super) start: (Option<u64>, Window),
-    pub(super) path: Vec<(Sighting, Window)>,
+    /// Those who go the way of a violation once more.
+    pub(super) seconds: Seconds<'a>,
+    /// The checker as it was where the piece begins, or what of it is on the tape.
+    pub(super) origin: Walk<'a>,
     pub(super) mode: Mode,
     pub(super) reader: usize,
     pub(super) begun: Instant,
@@ -57,8 +51,10 @@ pub(super) struct Judge<'a> {
     pub(super) piece: Option<(u32, u32, bool)>,
     /// The lowest address that the piece says something of.
     pub(super) low: Option<u64>,
-    /// Text met before, and whether the last line was right and made in the call it came in.
+    /// Text met before, whether it is remembered, and whether the last line was right and made in
+    /// the call it came in.
     familiar: Familiar,
+    pub(super) remembers: bool,
     on_firm_ground: bool,
     /// The call whose lines the snapshot collects.
     collecting: Option<(u32, Window)>,
@@ -88,11 +84,8 @@ impl<'a> Judge<'a> {
             walk: Walk::new(oracle),
             snapshot: Snapshot::new(oracle),
             example: Example::with_room(place.versions),
-            again: Walk::new(oracle),
-            forgiving: Mechanism::TRIED
-                .map(|(mechanism, forgive)| (mechanism, Walk::forgiving(oracle, forgive))),
-            start: (None, Window { from: 0, to: 0 }),
-            path: Vec::with_capacity(LONGEST_PATH),
+            seconds: Seconds::new(oracle),
+            origin: Walk::new(oracle),
             mode: Mode::Walk,
             reader: place.reader,
             begun: place.begun,
@@ -101,7 +94,8 @@ impl<'a> Judge<'a> {
             fed: (0, 0),
             piece: None,
             low: None,
-            familiar: Familiar::new(),
+            familiar: Familiar::new(*oracle.geometry()),
+            remembers: true,
             on_firm_ground: false,
             collecting: None,
             undecided: false,
@@ -124,14 +118,24 @@ impl Judge<'_> {
     pub(super) fn begin(&mut self, pos: Option<u64>, window: Window) {
         self.count_view();
         self.walk.begin(pos, window);
-        self.start = (pos, window);
-        self.path.clear();
+        self.origin.begin(pos, window);
         self.since = window.from;
         self.piece = None;
         self.low = pos;
         self.collecting = None;
+        self.on_firm_ground = pos.is_some() && self.remembers();
         self.undecided = false;
         self.broke = false;
+    }
+
+    /// The tape begins again at the front, and with it what can be gone through again.
+    pub(super) fn rewound(&mut self) {
+        self.origin.follow(&self.walk);
+    }
+
+    /// Whether text is remembered: not of smaps, where much stands between the lines.
+    fn remembers(&self) -> bool {
+        self.remembers && self.mode != Mode::Smaps
     }
 
     /// Counts what the walk that is over showed of a scenario.
@@ -141,10 +145,10 @@ impl Judge<'_> {
         }
     }
 
+    /// Judges a line, which began in call number `call`.
     pub(super) fn text(&mut self, text: &[u8], call: u32, tape: &Tape) {
         self.on_firm_ground = false;
-        // smaps: behind each header come lines such as `Size:  4 kB`; no header begins so.
-        if self.mode == Mode::Smaps && text.first().is_some_and(u8::is_ascii_uppercase) {
+        if self.mode == Mode::Smaps && is_detail(text) {
             return;
         }
         let Some(made) = tape.call(call) else {
@@ -154,9 +158,7 @@ impl Judge<'_> {
         let mut window = made.window;
         let mut widened = false;
         if self.collecting.is_none_or(|(collecting, _)| collecting != call) {
-            self.finish_call(tape);
-            self.collecting = Some((call, window));
-            self.count_window(window);
+            self.open(call, window, tape);
             if made.kept {
                 let Some(before) = call.checked_sub(1).and_then(|before| tape.call(before)) else {
                     return self.lost(tape);
@@ -171,26 +173,16 @@ impl Judge<'_> {
         let Ok(line) = &parsed else {
             return self.malformed(tape, call);
         };
-        let geometry = self.oracle.geometry();
-        let inside = line.start < geometry.end() && line.end > geometry.base;
-        let seen = if inside {
-            self.identities.sight(line)
-        } else {
-            Sighting { start: line.start, end: line.end, page: crate::space::Page::FOREIGN }
-        };
+        let seen = self.identities.sight_in(line, self.oracle.geometry());
         let before = self.walk.pos();
         let reached = self.walk.reached();
         self.low.get_or_insert(seen.start);
         let verdict = self.walk.line(&seen, window);
-        self.on_firm_ground = verdict == Verdict::Right && !widened && self.mode != Mode::Smaps;
+        self.on_firm_ground = verdict == Verdict::Right && !widened && self.remembers();
         if self.on_firm_ground {
             let now = self.walk.reached();
-            if inside || now.lane.is_none() && seen.end <= geometry.base {
-                self.familiar.note(reached, now, before, &seen, text);
-            }
-        }
-        if self.path.len() < LONGEST_PATH {
-            self.path.push((seen, window));
+            let opens = if now == reached { None } else { self.walk.opens(&seen) };
+            self.familiar.note(reached, now, before, opens, &seen, text);
         }
         if let Some(views) = self.views {
             self.view = self.view | views.of(&seen);
@@ -200,45 +192,54 @@ impl Judge<'_> {
             self.snapshot.line(&seen);
         }
         // Outside the arena only order is judged, and only lines that come after something.
-        if inside || before.is_some() {
+        if self.oracle.geometry().overlaps(seen.start, seen.end) || before.is_some() {
             self.deliver(verdict, Some(&seen), window, tape);
         }
     }
 
-    /// Judges as many of the lines that `text` begins with as are familiar, and gives their bytes.
-    /// `text` is what call number `call` delivered behind the line judged last.
-    pub(super) fn familiar(&mut self, text: &[u8], call: u32) -> usize {
-        let Some((_, window)) = self.collecting.filter(|(collecting, _)| *collecting == call)
-        else {
-            return 0;
-        };
+    /// The first line that began in call number `call` is about to be judged.
+    fn open(&mut self, call: u32, window: Window, tape: &Tape) {
+        self.finish_call(tape);
+        self.collecting = Some((call, window));
+        self.count_window(window);
+    }
+
+    /// Judges as many of the lines that `text` begins with as are known and lie in one stretch, and
+    /// gives their bytes. `text` is what call number `call` delivered behind the line judged last.
+    #[inline]
+    pub(super) fn familiar(&mut self, text: &[u8], call: u32, tape: &Tape) -> usize {
         let Some(pos) = self.walk.pos().filter(|_| self.on_firm_ground) else {
             return 0;
         };
-        let reached = self.walk.reached();
-        let Some((lines, bytes)) = self.familiar.recognise(reached, pos, text) else {
+        let begun = self.collecting.filter(|(collecting, _)| *collecting == call);
+        let window = match begun {
+            Some((_, window)) => window,
+            None => match tape.call(call) {
+                Some(made) if !made.kept => made.window,
+                _ => return 0,
+            },
+        };
+        let Some(met) = self.familiar.meet(self.walk.reached(), pos, text) else {
             return 0;
         };
-        let [.., last] = lines else {
-            return 0;
-        };
-        let behind = lines.iter().rev().nth(1).map_or(pos, |line| line.seen.end);
-        let gap = (last.seen.start > behind).then_some((behind, last.seen.start));
-        if !self.walk.again(gap, last.seen.end, window) {
+        let right = self.familiar.run(&met).is_some_and(|run| self.walk.again(&run, window));
+        if !right {
             return 0;
         }
-        let room = LONGEST_PATH - self.path.len();
-        self.path.extend(lines.iter().take(room).map(|line| (line.seen, window)));
-        if self.together {
-            lines.iter().for_each(|line| self.snapshot.line(&line.seen));
+        if begun.is_none() {
+            self.open(call, window, tape);
         }
         if let Some(views) = self.views {
-            self.view = lines.iter().fold(self.view, |view, line| view | views.of(&line.seen));
+            self.view =
+                self.familiar.lines(&met).fold(self.view, |view, line| view | views.of(line));
         }
-        self.fed.1 += lines.len() as u32;
-        Tally::add(&self.tally.lines, lines.len() as u64);
-        Tally::add(&self.tally.checked, lines.len() as u64);
-        bytes
+        if self.together {
+            self.familiar.lines(&met).for_each(|line| self.snapshot.line(line));
+        }
+        self.fed.1 += met.count as u32;
+        Tally::add(&self.tally.lines, met.count as u64);
+        Tally::add(&self.tally.checked, met.count as u64);
+        met.bytes
     }
 
     /// A line was passed that can't be placed in time, because its call fell off the tape. It can't
@@ -337,7 +338,7 @@ impl Judge<'_> {
             }
             Verdict::Wrong(found) => {
                 self.broke = true;
-                if self.certain(&found) {
+                if self.certain(&found, tape) {
                     Tally::add(&self.tally.broken[found.rule as usize], 1);
                     self.record(found, tape);
                 } else {
@@ -353,8 +354,7 @@ impl Judge<'_> {
     /// Goes on as if the walk had begun after the line just judged.
     fn resume(&mut self, pos: Option<u64>, window: Window) {
         self.walk.resume(pos, window);
-        self.start = (pos, window);
-        self.path.clear();
+        self.origin.begin(pos, window);
         self.since = window.from;
         self.low = pos;
         self.piece = Some((self.fed.0, self.fed.1, pos.is_some()));

@@ -20,7 +20,7 @@ use std::time::Instant;
 /// Where no call has to show one instant, the turns of which one is tried for it, to tell how often
 /// calls do: all lines of a call are gone through once more for that, which costs a third of all
 /// judging.
-const ONE_TRIED_IN: usize = 8;
+const ONE_TRIED_IN: usize = 16;
 
 /// A reader.
 pub struct Reader<'a, M> {
@@ -29,6 +29,8 @@ pub struct Reader<'a, M> {
     shared: Option<M>,
     lines: Lines,
     tape: Tape,
+    /// The first call on the tape that is not judged yet, and where its bytes begin.
+    unjudged: (u32, usize),
     answer: Answer,
     rng: Stream,
     /// Where in the file the arena's lines were in the last whole walk.
@@ -91,6 +93,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             shared,
             lines: Lines::default(),
             tape: Tape::new(),
+            unjudged: (0, 0),
             answer: Answer::default(),
             rng,
             text: (0, 1 << 14),
@@ -121,6 +124,14 @@ impl<'a, M: MapsRead> Reader<'a, M> {
     #[must_use]
     pub fn with_one_instant(mut self, one_instant: bool) -> Reader<'a, M> {
         self.judge.one_instant |= one_instant;
+        self
+    }
+
+    /// Makes it parse and judge each line anew, whether or not it met it before: the verdicts are
+    /// the same, and take longer.
+    #[must_use]
+    pub fn forgetful(mut self) -> Reader<'a, M> {
+        self.judge.remembers = false;
         self
     }
 
@@ -208,9 +219,12 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         self.aim.saw(self.judge.view == View::MIXED);
     }
 
-    /// Reads from `offset` to `until`, `size` giving the bytes asked for call by call.
+    /// Reads from `offset` to `until`, `size` giving the bytes asked for call by call, and then judges
+    /// what came: what judging needs of a CPU's caches the kernel has turned out by the next call,
+    /// so it is done once a walk.
     fn walk(&mut self, offset: u64, until: u64, size: impl Fn(&mut Stream) -> usize) {
         self.tape.rewind();
+        self.unjudged = (0, 0);
         self.lines.start(offset != 0);
         let mut at = offset;
         let mut begun = false;
@@ -224,7 +238,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             let asked = left.or_else(|| self.approach.ask(at, self.page).filter(|_| self.stops));
             let asked = asked.unwrap_or_else(|| size(&mut self.rng)).min(Tape::LONGEST);
             let Some((call, got)) = self.call(at, asked, kept) else {
-                return;
+                return self.judge_all();
             };
             let Some(window) = self.tape.call(call).map(|call| call.window) else {
                 return;
@@ -234,16 +248,26 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                 begun = true;
             }
             if got == 0 {
+                self.judge_all();
                 self.judge.end(window, self.lines.at_line_end(), &self.tape);
                 return;
             }
-            self.feed(call, got);
-            if self.judge.walk.pos().is_some_and(|pos| pos > self.judge.oracle.geometry().base) {
+            if self.judge.mode == Mode::Smaps {
+                // How far its text has come is not so easily told.
+                self.judge_all();
+            }
+            let reached = match self.unjudged.0 > call {
+                true => self.judge.walk.pos(),
+                false => self.tape.reached(offset != 0),
+            };
+            let is_past = |address| reached.is_some_and(|reached| reached > address);
+            if is_past(self.judge.oracle.geometry().base) {
                 arena_text.get_or_insert(at);
             }
             at += got as u64;
-            self.beyond.pay(got, self.judge.walk.pos().is_some_and(|pos| pos > self.beyond.behind));
-            if self.judge.walk.pos().is_some_and(|pos| pos >= until) {
+            self.beyond.pay(got, is_past(self.beyond.behind));
+            if reached.is_some_and(|reached| reached >= until) {
+                self.judge_all();
                 self.judge.finish_call(&self.tape);
                 if offset == 0 {
                     self.approach.arrived();
@@ -253,13 +277,18 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                 }
                 return;
             }
-            kept = got == asked && self.lines.at_line_end();
+            kept = got == asked && self.tape.bytes().last() == Some(&b'\n');
         }
     }
 
     /// One pread onto the tape, between two looks at the clock. Gives the call's number and what
     /// was delivered; `None` when it failed.
     fn call(&mut self, offset: u64, asked: usize, kept: bool) -> Option<(u32, usize)> {
+        if self.tape.is_full(asked) {
+            self.judge_all();
+            self.judge.rewound();
+            self.unjudged.1 = 0;
+        }
         let judge = &mut self.judge;
         let room = self.tape.room(asked);
         let clock = judge.oracle.clock();
@@ -295,28 +324,45 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         Some((number, got))
     }
 
-    /// Hands the last call's bytes to the checker.
-    fn feed(&mut self, call: u32, got: usize) {
-        let Reader { lines, tape, judge, approach, .. } = self;
+    /// Hands the bytes of all calls that are left to the checker.
+    fn judge_all(&mut self) {
+        while let Some(got) = self.tape.call(self.unjudged.0).map(|call| call.got as usize) {
+            self.feed(got);
+        }
+    }
+
+    /// Hands the bytes of the next call, so many, to the checker.
+    fn feed(&mut self, got: usize) {
+        let Reader { lines, tape, judge, approach, unjudged: (next, at), .. } = self;
         let play = judge.oracle.geometry().address(self.lanes.0, 0);
-        let bytes = &tape.bytes()[tape.bytes().len() - got..];
+        let call = *next;
+        let bytes = &tape.bytes()[*at..*at + got];
+        (*next, *at) = (call + 1, *at + got);
         // The newline that ends a skip ends no line.
         judge.fed = (call, lines.skips() as u32);
-        lines.feed_through(bytes, call, |chunk, behind| match chunk {
-            Chunk::TooLong => {
-                judge.malformed(tape, call);
-                0
-            }
-            Chunk::Line(text, from) => {
-                judge.text(text, from, tape);
-                judge.fed.1 += 1;
-                let familiar = judge.familiar(behind, call);
-                // What is familiar lies in the lane of the line before it, or below all lanes.
-                let in_play = judge.walk.pos().is_some_and(|pos| pos > play);
-                approach.line(text.len() + 1 + familiar, in_play);
-                familiar
-            }
-        });
+        let mut with = (judge, approach);
+        lines.feed_beyond(
+            bytes,
+            call,
+            &mut with,
+            |(judge, approach), rest| {
+                let bytes = judge.familiar(rest, call, tape);
+                if bytes > 0 {
+                    // All of it lies in one lane, or in none.
+                    approach.line(bytes, judge.walk.pos().is_some_and(|pos| pos > play));
+                }
+                bytes
+            },
+            |(judge, approach), chunk| match chunk {
+                Chunk::TooLong => judge.malformed(tape, call),
+                Chunk::Line(text, from) => {
+                    judge.text(text, from, tape);
+                    judge.fed.1 += 1;
+                    let in_play = judge.walk.pos().is_some_and(|pos| pos > play);
+                    approach.line(text.len() + 1, in_play);
+                }
+            },
+        );
     }
 
     /// One call on the shared descriptor. Somebody else may have moved the kernel's position in
@@ -335,6 +381,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         // Sometimes go on where another reader's call is likely to have ended.
         let offset = if self.rng.one_in(4) { offset & !(self.page as u64 - 1) } else { offset };
         self.tape.rewind();
+        self.unjudged = (0, 0);
         self.lines.start(offset != 0);
         std::mem::swap(shared, &mut self.source);
         let called = self.call(offset, 2 * self.page, false);
@@ -342,12 +389,12 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             std::mem::swap(shared, &mut self.source);
         }
         Tally::add(&self.judge.tally.walks, 1);
-        if let Some((call, got)) = called
+        if let Some((_, got)) = called
             && got > 0
         {
             let window = self.tape.calls()[0].window;
             self.judge.begin((offset == 0).then_some(0), window);
-            self.feed(call, got);
+            self.judge_all();
             self.judge.finish_call(&self.tape);
         }
     }

@@ -1,6 +1,6 @@
 //! The bytes of the walk under way.
 
-use crate::maps::Line;
+use crate::maps::{Line, range_end};
 use crate::oracle::Window;
 
 /// One call of the walk under way.
@@ -60,6 +60,19 @@ impl Tape {
         &self.bytes[..self.used]
     }
 
+    /// How far they have come: the end of the last line that is whole, as far as it can be told from
+    /// that line alone. `mid_line` tells whether the first byte may lie within a line.
+    pub(super) fn reached(&self, mid_line: bool) -> Option<u64> {
+        let bytes = self.bytes();
+        let text = &bytes[..memchr::memrchr(b'\n', bytes)?];
+        let line = match memchr::memrchr(b'\n', text) {
+            Some(before) => &text[before + 1..],
+            None if mid_line => return None,
+            None => text,
+        };
+        range_end(line)
+    }
+
     /// The calls that delivered them.
     pub(super) fn calls(&self) -> &[TapeCall] {
         &self.calls
@@ -73,8 +86,14 @@ impl Tape {
         number
     }
 
+    /// Whether the tape has to begin again at the front for a call of so many bytes.
+    pub(super) fn is_full(&self, asked: usize) -> bool {
+        self.used + asked > self.bytes.len() || self.calls.len() == self.calls.capacity()
+    }
+
+    /// Room for a call's bytes, at the front when the tape [is full](Tape::is_full).
     pub(super) fn room(&mut self, asked: usize) -> &mut [u8] {
-        if self.used + asked > self.bytes.len() || self.calls.len() == self.calls.capacity() {
+        if self.is_full(asked) {
             self.first += self.calls.len() as u32;
             self.used = 0;
             self.calls.clear();
@@ -98,6 +117,12 @@ impl Tape {
         let bytes = &self.bytes[start..start + got];
         let at = memchr::memchr_iter(b'\n', bytes).nth(newline as usize)?;
         Some(start + at + 1)
+    }
+
+    /// The lines that end in the bytes `from..to`, where one begins at `from`, each with the window
+    /// in which it may have been made.
+    pub(super) fn lines(&self, from: usize, to: usize) -> TapeLines<'_> {
+        TapeLines { tape: self, at: from, to, call: 0, call_at: 0 }
     }
 
     /// Puts the answer of a query on the tape, as maps prints it, as if one call at offset
@@ -124,5 +149,70 @@ impl Tape {
     /// A call, if it is still on the tape.
     pub(super) fn call(&self, call: u32) -> Option<&TapeCall> {
         self.calls.get(call.checked_sub(self.first)? as usize)
+    }
+}
+
+/// See [`Tape::lines`].
+#[derive(Clone)]
+pub(super) struct TapeLines<'t> {
+    tape: &'t Tape,
+    at: usize,
+    to: usize,
+    /// The call that delivered the next line's first byte, and where its bytes begin.
+    call: usize,
+    call_at: usize,
+}
+
+impl<'t> Iterator for TapeLines<'t> {
+    /// Without its newline.
+    type Item = (&'t [u8], Window);
+
+    fn next(&mut self) -> Option<(&'t [u8], Window)> {
+        let rest = self.tape.bytes().get(self.at..self.to)?;
+        let text = &rest[..memchr::memchr(b'\n', rest)?];
+        let calls = self.tape.calls();
+        while self.call_at + calls[self.call].got as usize <= self.at {
+            self.call_at += calls[self.call].got as usize;
+            self.call += 1;
+        }
+        let TapeCall { mut window, kept, .. } = calls[self.call];
+        if kept && self.at == self.call_at {
+            window.from = calls[self.call.checked_sub(1)?].window.from;
+        }
+        self.at += text.len() + 1;
+        Some((text, window))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tape(calls: &[(&[u8], bool)]) -> Tape {
+        let mut tape = Tape::new();
+        for (at, (text, kept)) in calls.iter().enumerate() {
+            tape.room(text.len()).copy_from_slice(text);
+            let window = Window { from: 10 * at as u64, to: 10 * at as u64 + 5 };
+            let len = text.len() as u32;
+            tape.push(TapeCall { offset: 0, asked: len, got: len, window, kept: *kept });
+        }
+        tape
+    }
+
+    #[test]
+    fn a_line_has_the_window_of_the_call_with_its_first_byte_or_from_the_one_before_on() {
+        let tape = tape(&[(b"one\ntw", false), (b"o\nthree\n", false), (b"four\nfive\n", true)]);
+        let all: Vec<(&[u8], u64, u64)> =
+            tape.lines(0, 24).map(|(text, window)| (text, window.from, window.to)).collect();
+        let expected: [(&[u8], u64, u64); 5] = [
+            (b"one", 0, 5),
+            (b"two", 0, 5),
+            (b"three", 10, 15),
+            (b"four", 10, 25),
+            (b"five", 20, 25),
+        ];
+        assert_eq!(all, expected);
+        assert_eq!(tape.lines(8, 21).count(), 2);
+        assert_eq!(tape.lines(0, 3).count(), 0, "no line ends there");
     }
 }

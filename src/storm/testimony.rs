@@ -1,52 +1,69 @@
 //! From a break to an example that can be judged again elsewhere.
 
 use super::findings::{Lost, Mode, Piece, Signature};
-use super::judge::{Judge, LONGEST_PATH};
-use super::tape::Tape;
-use crate::oracle::{Break, Class, Mechanism, Rule, Sighting, Verdict, Walk, Window, in_flight};
-use crate::space::KindSet;
+use super::judge::Judge;
+use super::tape::{Tape, TapeLines};
+use crate::arena::Identities;
+use crate::maps::{is_detail, parse};
+use crate::oracle::{Break, Class, Mechanism, Oracle, Rule, Verdict, Walk, in_flight};
+use crate::space::{Geometry, KindSet};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// The way that a walk or a query took to where it broke.
-struct Way<'p> {
+struct Way<'w> {
     asked: Option<(u64, bool)>,
-    start: (Option<u64>, Window),
-    path: &'p [(Sighting, Window)],
+    /// The checker where the lines begin.
+    origin: &'w Walk<'w>,
+    lines: TapeLines<'w>,
+    mode: Mode,
+    identities: &'w Identities,
+    geometry: &'w Geometry,
 }
 
-impl<'p> Way<'p> {
-    fn of(
-        mode: Mode,
-        asked: (u64, bool),
-        start: (Option<u64>, Window),
-        path: &'p [(Sighting, Window)],
-    ) -> Way<'p> {
-        Way { asked: (mode == Mode::Query).then_some(asked), start, path }
-    }
-
-    /// Takes another checker the same way, and gives its word on the line or answer that broke;
-    /// `None` where the way was too long to be remembered, or the rule is judged elsewhere.
-    fn retrace(&self, walk: &mut Walk<'_>, found: &Break) -> Option<Verdict> {
-        if !matches!(found.rule, Rule::NoHole | Rule::Existence | Rule::Order) {
-            return None;
-        }
+impl Way<'_> {
+    /// Takes another checker the same way, and gives its word on the line or answer that broke.
+    fn retrace(&self, walk: &mut Walk<'_>, found: &Break) -> Verdict {
         if let Some((address, or_next)) = self.asked {
-            return Some(walk.query(address, or_next, found.sighting.as_ref(), found.window));
+            return walk.query(address, or_next, found.sighting.as_ref(), found.window);
         }
-        if self.path.len() == LONGEST_PATH {
-            return None;
-        }
-        walk.begin(self.start.0, self.start.1);
+        walk.follow(self.origin);
         let mut last = Verdict::Right;
-        for (seen, window) in self.path {
-            if matches!(last, Verdict::Wrong(_) | Verdict::Undecided) {
-                walk.resume(walk.pos(), *window);
+        for (text, window) in self.lines.clone() {
+            if self.mode == Mode::Smaps && is_detail(text) {
+                continue;
             }
-            last = walk.line(seen, *window);
+            // All of them have been parsed before.
+            let Ok(line) = parse(text) else { continue };
+            if matches!(last, Verdict::Wrong(_) | Verdict::Undecided) {
+                walk.resume(walk.pos(), window);
+            }
+            last = walk.line(&self.identities.sight_in(&line, self.geometry), window);
         }
-        Some(last)
+        last
     }
+}
+
+/// Checkers that go the way of a violation once more.
+pub(super) struct Seconds<'a> {
+    again: Walk<'a>,
+    /// Those that forgive, one a mechanism.
+    forgiving: [(Mechanism, Walk<'a>); Mechanism::TRIED.len()],
+}
+
+impl<'a> Seconds<'a> {
+    pub(super) fn new(oracle: &'a Oracle) -> Seconds<'a> {
+        Seconds {
+            again: Walk::new(oracle),
+            forgiving: Mechanism::TRIED
+                .map(|(mechanism, forgive)| (mechanism, Walk::forgiving(oracle, forgive))),
+        }
+    }
+}
+
+/// Whether a rule is judged line by line, or answer by answer.
+fn judged_by_line(rule: Rule) -> bool {
+    matches!(rule, Rule::NoHole | Rule::Existence | Rule::Order)
 }
 
 impl Judge<'_> {
@@ -56,17 +73,41 @@ impl Judge<'_> {
     /// Then the verdict has to be the same once more. An operation takes its first tick and only
     /// then writes down what it makes: one that had got no further when the line was judged is by
     /// its ticks in the window, and nobody who has but the evidence can tell that it was not.
-    pub(super) fn certain(&mut self, found: &Break) -> bool {
+    pub(super) fn certain(&mut self, found: &Break, tape: &Tape) -> bool {
         let lanes = self.lanes_of(found);
         self.example.evidence.fill(self.oracle, *found, self.since, lanes);
-        self.settled() && self.stands(found)
+        self.settled() && self.stands(found, tape)
     }
 
-    /// Whether the verdict is the same once more, with what the history says now.
-    fn stands(&mut self, found: &Break) -> bool {
-        let way = Way::of(self.mode, self.asked, self.start, &self.path);
-        let verdict = way.retrace(&mut self.again, found);
-        verdict.is_none_or(|verdict| matches!(verdict, Verdict::Wrong(_)))
+    /// Whether the verdict is the same once more, with what the history says now. A rule about more
+    /// than a line is not judged again.
+    fn stands(&mut self, found: &Break, tape: &Tape) -> bool {
+        let again = self.along(found, tape, |way, seconds| way.retrace(&mut seconds.again, found));
+        !judged_by_line(found.rule) || matches!(again, Some(Verdict::Wrong(_)))
+    }
+
+    /// Calls `go` with the way to a break of a rule that is judged line by line, or answer by
+    /// answer, and with those who can go it; gives `None` without having done so where there is no
+    /// such way, or its end is not on the tape.
+    fn along<T>(
+        &mut self,
+        found: &Break,
+        tape: &Tape,
+        go: impl FnOnce(&Way<'_>, &mut Seconds<'_>) -> T,
+    ) -> Option<T> {
+        if !judged_by_line(found.rule) {
+            return None;
+        }
+        let (piece, _) = self.piece(tape, found)?;
+        let way = Way {
+            asked: (self.mode == Mode::Query).then_some(self.asked),
+            origin: &self.origin,
+            lines: tape.lines(piece.from, piece.to),
+            mode: self.mode,
+            identities: self.identities,
+            geometry: self.oracle.geometry(),
+        };
+        Some(go(&way, &mut self.seconds))
     }
 
     /// Waits until the operations that made the versions in the evidence have returned. Whether
@@ -112,7 +153,7 @@ impl Judge<'_> {
         if !self.example.evidence.complete {
             return Err(Lost::Overwritten);
         }
-        if !self.stands(found) {
+        if !self.stands(found, tape) {
             return Err(Lost::Redeemed);
         }
         let (piece, whole) = self.piece(tape, found).ok_or(Lost::OffTape)?;
@@ -167,15 +208,14 @@ impl Judge<'_> {
 
     /// The mechanism that explains a break, and the kinds of operation it blames: with it
     /// forgiven, the line or the answer would be right.
-    fn explain(&mut self, found: &Break) -> Option<(Mechanism, KindSet)> {
-        let way = Way::of(self.mode, self.asked, self.start, &self.path);
-        for (mechanism, walk) in &mut self.forgiving {
-            let verdict = way.retrace(walk, found)?;
-            if matches!(verdict, Verdict::Right | Verdict::Tolerated(_)) {
-                return Some((*mechanism, walk.forgave()));
-            }
-        }
-        None
+    fn explain(&mut self, found: &Break, tape: &Tape) -> Option<(Mechanism, KindSet)> {
+        self.along(found, tape, |way, seconds| {
+            seconds.forgiving.iter_mut().find_map(|(mechanism, walk)| {
+                let verdict = way.retrace(walk, found);
+                let right = matches!(verdict, Verdict::Right | Verdict::Tolerated(_));
+                right.then(|| (*mechanism, walk.forgave()))
+            })
+        })?
     }
 
     pub(super) fn record(&mut self, found: Break, tape: &Tape) {
@@ -183,7 +223,7 @@ impl Judge<'_> {
             let lanes = self.lanes_of(&found);
             self.example.evidence.fill(self.oracle, found, self.since, lanes);
         }
-        let (mechanism, in_flight) = match self.explain(&found) {
+        let (mechanism, in_flight) = match self.explain(&found, tape) {
             Some((mechanism, kinds)) => (Some(mechanism), kinds),
             None => (None, in_flight(&self.example.evidence, self.oracle.geometry())),
         };

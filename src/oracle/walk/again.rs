@@ -1,0 +1,389 @@
+//! Lines that were right before, taken together.
+//!
+//! Whoever knows that some lines are those that a version of a lane prints need not have them judged
+//! one by one: what may have changed since is the same for all of them.
+
+use super::{NO_LANE, Progress, Walk};
+use crate::oracle::clock::{Tick, Window};
+use crate::oracle::history::Version;
+use crate::oracle::verdict::Sighting;
+use crate::space::span_mask;
+
+/// Lines that were right once, one after the other: for [`Walk::again`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Run {
+    /// Where they lie.
+    pub(crate) shown: Shown,
+    /// Start of the first.
+    pub(crate) start: u64,
+    /// End of the last.
+    pub(crate) end: u64,
+    /// Whether the first is the last.
+    pub(crate) single: bool,
+    /// The gap before the last one, if that is not the first and there is one: its start and end.
+    pub(crate) gap: Option<(u64, u64)>,
+}
+
+/// A stretch of the address space that is judged as one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Shown {
+    /// Below the arena.
+    Below,
+    /// In a lane.
+    In {
+        /// The lane.
+        lane: u16,
+        /// The version that shows the lines.
+        version: Version,
+        /// The tick from which on it is the first that can be seen, if the run's first line is the
+        /// lane's first VMA; never, if not.
+        since: Tick,
+    },
+    /// Above the arena.
+    Above,
+}
+
+impl Walk<'_> {
+    /// Of a line that was right just now and is the first VMA of its lane: the tick from which on
+    /// the version reached is the first that can be seen. `None` when the version has a VMA below
+    /// the line, or the line lies in no lane.
+    #[inline]
+    pub(crate) fn opens(&self, seen: &Sighting) -> Option<Tick> {
+        let Progress { lane, version, .. } = self.now;
+        let geometry = self.oracle.geometry();
+        if lane == NO_LANE || !geometry.contains(seen.start) {
+            return None;
+        }
+        let history = self.oracle.history(lane);
+        let first = history.masks(version).0.trailing_zeros() as usize;
+        // Once it is closed a version stays so; one that is still open gives no tick yet.
+        let since = match version.checked_sub(1) {
+            None => 0,
+            Some(before) => history.closed(before).saturating_add(1),
+        };
+        history.confirm(version.saturating_sub(1)).ok()?;
+        (seen.start == geometry.address(lane, first)).then_some(since)
+    }
+
+    /// Takes lines that were right once, one after the other, and lie in one stretch: in one
+    /// version of a lane, below the arena or above it. Whether they are right now; nothing has
+    /// changed when they are not, or not at once.
+    ///
+    /// This is [`Walk::by_rules`] for each of them with the first choice right each time, so it
+    /// accepts nothing else. Within the version reached, as in [`Walk::as_before`]: it shows the
+    /// lines and nothing between them, and what may have changed since that was found out, whether
+    /// it is known and when it was closed, is the same for all of them. Coming from elsewhere, what
+    /// was reached there has nothing up to the end of its lane, nor have the lanes between at the
+    /// first versions that can be seen (`hole_in` goes no further); the run's version is known to
+    /// have nothing below the run, and is the first that can be seen, because the one before it was
+    /// closed earlier and no move demands a later one (`enter`).
+    #[inline]
+    pub(crate) fn again(&mut self, run: &Run, window: Window) -> bool {
+        let Some(pos) = self.pos.filter(|&pos| pos <= run.start) else { return false };
+        let earliest = self.now.earliest.max(window.from);
+        let mut now = self.now;
+        match run.shown {
+            Shown::Below => {}
+            Shown::Above => {
+                let lanes = self.oracle.geometry().lanes;
+                if !self.is_free(pos, lanes) {
+                    return false;
+                }
+                let last = lanes - 1;
+                if pos < self.oracle.geometry().end() && now.lane != last {
+                    let Ok(version) = self.oracle.history(last).first_at(now.earliest) else {
+                        return false;
+                    };
+                    (now.lane, now.version) = (last, version);
+                }
+            }
+            Shown::In { lane, version, since } => {
+                let history = self.oracle.history(lane);
+                if self.now.lane != lane {
+                    let demanded = self.floors[lane as usize].0 == self.round;
+                    if since > self.now.earliest || demanded || !self.is_free(pos, lane) {
+                        return false;
+                    }
+                } else if self.now.version != version {
+                    return false;
+                }
+                let (known, closed, _) = history.standing(version);
+                if !known || closed < earliest || history.confirm(version).is_err() {
+                    return false;
+                }
+                (now.lane, now.version) = (lane, version);
+            }
+        }
+        self.now = Progress { earliest, ..now };
+        self.reported = true;
+        self.gap = match run.gap {
+            None => (run.start > pos && run.single).then_some((pos, run.start)),
+            gap => gap,
+        };
+        self.pos = Some(run.end);
+        true
+    }
+
+    /// Whether nothing is mapped from `pos`, the end of the last line, up to lane `lane`, at the
+    /// version reached and at the first that can be seen of the lanes between.
+    #[inline]
+    fn is_free(&self, pos: u64, lane: u16) -> bool {
+        let geometry = self.oracle.geometry();
+        if pos >= geometry.end() {
+            return true;
+        }
+        let mut next = 0;
+        if self.now.lane != NO_LANE {
+            let page = pos.wrapping_sub(geometry.address(self.now.lane, 0)) >> geometry.page_shift;
+            let pages = geometry.pages as usize;
+            if page > pages as u64 {
+                return false;
+            }
+            let (history, version) = (self.oracle.history(self.now.lane), self.now.version);
+            let (known, _, mapped) = history.standing(version);
+            let mapped = mapped & span_mask(page as usize, pages);
+            if !known || mapped != 0 || history.confirm(version).is_err() {
+                return false;
+            }
+            next = self.now.lane + 1;
+        } else if pos > geometry.base {
+            return false;
+        }
+        (next..lane).all(|lane| self.is_empty(lane))
+    }
+
+    /// Whether the first version that can be seen of a lane not entered yet has no VMA.
+    fn is_empty(&self, lane: u16) -> bool {
+        let history = self.oracle.history(lane);
+        let Ok(version) = history.first_at(self.now.earliest) else { return false };
+        let (known, _, mapped) = history.standing(version);
+        known
+            && mapped == 0
+            && self.floors[lane as usize].0 != self.round
+            && history.confirm(version).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::{Held, Oracle, Verdict};
+    use crate::seed::Stream;
+    use crate::space::{Geometry, Layout, Op, Page, Place, Prot, Span, Vma, fits};
+
+    const LANES: u16 = 4;
+    const PAGES: usize = 6;
+
+    fn geometry() -> Geometry {
+        Geometry::new(0x10_0000, 4096, LANES as usize, PAGES)
+    }
+
+    /// A lane or two about to be changed, or being changed.
+    fn draw_op(rng: &mut Stream) -> Op {
+        let start = rng.below(PAGES);
+        let span = Span::new(start, rng.between(start + 1, PAGES));
+        let at = Place { lane: rng.below(LANES as usize) as u16, span };
+        let prot = Prot::from_bits(rng.below(3) as u8);
+        match rng.below(4) {
+            0 => Op::Map { at, page: Page::anon(prot) },
+            1 => Op::Unmap { at },
+            2 => Op::Protect { at, prot },
+            _ => {
+                let lane = (at.lane + rng.between(1, 3) as u16) % LANES;
+                Op::Remap { from: at, to: Place { lane, span }, keep: false }
+            }
+        }
+    }
+
+    fn held_pair<'a>(oracle: &'a Oracle, op: &Op) -> Option<(Held<'a>, Option<Held<'a>>)> {
+        let second = match op.other_lane() {
+            Some(lane) => Some(oracle.try_hold(lane)?),
+            None => None,
+        };
+        let first = oracle.try_hold(op.at().lane)?;
+        let known = |held: &Held<'_>| held.current().known;
+        (known(&first) && second.as_ref().is_none_or(known)).then_some((first, second))
+    }
+
+    /// Operations, some of which fail, and as many of the last as are drawn still under way.
+    fn operate(oracle: &Oracle, rng: &mut Stream, count: usize, meanwhile: &mut dyn FnMut()) {
+        if count == 0 {
+            return meanwhile();
+        }
+        let op = draw_op(rng);
+        let Some((mut first, mut second)) = held_pair(oracle, &op) else {
+            return operate(oracle, rng, count - 1, meanwhile);
+        };
+        let there = second.as_ref().map_or(Layout::empty(PAGES), |held| held.current().layout);
+        if fits(&op, &first.current().layout, &there).is_err() {
+            drop((first, second));
+            return operate(oracle, rng, count - 1, meanwhile);
+        }
+        let invoked = oracle.invoke(&op, 0, &mut first, second.as_mut());
+        let pending = rng.one_in(3);
+        if pending {
+            operate(oracle, rng, count - 1, meanwhile);
+        }
+        if rng.one_in(12) {
+            oracle.failed(invoked, &mut first, second.as_mut());
+        } else {
+            oracle.returned(invoked);
+        }
+        drop((first, second));
+        if !pending {
+            operate(oracle, rng, count - 1, meanwhile);
+        }
+    }
+
+    /// The lines of a lane's version.
+    fn lines(lane: u16, layout: &Layout) -> Vec<Sighting> {
+        let at = |page| geometry().address(lane, page);
+        let line = |vma: Vma| Sighting {
+            start: at(vma.start),
+            end: at(vma.end),
+            page: vma.page.visible(),
+        };
+        layout.vmas().map(line).collect()
+    }
+
+    fn run(shown: Shown, lines: &[Sighting]) -> Run {
+        let [.., before, last] = lines else {
+            let only = lines[0];
+            let (start, end) = (only.start, only.end);
+            return Run { shown, start, end, single: true, gap: None };
+        };
+        let gap = (before.end < last.start).then_some((before.end, last.start));
+        Run { shown, start: lines[0].start, end: last.end, single: false, gap }
+    }
+
+    /// What was tried, and what was accepted.
+    #[derive(Default)]
+    struct Counts {
+        tried: [u32; 3],
+        accepted: [u32; 3],
+    }
+
+    /// Goes up the lanes, in each with some version's lines, all at once where that is possible,
+    /// and holds what comes of it against the rules.
+    fn go_up(oracle: &Oracle, rng: &mut Stream, windows: &[Window], counts: &mut Counts) {
+        let (mut walk, mut twin) = (Walk::new(oracle), Walk::new(oracle));
+        let mut window = 0;
+        walk.begin(Some(0), windows[window]);
+        let mut lane = 0;
+        while lane <= LANES {
+            if rng.one_in(4) {
+                window = (window + 1).min(windows.len() - 1);
+            }
+            let (sort, all, shown) = match LANES - lane {
+                0 => {
+                    let end = geometry().end();
+                    let line =
+                        |n| Sighting { start: end + n, end: end + n + 1, page: Page::FOREIGN };
+                    (0, (0..3).map(line).collect::<Vec<_>>(), Shown::Above)
+                }
+                _ => {
+                    let history = oracle.history(lane);
+                    let newest = history.head();
+                    let version = newest - rng.below(newest.min(4) as usize + 1) as u64;
+                    let since = match version {
+                        0 => 0,
+                        _ => history.closed(version - 1).saturating_add(1),
+                    };
+                    let shown = Shown::In { lane, version, since };
+                    (1, lines(lane, &history.layout(version)), shown)
+                }
+            };
+            // All of the stretch, or the first half and then the other.
+            let half = rng.below(all.len() + 1);
+            let (low, high) = all.split_at(half);
+            for (part, sort) in [(low, sort), (high, if half > 0 { 2 } else { sort })] {
+                if part.is_empty() {
+                    continue;
+                }
+                let within = |shown| match shown {
+                    Shown::In { lane, version, .. } => {
+                        Shown::In { lane, version, since: Tick::MAX }
+                    }
+                    shown => shown,
+                };
+                let shown = if half > 0 && sort == 2 { within(shown) } else { shown };
+                twin.follow(&walk);
+                let before = (walk.pos, walk.now, walk.gap, walk.reported);
+                counts.tried[sort] += 1;
+                if walk.again(&run(shown, part), windows[window]) {
+                    counts.accepted[sort] += 1;
+                    for line in part {
+                        let verdict = twin.by_rules(line, windows[window]);
+                        assert_eq!(verdict, Verdict::Right, "{line:?} of {part:?}");
+                    }
+                    assert_eq!(
+                        (walk.pos, walk.now, walk.gap, walk.reported),
+                        (twin.pos, twin.now, twin.gap, twin.reported)
+                    );
+                    continue;
+                }
+                assert_eq!((walk.pos, walk.now, walk.gap, walk.reported), before);
+                for line in part {
+                    let verdict = walk.by_rules(line, windows[window]);
+                    if matches!(verdict, Verdict::Wrong(_) | Verdict::Undecided) {
+                        let pos = (!rng.one_in(8)).then_some(line.end);
+                        walk.resume(pos, windows[window]);
+                    }
+                }
+            }
+            lane += 1 + u16::from(rng.one_in(6));
+        }
+    }
+
+    /// Whatever is accepted at once is what the rules accept line by line, with the same instant,
+    /// version and position after it. With operations under way, failed and across lanes, windows
+    /// that follow each other, histories that run over, and versions that are not the first.
+    #[test]
+    fn what_is_accepted_at_once_the_rules_accept_line_by_line() {
+        let mut counts = Counts::default();
+        for seed in 0..40_000 {
+            let mut rng = Stream::new(seed, "again", 0);
+            let first: Vec<Layout> = (0..LANES)
+                .map(|_| {
+                    let mut layout = Layout::empty(PAGES);
+                    let pages = layout.pages_mut().iter_mut();
+                    pages.for_each(|page| {
+                        *page = match rng.below(4) {
+                            0 => Page::HOLE,
+                            prot => Page::anon(Prot::from_bits(prot as u8)),
+                        };
+                    });
+                    layout
+                })
+                .collect();
+            let oracle = Oracle::new(geometry(), &first, if seed % 3 == 0 { 4 } else { 64 });
+            let count = rng.below(12);
+            operate(&oracle, &mut rng, count, &mut || {});
+            let mut windows = Vec::new();
+            let mut windows_of = |rng: &mut Stream| {
+                for _ in 0..3 {
+                    let from = oracle.clock().now();
+                    let count = rng.below(4);
+                    operate(&oracle, rng, count, &mut || {});
+                    windows.push(Window { from, to: oracle.clock().now() });
+                }
+            };
+            windows_of(&mut rng);
+            let mut under_way = Stream::new(seed, "under way", 0);
+            let count = rng.below(3);
+            operate(&oracle, &mut under_way, count, &mut || {
+                let to = oracle.clock().now();
+                windows
+                    .iter_mut()
+                    .for_each(|window| window.to = window.to.max(to.min(window.to + 1)));
+                for _ in 0..4 {
+                    go_up(&oracle, &mut rng, &windows, &mut counts);
+                }
+            });
+        }
+        for sort in 0..3 {
+            let (tried, accepted) = (counts.tried[sort], counts.accepted[sort]);
+            assert!(accepted > 500 && tried - accepted > 500, "{sort}: {accepted} of {tried}");
+        }
+    }
+}
