@@ -216,6 +216,12 @@ impl Bench {
                     plays.then_some(cpus.nth(usize::from(worker >= readers)))
                 });
                 std::thread::sleep(left.min(TURN));
+                // Lest the next ones and those that finish share a CPU: who waits for it delivers
+                // nothing, and the walk or the operation under way would be blamed for it.
+                stage.rest();
+                while !stage.at_rest() {
+                    std::thread::sleep(Duration::from_micros(50));
+                }
             }
             stage.stop();
         });

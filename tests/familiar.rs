@@ -7,7 +7,7 @@ use mapstorm::maps::{Answer, Line, MapsRead, QueryFlags};
 use mapstorm::oracle::{Class, Contract, Oracle};
 use mapstorm::seed::Stream;
 use mapstorm::space::{Geometry, Layout, Page, Prot};
-use mapstorm::storm::{Findings, Mode, Place, Reader, Tally};
+use mapstorm::storm::{Counts, Findings, Mode, Place, Reader, Tally};
 use rustix::io::Errno;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -112,6 +112,13 @@ impl Stand {
         *self.told.borrow_mut() = text(lines);
     }
 
+    /// Walks read so far; a turn is some.
+    fn walks(&self) -> u64 {
+        let mut counts = Counts::default();
+        counts.add(&self.tally);
+        counts.walks
+    }
+
     fn found(&self) -> u64 {
         self.findings.by_class().iter().map(|(_, count)| count).sum()
     }
@@ -134,9 +141,11 @@ fn text_of_an_older_version_is_found() {
                 (0..4).for_each(|_| reader.turn(Mode::Walk));
                 assert_eq!(stand.found(), 0, "{:?}", stand.findings.by_class());
                 stand.oracle.repair(&mut stand.oracle.hold(lane as u16), &lanes[lane]);
-                for walk in 1..=4 {
+                let begun = stand.walks();
+                for _ in 0..4 {
                     reader.turn(Mode::Walk);
-                    assert!(stand.found() >= walk, "lane {lane} page {page} {to}, walk {walk}");
+                    let walks = stand.walks() - begun;
+                    assert!(stand.found() >= walks, "lane {lane} page {page} {to}, walk {walks}");
                 }
                 let before = stand.found();
                 stand.say(&lines(&lanes));
@@ -153,6 +162,7 @@ fn one_wrong_line_among_known_ones_is_found() {
     let stand = Stand::new();
     let right = lines(&stand.lanes);
     let mut reader = stand.reader();
+    let mut holes = 0;
     for at in 1..right.len() - 1 {
         for changed in [false, true] {
             (0..3).for_each(|_| reader.turn(Mode::Walk));
@@ -166,12 +176,15 @@ fn one_wrong_line_among_known_ones_is_found() {
                 wrong.remove(at);
             }
             stand.say(&wrong);
+            let walks = stand.walks();
             reader.turn(Mode::Walk);
-            assert_eq!(stand.found(), before + 1, "line {at} changed: {changed}");
+            let walks = stand.walks() - walks;
+            assert_eq!(stand.found(), before + walks, "line {at} changed: {changed}");
+            holes += if changed { 0 } else { walks };
             stand.say(&right);
         }
     }
-    let holes =
-        stand.findings.by_class().iter().find(|(class, _)| *class == Class::Hole).unwrap().1;
-    assert_eq!(holes as usize, right.len() - 2, "each line left out is a hole");
+    let found = stand.findings.by_class();
+    let found = found.iter().find(|(class, _)| *class == Class::Hole).unwrap().1;
+    assert_eq!(found, holes, "each line left out is a hole");
 }

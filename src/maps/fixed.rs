@@ -91,6 +91,14 @@ fn named(line: &[u8]) -> Option<Line<'_>> {
     })
 }
 
+/// The end of an address range with twelve digits on both sides.
+#[inline]
+pub(super) fn range_end(line: &[u8]) -> Option<u64> {
+    let head: &[u8; 30] = line.first_chunk()?;
+    let (_, end, _, wrong) = range(head);
+    (wrong == 0).then_some(end)
+}
+
 /// `START-END PERMS`: start, end, permissions, and 0 where all is well.
 #[inline(always)]
 fn range<const N: usize>(line: &[u8; N]) -> (u64, u64, u8, u64) {

@@ -100,6 +100,9 @@ pub fn is_detail(line: &[u8]) -> bool {
 /// The end of a line's address range, whatever the rest of the line is.
 #[inline]
 pub fn range_end(line: &[u8]) -> Option<u64> {
+    if let Some(end) = fixed::range_end(line) {
+        return Some(end);
+    }
     let mut fields = Fields(line);
     fields.hex(b'-')?;
     fields.hex(b' ')

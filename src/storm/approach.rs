@@ -86,8 +86,6 @@ impl Approach {
 /// is much of it: two lines for each stack.
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Beyond {
-    /// Where it begins: the end of the lanes in play.
-    pub behind: u64,
     all: u64,
     there: u64,
 }

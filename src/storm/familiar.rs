@@ -9,6 +9,7 @@
 use crate::oracle::{Reached, Run, Shown, Sighting, Tick};
 use crate::space::Geometry;
 use arrayvec::ArrayVec;
+use std::borrow::Cow;
 
 /// Lanes remembered at a time, at most; lanes that share a slot push each other out.
 const MOST_LANES: u16 = 16;
@@ -323,10 +324,10 @@ impl Familiar {
     /// What the lines rest on that were met just now. Only from a lane's first VMA on may they follow
     /// what lies in another lane.
     #[inline]
-    pub(super) fn run(&self, met: &Met) -> Option<Run> {
+    pub(super) fn run(&self, met: &Met) -> Option<Cow<'_, Run>> {
         let (head, body) = (&self.heads[met.slot], &self.bodies[met.slot]);
         if met.bytes == head.used {
-            return Some(head.run);
+            return Some(Cow::Borrowed(&head.run));
         }
         let shown = match head.run.shown {
             Shown::In { lane, version, .. } if met.first > 0 => {
@@ -334,7 +335,7 @@ impl Familiar {
             }
             shown => shown,
         };
-        body.run(shown, met.first, met.count)
+        body.run(shown, met.first, met.count).map(Cow::Owned)
     }
 
     /// What they show.
@@ -415,12 +416,15 @@ mod tests {
             single: false,
             gap: Some((three + 32, three + 48)),
         };
-        assert_eq!((met.count, met.bytes, familiar.run(&met)), (3, 9, Some(run)));
+        assert_eq!((met.count, met.bytes, familiar.run(&met).as_deref()), (3, 9, Some(&run)));
         // From any lane below, of which nothing more is known, and from below the arena.
         assert!(familiar.meet(at(0, 0), lane(0) + 16, b"a\n").is_some());
         assert!(familiar.meet(NOWHERE, BASE - 1, b"a\n").is_some());
         assert!(familiar.meet(at(2, 9), lane(2) + 48, b"bb\n").is_none(), "not with the second");
-        let run = |pos, text| familiar.run(&familiar.meet(at(3, 7), pos, text).unwrap()).unwrap();
+        let run = |pos, text| {
+            let met = familiar.meet(at(3, 7), pos, text).unwrap();
+            familiar.run(&met).unwrap().into_owned()
+        };
         let within = Shown::In { lane: 3, version: 7, since: Tick::MAX };
         let part =
             Run { shown: within, start: three + 16, end: three + 32, single: true, gap: None };

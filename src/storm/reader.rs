@@ -22,15 +22,67 @@ use std::time::Instant;
 /// judging.
 const ONE_TRIED_IN: usize = 16;
 
+/// Walks that are read before the first of them is judged. What judging needs of a CPU's caches the
+/// kernel has turned out by the end of a call, and the other way round.
+const WALKS: usize = 4;
+
+/// A walk that was read, and how far it is judged.
+struct Reel {
+    tape: Tape,
+    /// Where it began.
+    offset: u64,
+    /// Whether its calls are tried for a common instant.
+    together: bool,
+    /// Whether its judging has begun; the first call on the tape that is not judged yet, and where
+    /// its bytes begin.
+    begun: bool,
+    unjudged: (u32, usize),
+    end: End,
+}
+
+/// How a walk came to its end.
+#[derive(Clone, Copy)]
+enum End {
+    /// A call failed.
+    Failed,
+    /// A call delivered nothing.
+    OfFile(Window),
+    /// It came behind the lanes in play. Where in the file the call was that came to the arena, and
+    /// where the last one ended.
+    BehindLanes(u64, u64),
+}
+
+impl Reel {
+    fn new() -> Reel {
+        Reel {
+            tape: Tape::new(),
+            offset: 0,
+            together: true,
+            begun: false,
+            unjudged: (0, 0),
+            end: End::Failed,
+        }
+    }
+
+    /// Begins a walk at `offset`.
+    fn wind(&mut self, offset: u64, together: bool) {
+        self.tape.rewind();
+        (self.offset, self.together) = (offset, together);
+        (self.begun, self.unjudged, self.end) = (false, (0, 0), End::Failed);
+    }
+}
+
 /// A reader.
 pub struct Reader<'a, M> {
     source: M,
     /// The descriptor shared with other readers.
     shared: Option<M>,
     lines: Lines,
-    tape: Tape,
-    /// The first call on the tape that is not judged yet, and where its bytes begin.
-    unjudged: (u32, usize),
+    /// The walk that is being read or judged.
+    reel: Reel,
+    /// Walks of this turn that were read before it; so many of them wait to be judged.
+    others: [Reel; WALKS - 1],
+    waiting: usize,
     answer: Answer,
     rng: Stream,
     /// Where in the file the arena's lines were in the last whole walk.
@@ -92,8 +144,9 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             source,
             shared,
             lines: Lines::default(),
-            tape: Tape::new(),
-            unjudged: (0, 0),
+            reel: Reel::new(),
+            others: std::array::from_fn(|_| Reel::new()),
+            waiting: 0,
             answer: Answer::default(),
             rng,
             text: (0, 1 << 14),
@@ -157,33 +210,31 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         }
     }
 
-    /// One walk or a few queries in the given way. A walk stops behind the lanes in play; some go on
-    /// to the end of the file, as many as cost little (`Beyond`).
+    /// Some walks or queries in the given way. A walk stops behind the lanes in play; some go on to
+    /// the end of the file, as many as cost little (`Beyond`).
     pub fn turn(&mut self, mode: Mode) {
         self.judge.mode = mode;
-        self.judge.together =
-            self.judge.one_instant || self.part.is_some() || self.rng.one_in(ONE_TRIED_IN);
-        // Most turns are held up; the others tell how long a call takes.
-        self.held_up = !self.rng.one_in(4);
-        if self.held_up && self.part.is_some() {
-            self.moment = self.aim.draw(&mut self.rng);
-        }
-        let may_stop = self.tripwire.is_some() && self.part.is_none();
-        self.stops = may_stop && mode == Mode::Walk && !self.rng.one_in(4);
-        let behind = self.judge.oracle.geometry().address(self.lanes.0 + self.lanes.1, 0);
-        let onwards = self.part.is_none() && self.beyond.affords();
-        let until = if onwards { u64::MAX } else { behind };
-        self.beyond.behind = behind;
         let page = self.page;
         let later = self.part.and_then(|part| part.later_reads);
         match mode {
-            Mode::Walk => self.walk(0, until, |_| later.unwrap_or(page)),
+            Mode::Walk => {
+                // In a scenario each walk says how the next one is best held up.
+                let walks = if self.part.is_some() { 1 } else { WALKS };
+                for left in (0..walks).rev() {
+                    self.read(0, |_| later.unwrap_or(page));
+                    if left > 0 {
+                        std::mem::swap(&mut self.reel, &mut self.others[self.waiting]);
+                        self.waiting += 1;
+                    }
+                }
+                self.judge_all();
+            }
             Mode::Short => {
                 // Odd sizes from a few bytes to some lines; every walk has its own.
                 let most = self.rng.between(8, 600);
                 match later {
-                    Some(bytes) => self.walk(0, until, |_| bytes),
-                    None => self.walk(0, until, |rng| rng.between(1, most) | 1),
+                    Some(bytes) => self.walk(0, |_| bytes),
+                    None => self.walk(0, |rng| rng.between(1, most) | 1),
                 }
             }
             Mode::Pread => {
@@ -192,14 +243,14 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                 if let (None, Some((entry, span))) = (self.part, close) {
                     // From the last byte before the lines in play: the first whole line is the
                     // first of them.
-                    return self.walk(entry - 1, until, |_| span.min(page));
+                    return self.walk(entry - 1, |_| span.min(page));
                 }
                 let offset = low + self.rng.below((high - low).max(1) as usize) as u64;
                 // Half of them at a page boundary of the file, as a reader of whole pages would.
                 let aimed = self.part.is_some_and(|part| part.offsets.is_some());
                 let whole = !aimed && self.rng.one_in(2);
                 let mask = if whole { !(page as u64 - 1) } else { u64::MAX };
-                self.walk(offset & mask, until, |_| later.unwrap_or(page));
+                self.walk(offset & mask, |_| later.unwrap_or(page));
             }
             Mode::Shared => self.shared_turn(),
             Mode::Query => {
@@ -211,7 +262,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             Mode::Smaps => {
                 if let Some(smaps) = self.smaps.take() {
                     let maps = std::mem::replace(&mut self.source, smaps);
-                    self.walk(0, until, |_| page);
+                    self.walk(0, |_| page);
                     self.smaps = Some(std::mem::replace(&mut self.source, maps));
                 }
             }
@@ -219,78 +270,118 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         self.aim.saw(self.judge.view == View::MIXED);
     }
 
-    /// Reads from `offset` to `until`, `size` giving the bytes asked for call by call, and then judges
-    /// what came: what judging needs of a CPU's caches the kernel has turned out by the next call,
-    /// so it is done once a walk.
-    fn walk(&mut self, offset: u64, until: u64, size: impl Fn(&mut Stream) -> usize) {
-        self.tape.rewind();
-        self.unjudged = (0, 0);
-        self.lines.start(offset != 0);
+    /// Reads a walk from `offset` on, and judges it.
+    fn walk(&mut self, offset: u64, size: impl Fn(&mut Stream) -> usize) {
+        self.read(offset, size);
+        self.judge_all();
+    }
+
+    /// Draws how the next walk is read, and whether its calls are tried for a common instant.
+    fn begin(&mut self, offset: u64) {
+        let together =
+            self.judge.one_instant || self.part.is_some() || self.rng.one_in(ONE_TRIED_IN);
+        self.reel.wind(offset, together);
+        // Most walks are held up; the others tell how long a call takes.
+        self.held_up = !self.rng.one_in(4);
+        if self.held_up && self.part.is_some() {
+            self.moment = self.aim.draw(&mut self.rng);
+        }
+        let may_stop = self.tripwire.is_some() && self.part.is_none();
+        self.stops = may_stop && self.judge.mode == Mode::Walk && !self.rng.one_in(4);
+        Tally::add(&self.judge.tally.walks, 1);
+    }
+
+    /// Reads a walk from `offset` on, `size` giving the bytes asked for call by call.
+    fn read(&mut self, offset: u64, size: impl Fn(&mut Stream) -> usize) {
+        self.begin(offset);
+        let behind = self.judge.oracle.geometry().address(self.lanes.0 + self.lanes.1, 0);
+        let onwards = self.part.is_none() && self.beyond.affords();
+        let until = if onwards { u64::MAX } else { behind };
         let mut at = offset;
-        let mut begun = false;
         let mut kept = false;
         let mut arena_text = None;
-        Tally::add(&self.judge.tally.walks, 1);
-        self.approach.walk();
+        let mut beyond = false;
         loop {
             let first = self.part.filter(|_| offset == 0).and_then(|part| part.first_read);
             let left = first.and_then(|first| first.checked_sub(at as usize)).filter(|&n| n > 0);
             let asked = left.or_else(|| self.approach.ask(at, self.page).filter(|_| self.stops));
             let asked = asked.unwrap_or_else(|| size(&mut self.rng)).min(Tape::LONGEST);
-            let Some((call, got)) = self.call(at, asked, kept) else {
-                return self.judge_all();
-            };
-            let Some(window) = self.tape.call(call).map(|call| call.window) else {
+            let Some(TapeCall { got, window, .. }) = self.call(at, asked, kept) else {
                 return;
             };
-            if !begun {
-                self.judge.begin((offset == 0).then_some(0), window);
-                begun = true;
-            }
+            let got = got as usize;
             if got == 0 {
-                self.judge_all();
-                self.judge.end(window, self.lines.at_line_end(), &self.tape);
+                self.reel.end = End::OfFile(window);
                 return;
             }
-            if self.judge.mode == Mode::Smaps {
-                // How far its text has come is not so easily told.
-                self.judge_all();
-            }
-            let reached = match self.unjudged.0 > call {
-                true => self.judge.walk.pos(),
-                false => self.tape.reached(offset != 0),
+            // How far the text of smaps has come is not so easily told.
+            let reached = match self.judge.mode {
+                Mode::Smaps => {
+                    self.judge_calls();
+                    self.judge.walk.pos()
+                }
+                _ => self.reel.tape.reached(offset != 0),
             };
             let is_past = |address| reached.is_some_and(|reached| reached > address);
             if is_past(self.judge.oracle.geometry().base) {
                 arena_text.get_or_insert(at);
             }
             at += got as u64;
-            self.beyond.pay(got, is_past(self.beyond.behind));
+            // The call that comes to the end of the lanes is needed for them.
+            self.beyond.pay(got, beyond);
+            beyond = is_past(behind);
             if reached.is_some_and(|reached| reached >= until) {
-                self.judge_all();
-                self.judge.finish_call(&self.tape);
-                if offset == 0 {
-                    self.approach.arrived();
-                }
-                if offset == 0 && self.part.is_none() {
-                    self.text = (arena_text.unwrap_or(0), at);
-                }
+                self.reel.end = End::BehindLanes(arena_text.unwrap_or(0), at);
                 return;
             }
-            kept = got == asked && self.tape.bytes().last() == Some(&b'\n');
+            kept = got == asked && self.reel.tape.bytes().last() == Some(&b'\n');
         }
     }
 
-    /// One pread onto the tape, between two looks at the clock. Gives the call's number and what
-    /// was delivered; `None` when it failed.
-    fn call(&mut self, offset: u64, asked: usize, kept: bool) -> Option<(u32, usize)> {
-        if self.tape.is_full(asked) {
-            self.judge_all();
+    /// Judges the walks that were read.
+    fn judge_all(&mut self) {
+        self.judge_waiting();
+        self.judge_walk();
+    }
+
+    /// Judges those that wait.
+    fn judge_waiting(&mut self) {
+        for at in 0..std::mem::take(&mut self.waiting) {
+            std::mem::swap(&mut self.reel, &mut self.others[at]);
+            self.judge_walk();
+            std::mem::swap(&mut self.reel, &mut self.others[at]);
+        }
+    }
+
+    /// Judges what is left of a walk that was read to its end.
+    fn judge_walk(&mut self) {
+        self.judge_calls();
+        let Reel { tape, offset, end, .. } = &self.reel;
+        match *end {
+            End::Failed => {}
+            End::OfFile(window) => self.judge.end(window, self.lines.at_line_end(), tape),
+            End::BehindLanes(arena_text, at) => {
+                self.judge.finish_call(tape);
+                if *offset == 0 {
+                    self.approach.arrived();
+                    if self.part.is_none() {
+                        self.text = (arena_text, at);
+                    }
+                }
+            }
+        }
+    }
+
+    /// One pread onto the tape, between two looks at the clock; `None` when it failed.
+    fn call(&mut self, offset: u64, asked: usize, kept: bool) -> Option<TapeCall> {
+        if self.reel.tape.is_full(asked) {
+            self.judge_waiting();
+            self.judge_calls();
             self.judge.rewound();
-            self.unjudged.1 = 0;
+            self.reel.unjudged.1 = 0;
         }
         let judge = &mut self.judge;
-        let room = self.tape.room(asked);
+        let room = self.reel.tape.room(asked);
         let clock = judge.oracle.clock();
         // What is not held up is timed. A turn that stops is held up only where it matters.
         let there = self.stops && self.approach.is_there(offset);
@@ -320,20 +411,30 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         let got = judge.outcome(result)?;
         Tally::add(&judge.tally.bytes, got as u64);
         let (asked, delivered) = (asked as u32, got as u32);
-        let number = self.tape.push(TapeCall { offset, asked, got: delivered, window, kept });
-        Some((number, got))
+        let call = TapeCall { offset, asked, got: delivered, window, kept };
+        self.reel.tape.push(call);
+        Some(call)
     }
 
     /// Hands the bytes of all calls that are left to the checker.
-    fn judge_all(&mut self) {
-        while let Some(got) = self.tape.call(self.unjudged.0).map(|call| call.got as usize) {
-            self.feed(got);
+    fn judge_calls(&mut self) {
+        let Reel { tape, offset, begun, together, .. } = &mut self.reel;
+        if !*begun && let Some(first) = tape.calls().first() {
+            *begun = true;
+            self.lines.start(*offset != 0);
+            self.approach.walk();
+            self.judge.together = *together;
+            self.judge.begin((*offset == 0).then_some(0), first.window);
+        }
+        while let Some(call) = self.reel.tape.call(self.reel.unjudged.0) {
+            self.feed(call.got as usize);
         }
     }
 
     /// Hands the bytes of the next call, so many, to the checker.
     fn feed(&mut self, got: usize) {
-        let Reader { lines, tape, judge, approach, unjudged: (next, at), .. } = self;
+        let Reader { lines, reel, judge, approach, .. } = self;
+        let Reel { tape, unjudged: (next, at), .. } = reel;
         let play = judge.oracle.geometry().address(self.lanes.0, 0);
         let call = *next;
         let bytes = &tape.bytes()[*at..*at + got];
@@ -370,7 +471,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
     /// be left over from another reader's call. With room for more than a page and what can be
     /// left over, nothing made in one call is delivered whole by another.
     fn shared_turn(&mut self) {
-        let Some(shared) = self.shared.as_mut() else {
+        let Some(mut shared) = self.shared.take() else {
             return;
         };
         let (low, high) = self.text;
@@ -380,22 +481,14 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         };
         // Sometimes go on where another reader's call is likely to have ended.
         let offset = if self.rng.one_in(4) { offset & !(self.page as u64 - 1) } else { offset };
-        self.tape.rewind();
-        self.unjudged = (0, 0);
-        self.lines.start(offset != 0);
-        std::mem::swap(shared, &mut self.source);
+        self.begin(offset);
+        std::mem::swap(&mut shared, &mut self.source);
         let called = self.call(offset, 2 * self.page, false);
-        if let Some(shared) = self.shared.as_mut() {
-            std::mem::swap(shared, &mut self.source);
-        }
-        Tally::add(&self.judge.tally.walks, 1);
-        if let Some((_, got)) = called
-            && got > 0
-        {
-            let window = self.tape.calls()[0].window;
-            self.judge.begin((offset == 0).then_some(0), window);
-            self.judge_all();
-            self.judge.finish_call(&self.tape);
+        std::mem::swap(&mut shared, &mut self.source);
+        self.shared = Some(shared);
+        if called.is_some_and(|call| call.got > 0) {
+            self.judge_calls();
+            self.judge.finish_call(&self.reel.tape);
         }
     }
 
@@ -459,10 +552,10 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         judge.piece = None;
         let verdict = judge.walk.query(address, or_next, seen.as_ref(), window);
         if matches!(verdict, Verdict::Wrong(_)) {
-            self.tape.answered(address, window, answer.as_ref());
+            self.reel.tape.answered(address, window, answer.as_ref());
         }
         judge.count_window(window);
-        judge.deliver(verdict, seen.as_ref(), window, &self.tape);
+        judge.deliver(verdict, seen.as_ref(), window, &self.reel.tape);
         judge.close_window();
         if let Some(views) = judge.views {
             judge.view = match &seen {
