@@ -94,9 +94,31 @@ impl Layout {
     /// Together they are the whole division into VMAs: one that starts at page `s` ends where the
     /// next bit is set in the second or where the next page is not mapped.
     pub fn masks(&self) -> (u64, u64) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let (mut mapped, mut starts) = (0, 0);
+            let mut below = Page::HOLE;
+            let (fours, _) = self.pages.as_chunks::<4>();
+            for (i, four) in fours[..self.len().div_ceil(4)].iter().enumerate() {
+                // SAFETY: SSE2 belongs to every x86_64.
+                let (some, first) = unsafe { super::page::four(four, below) };
+                mapped |= some << (4 * i);
+                starts |= first << (4 * i);
+                below = four[3];
+            }
+            // Behind the last page there may be what a longer layout left.
+            let all = span_mask(0, self.len());
+            (mapped & all, starts & all)
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        self.masks_one_by_one()
+    }
+
+    /// [`Layout::masks`] page by page.
+    #[cfg(any(test, not(target_arch = "x86_64")))]
+    fn masks_one_by_one(&self) -> (u64, u64) {
         let (mut mapped, mut starts) = (0, 0);
-        // What would continue the page before; of a hole that is a hole. No branch in the loop:
-        // every operation that is recorded comes by here.
+        // What would continue the page before; of a hole that is a hole.
         let mut next = Page::HOLE;
         for (i, &page) in self.pages().iter().enumerate() {
             mapped |= (page.is_mapped() as u64) << i;
@@ -207,6 +229,7 @@ pub(crate) mod drawing {
 mod tests {
     use super::drawing::draw;
     use super::*;
+    use crate::space::Prot;
 
     fn runs(picture: &str) -> Vec<(usize, usize)> {
         draw(picture).vmas().map(|v| (v.start, v.end)).collect()
@@ -239,6 +262,28 @@ mod tests {
                 assert_eq!(layout.vma_at(at), covering, "{picture} at {at}");
                 assert_eq!(page.is_mapped(), covering.is_some());
             }
+        }
+    }
+
+    #[test]
+    fn four_pages_at_a_time_are_the_same_as_one_by_one() {
+        let mut rng = crate::seed::Stream::new(1, "layouts", 0);
+        let mut layout = Layout::empty(MAX_PAGES);
+        for _ in 0..20_000 {
+            let len = rng.between(1, MAX_PAGES);
+            layout.follow(&Layout::empty(len));
+            let mut page = Page::HOLE;
+            for at in layout.pages_mut() {
+                page = match rng.below(6) {
+                    0 => Page::HOLE,
+                    1 => Page::anon(Prot::READ),
+                    2 => Page::file(Prot::READ, rng.one_in(2), 1, rng.below(2) as u16),
+                    3 => Page::file(Prot::READ, false, 0, u16::MAX),
+                    _ => page.step(1),
+                };
+                *at = page;
+            }
+            assert_eq!(layout.masks(), layout.masks_one_by_one(), "{layout}");
         }
     }
 

@@ -133,6 +133,7 @@ const PGOFF_SHIFT: u32 = 16;
 /// `can_vma_merge_after`) for memory that is never touched and mapped with `MAP_NORESERVE`: equal
 /// flags, file and name, file offsets that follow on, and no `anon_vma` to disagree about.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[repr(transparent)]
 pub struct Page(u32);
 
 impl Page {
@@ -243,6 +244,25 @@ impl Page {
     pub const fn visible(self) -> Page {
         Page(self.0 & !ADVICE_MASK)
     }
+}
+
+/// Which of four neighbouring pages are mapped, and which of them do not continue the page below,
+/// `below` being that of the first: a bit each.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "sse2")]
+#[inline]
+pub(super) fn four(pages: &[Page; 4], below: Page) -> (u64, u64) {
+    use std::arch::x86_64::*;
+    let [a, b, c, d] = pages.map(|page| page.0 as i32);
+    let here = _mm_set_epi32(d, c, b, a);
+    let before = _mm_set_epi32(c, b, a, below.0 as i32);
+    // As `step` has it: the offset goes on where there is a file.
+    let backing = _mm_and_si128(before, _mm_set1_epi32(3 << BACKING_SHIFT));
+    let anon = _mm_cmpeq_epi32(backing, _mm_setzero_si128());
+    let next = _mm_add_epi32(before, _mm_andnot_si128(anon, _mm_set1_epi32(1 << PGOFF_SHIFT)));
+    let bits = |mask: __m128i| _mm_movemask_ps(_mm_castsi128_ps(mask)) as u64;
+    let mapped = bits(_mm_slli_epi32::<31>(here));
+    (mapped, mapped & !bits(_mm_cmpeq_epi32(here, next)))
 }
 
 impl fmt::Display for Page {
