@@ -55,8 +55,6 @@ const PAGES: usize = 8;
 
 /// Words of a cache line.
 const LINE: usize = 64 / size_of::<AtomicU64>();
-/// Versions that are asked for together.
-const TOGETHER: u64 = 16;
 
 const KNOWN: u64 = 1 << 16;
 const HAS_OP: u64 = 1 << 17;
@@ -178,20 +176,6 @@ impl History {
         }
         #[cfg(not(all(target_arch = "x86_64", not(any(loom, shuttle, miri)))))]
         let _ = version;
-    }
-
-    /// Asks for the slots of versions that are about to be read one after the other. They were
-    /// written on another CPU, and each would be waited for; so they come together.
-    #[inline]
-    fn fetch_all(&self, versions: std::ops::Range<Version>) {
-        #[cfg(all(target_arch = "x86_64", not(any(loom, shuttle, miri))))]
-        for line in versions.flat_map(|version| self.slot(version).chunks(LINE)) {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: a prefetch reads and writes nothing, and faults nowhere.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
-        }
-        #[cfg(not(all(target_arch = "x86_64", not(any(loom, shuttle, miri)))))]
-        let _ = versions;
     }
 
     /// [`History::push`] with the head first, and nothing of the slot but its first word. For
@@ -374,9 +358,6 @@ impl History {
             }
             if self.closed(probe) < from {
                 break probe;
-            }
-            if step == 1 {
-                self.fetch_all(probe.saturating_sub(TOGETHER)..probe);
             }
             low = probe;
             step *= 2;

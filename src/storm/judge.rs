@@ -179,7 +179,8 @@ impl Judge<'_> {
         self.low.get_or_insert(seen.start);
         let verdict = self.walk.line(&seen, window);
         self.on_firm_ground = verdict == Verdict::Right && !widened && self.remembers();
-        if self.on_firm_ground {
+        let outside = !self.oracle.geometry().overlaps(seen.start, seen.end);
+        if self.on_firm_ground && (outside || self.walk.lasts()) {
             let now = self.walk.reached();
             let opens = if now == reached { None } else { self.walk.opens(&seen) };
             self.familiar.note(reached, now, before, opens, &seen, text);
@@ -192,7 +193,7 @@ impl Judge<'_> {
             self.snapshot.line(&seen);
         }
         // Outside the arena only order is judged, and only lines that come after something.
-        if self.oracle.geometry().overlaps(seen.start, seen.end) || before.is_some() {
+        if !outside || before.is_some() {
             self.deliver(verdict, Some(&seen), window, tape);
         }
     }

@@ -311,6 +311,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             };
             let got = got as usize;
             if got == 0 {
+                self.beyond.pay(0, beyond);
                 self.reel.end = End::OfFile(window);
                 return;
             }

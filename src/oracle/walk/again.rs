@@ -4,7 +4,7 @@
 //! one by one: what may have changed since is the same for all of them.
 
 use super::{NO_LANE, Progress, Walk};
-use crate::oracle::clock::{Tick, Window};
+use crate::oracle::clock::{OPEN, Tick, Window};
 use crate::oracle::history::Version;
 use crate::oracle::verdict::Sighting;
 use crate::space::span_mask;
@@ -63,6 +63,14 @@ impl Walk<'_> {
         };
         history.confirm(version.saturating_sub(1)).ok()?;
         (seen.start == geometry.address(lane, first)).then_some(since)
+    }
+
+    /// Whether what explained the last line may explain lines of later walks: not a version that is
+    /// closed already.
+    #[inline]
+    pub(crate) fn lasts(&self) -> bool {
+        let Progress { lane, version, .. } = self.now;
+        lane == NO_LANE || self.oracle.history(lane).closed(version) == OPEN
     }
 
     /// Takes lines that were right once, one after the other, and lie in one stretch: in one
