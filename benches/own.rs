@@ -1,0 +1,248 @@
+//! What mapstorm's own code takes, the kernel left out: a walk judged, an operation recorded.
+//!
+//! `cargo bench --bench own`. The reader reads a file that is kept in memory, of eight lanes and
+//! what a program of some threads has around them; the mutator's system calls do nothing. What the
+//! two take with nothing judged or recorded is measured beside it and taken away. In ns, the least
+//! of many turns; what sharing the history between CPUs costs comes on top (`--bench overhead`).
+
+use mapstorm::arena::{FileIdentity, Identities, Mm};
+use mapstorm::maps::{Answer, Line, MapsRead, QueryFlags};
+use mapstorm::oracle::{Contract, Oracle};
+use mapstorm::seed::Stream;
+use mapstorm::space::{Geometry, Kind, KindSet, Layout, Op, Place as Pages, Prot, Span};
+use mapstorm::storm::{
+    Findings, Mode, Mutator, Place, Reader, Repertoire, Spell, Tally, draw_layout,
+};
+use rustix::io::Errno;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Instant;
+
+const LANES: usize = 8;
+const PAGES: usize = 16;
+const PAGE: usize = 4096;
+/// How often each figure is taken.
+const TURNS: usize = 200;
+/// Walks or operations in a turn.
+const WALKS: usize = 64;
+const OPERATIONS: usize = 4096;
+
+/// A file in memory.
+#[derive(Clone)]
+struct Kept(Rc<RefCell<Vec<u8>>>);
+
+impl MapsRead for Kept {
+    fn pread(&mut self, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        let text = self.0.borrow();
+        let rest = text.get(offset as usize..).unwrap_or_default();
+        let got = rest.len().min(buf.len());
+        buf[..got].copy_from_slice(&rest[..got]);
+        Ok(got)
+    }
+
+    fn query<'a>(
+        &mut self,
+        _: u64,
+        _: QueryFlags,
+        _: &'a mut Answer,
+    ) -> Result<Option<Line<'a>>, Errno> {
+        Err(Errno::NOTTY)
+    }
+}
+
+/// An address space that does nothing.
+struct Still;
+
+impl Mm for Still {
+    fn carry_out(&self, _: &Op) -> Result<(), Errno> {
+        Ok(())
+    }
+}
+
+fn identities() -> Identities {
+    let file = |inode| FileIdentity {
+        dev_major: 0,
+        dev_minor: 1,
+        inode,
+        name: format!("/memfd:mapstorm-{inode} (deleted)").into_bytes(),
+    };
+    Identities { page_shift: 12, files: vec![file(1550), file(1551)] }
+}
+
+fn geometry() -> Geometry {
+    Geometry::new(0x7d00_0000_0000, PAGE, LANES, PAGES)
+}
+
+/// Prints a mapping that is not the arena's.
+fn foreign(text: &mut Vec<u8>, start: u64, inode: u64, name: &[u8]) {
+    let (end, perms, offset, dev_major, dev_minor) = (start + 0x3000, 5, 0, 0, 0);
+    let line = Line { start, end, perms, offset, dev_major, dev_minor, inode, name };
+    line.print(text).expect("memory");
+}
+
+/// What maps says: the program and its heap, the lanes, libraries and stacks.
+fn text(lanes: &[Layout], identities: &Identities) -> Vec<u8> {
+    let mut text = Vec::new();
+    let below = (0..6).map(|n| 0x5500_0000_0000 + n * 0x4000);
+    below.for_each(|start| foreign(&mut text, start, 4711, b"/usr/local/bin/mapstorm"));
+    for (lane, layout) in lanes.iter().enumerate() {
+        for vma in layout.vmas() {
+            let file = identities.files.get(vma.page.file_index() as usize);
+            let file = file.filter(|_| vma.page.is_file());
+            let shared = vma.page.backing() == mapstorm::space::Backing::SharedFile;
+            let line = Line {
+                start: geometry().address(lane as u16, vma.start),
+                end: geometry().address(lane as u16, vma.end),
+                perms: vma.page.prot().bits() | u8::from(shared) << 3,
+                offset: file.map_or(0, |_| u64::from(vma.page.pgoff()) * PAGE as u64),
+                dev_major: 0,
+                dev_minor: file.map_or(0, |file| file.dev_minor),
+                inode: file.map_or(0, |file| file.inode),
+                name: file.map_or(b"", |file| &file.name),
+            };
+            line.print(&mut text).expect("memory");
+        }
+    }
+    let above = (0..20).map(|n| 0x7f00_0000_0000 + n * 0x4000);
+    above.for_each(|start| foreign(&mut text, start, 0, b""));
+    text
+}
+
+fn place<'a>(
+    oracle: &'a Oracle,
+    identities: &'a Identities,
+    findings: &'a Findings,
+    tally: &'a Tally,
+) -> Place<'a> {
+    Place {
+        oracle,
+        identities,
+        findings,
+        tally,
+        contract: Contract::Series,
+        reader: 0,
+        begun: Instant::now(),
+        versions: 64,
+        tripwire: None,
+        settle: None,
+    }
+}
+
+/// Nanoseconds for a page's worth of text, judged and only read, with operations in `moving` lanes
+/// between any two walks.
+fn walks(moving: usize) -> [f64; 2] {
+    let identities = identities();
+    let may = Repertoire::full(KindSet::all().without(Kind::Name), 2);
+    let mut rng = Stream::new(7, "layout", 0);
+    let mut first: Vec<Layout> =
+        (0..LANES as u16).map(|lane| draw_layout(&mut rng, &may, lane, PAGES)).collect();
+    let spot = Span::new(4, 8);
+    let ops = |prot| {
+        (0..moving as u16).map(move |lane| Op::Map {
+            at: Pages { lane, span: spot },
+            page: mapstorm::space::Page::anon(prot),
+        })
+    };
+    let oracle = Oracle::new(geometry(), &first, 1 << 12);
+    let findings = Findings::new(Vec::new(), false, 1, 64);
+    let tally = Tally::default();
+    let operate = |prot| {
+        for op in ops(prot) {
+            let mut held = oracle.hold(op.at().lane);
+            let invoked = oracle.invoke(&op, 0, &mut held, None);
+            oracle.returned(invoked);
+        }
+    };
+    let told = |prot, lanes: &mut [Layout]| {
+        for op in ops(prot) {
+            let mut none = Layout::empty(1);
+            mapstorm::space::apply(&op, &mut lanes[op.at().lane as usize], &mut none);
+        }
+        text(lanes, &identities)
+    };
+    let texts = [Prot::READ, Prot::NONE].map(|prot| told(prot, &mut first));
+    let kept = Kept(Rc::new(RefCell::new(texts[1].clone())));
+    let place = place(&oracle, &identities, &findings, &tally);
+    let mut reader = Reader::new(kept.clone(), None, Stream::new(1, "reader", 0), place);
+    let mut page = vec![0; PAGE];
+    operate(Prot::NONE);
+    (0..WALKS).for_each(|_| reader.turn(Mode::Walk));
+    let mut least = [f64::MAX; 2];
+    for _ in 0..TURNS {
+        let mut sum = [0.0; 2];
+        for turn in 0..WALKS {
+            let side = turn % 2;
+            operate([Prot::READ, Prot::NONE][side]);
+            kept.0.borrow_mut().clone_from(&texts[side]);
+            let bytes = |tally: &Tally| {
+                let mut counts = mapstorm::storm::Counts::default();
+                counts.add(tally);
+                counts.bytes
+            };
+            let before = bytes(&tally);
+            let begun = Instant::now();
+            reader.turn(Mode::Walk);
+            let judged = begun.elapsed();
+            let pages = (bytes(&tally) - before) as f64 / PAGE as f64;
+            // The same calls.
+            let mut file = kept.clone();
+            let calls = pages.ceil() as u64;
+            let begun = Instant::now();
+            for call in 0..calls {
+                file.pread(&mut page, call * PAGE as u64).expect("memory");
+            }
+            let read = begun.elapsed();
+            sum[0] += judged.as_nanos() as f64 / pages / WALKS as f64;
+            sum[1] += read.as_nanos() as f64 / pages / WALKS as f64;
+        }
+        least = [least[0].min(sum[0]), least[1].min(sum[1])];
+    }
+    let wrong: u64 = findings.by_class().iter().map(|(_, count)| count).sum();
+    assert_eq!(wrong, 0, "{:?}", findings.by_class());
+    least
+}
+
+/// Nanoseconds for an operation planned, recorded and counted, with system calls that do nothing.
+fn operations(kinds: KindSet) -> f64 {
+    const SPELL: Spell = Spell {
+        first_lane: 0,
+        lanes: LANES as u16,
+        hammer: 6,
+        spin: 0,
+        sleep: 0,
+        idle: false,
+        longest: 0,
+    };
+    let may = Repertoire::full(kinds, 2);
+    let mut rng = Stream::new(7, "layout", 0);
+    let first: Vec<Layout> =
+        (0..LANES as u16).map(|lane| draw_layout(&mut rng, &may, lane, PAGES)).collect();
+    let oracle = Oracle::new(geometry(), &first, 1 << 12);
+    let tally = Tally::default();
+    let mut mutator = Mutator::new(&oracle, &tally, may, Stream::new(1, "mutator", 0), 0);
+    let mut least = f64::MAX;
+    for _ in 0..TURNS {
+        let begun = Instant::now();
+        let mut done = 0;
+        while done < OPERATIONS {
+            done += usize::from(mutator.step(&Still, &SPELL));
+        }
+        least = least.min(begun.elapsed().as_nanos() as f64 / OPERATIONS as f64);
+    }
+    least
+}
+
+fn main() {
+    println!("{:>14}{:>24}{:>12}", "lanes moved", "ns a page, judged", "only read");
+    for moving in [0, 1, 2, LANES] {
+        let [judged, read] = walks(moving);
+        println!("{moving:>14}{judged:>24.0}{read:>12.0}");
+    }
+    println!("{:>14}{:>24}", "operations", "ns");
+    for (name, kinds) in [
+        ("all", KindSet::all().without(Kind::Name)),
+        ("no remap", KindSet::all().without(Kind::Name).without(Kind::Remap)),
+    ] {
+        println!("{name:>14}{:>24.0}", operations(kinds));
+    }
+}
