@@ -218,8 +218,10 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         let later = self.part.and_then(|part| part.later_reads);
         match mode {
             Mode::Walk => {
-                // In a scenario each walk says how the next one is best held up.
-                let walks = if self.part.is_some() { 1 } else { WALKS };
+                // In a scenario each walk says how the next one is best held up; and where the lanes
+                // in play are is only known once a walk to them is judged.
+                let known = self.tripwire.is_none() || self.approach.begins().is_some();
+                let walks = if self.part.is_none() && known { WALKS } else { 1 };
                 for left in (0..walks).rev() {
                     self.read(0, |_| later.unwrap_or(page));
                     if left > 0 {
