@@ -1,9 +1,9 @@
 //! What mapstorm's own code takes, the kernel left out: a walk judged, an operation recorded.
 //!
 //! `cargo bench --bench own`. The reader reads a file that is kept in memory, of eight lanes and
-//! what a program of some threads has around them; the mutator's system calls do nothing. What the
-//! two take with nothing judged or recorded is measured beside it and taken away. In ns, the least
-//! of many turns; what sharing the history between CPUs costs comes on top (`--bench overhead`).
+//! what a program of some threads has around them; the mutator's system calls do nothing. What a
+//! reader takes with nothing judged is measured beside it. In ns, the least of many turns; what
+//! sharing the history between CPUs costs comes on top (`--bench overhead`).
 
 use mapstorm::arena::{FileIdentity, Identities, Mm};
 use mapstorm::maps::{Answer, Line, MapsRead, QueryFlags};
