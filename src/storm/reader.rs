@@ -323,7 +323,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                     self.judge_calls();
                     self.judge.walk.pos()
                 }
-                _ => self.reel.tape.reached(offset != 0),
+                _ => self.reel.tape.reached(),
             };
             let is_past = |address| reached.is_some_and(|reached| reached > address);
             if is_past(self.judge.oracle.geometry().base) {

@@ -30,6 +30,9 @@ pub struct Tape {
     calls: Vec<TapeCall>,
     /// Number of the first call on the tape.
     first: u32,
+    /// Whether the first byte may lie within a line: the walk began in mid-file, or the tape began
+    /// again at the front before a line was whole.
+    mid_line: bool,
 }
 
 impl Tape {
@@ -46,6 +49,7 @@ impl Tape {
             used: 0,
             calls: Vec::with_capacity(Tape::CALLS),
             first: 0,
+            mid_line: false,
         }
     }
 
@@ -61,13 +65,13 @@ impl Tape {
     }
 
     /// How far they have come: the end of the last line that is whole, as far as it can be told from
-    /// that line alone. `mid_line` tells whether the first byte may lie within a line.
-    pub(super) fn reached(&self, mid_line: bool) -> Option<u64> {
+    /// that line alone.
+    pub(super) fn reached(&self) -> Option<u64> {
         let bytes = self.bytes();
         let text = &bytes[..memchr::memrchr(b'\n', bytes)?];
         let line = match memchr::memrchr(b'\n', text) {
             Some(before) => &text[before + 1..],
-            None if mid_line => return None,
+            None if self.mid_line => return None,
             None => text,
         };
         range_end(line)
@@ -81,6 +85,9 @@ impl Tape {
     /// Takes in a call that put its bytes into the [room](Tape::room); gives its number.
     pub(super) fn push(&mut self, call: TapeCall) -> u32 {
         let number = self.next_call();
+        if number == 0 {
+            self.mid_line = call.offset != 0;
+        }
         self.used += call.got as usize;
         self.calls.push(call);
         number
@@ -94,6 +101,7 @@ impl Tape {
     /// Room for a call's bytes, at the front when the tape [is full](Tape::is_full).
     pub(super) fn room(&mut self, asked: usize) -> &mut [u8] {
         if self.is_full(asked) {
+            self.mid_line = self.bytes().last() != Some(&b'\n');
             self.first += self.calls.len() as u32;
             self.used = 0;
             self.calls.clear();
@@ -117,6 +125,14 @@ impl Tape {
         let bytes = &self.bytes[start..start + got];
         let at = memchr::memchr_iter(b'\n', bytes).nth(newline as usize)?;
         Some(start + at + 1)
+    }
+
+    /// Where the first line begins that may be whole.
+    pub(super) fn first_line(&self) -> usize {
+        match self.mid_line {
+            true => memchr::memchr(b'\n', self.bytes()).map_or(self.used, |at| at + 1),
+            false => 0,
+        }
     }
 
     /// The lines that end in the bytes `from..to`, where one begins at `from`, each with the window
@@ -214,5 +230,21 @@ mod tests {
         assert_eq!(all, expected);
         assert_eq!(tape.lines(8, 21).count(), 2);
         assert_eq!(tape.lines(0, 3).count(), 0, "no line ends there");
+    }
+
+    #[test]
+    fn what_begins_in_mid_file_begins_in_a_line() {
+        let mut tape = tape(&[(b"7f00-8000 r\n8000-9000 r\n", false)]);
+        assert_eq!((tape.first_line(), tape.reached()), (0, Some(0x9000)));
+        tape.rewind();
+        let mut read = |text: &[u8], offset: u64| {
+            tape.room(text.len()).copy_from_slice(text);
+            let (asked, got) = (text.len() as u32, text.len() as u32);
+            let window = Window { from: 0, to: 0 };
+            tape.push(TapeCall { offset, asked, got, window, kept: false });
+            (tape.first_line(), tape.reached())
+        };
+        assert_eq!(read(b"00-8000 r\n", 2), (10, None), "the rest of a line");
+        assert_eq!(read(b"8000-9000 r\n", 12), (10, Some(0x9000)));
     }
 }

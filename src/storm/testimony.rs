@@ -102,7 +102,8 @@ impl Judge<'_> {
         let way = Way {
             asked: (self.mode == Mode::Query).then_some(self.asked),
             origin: &self.origin,
-            lines: tape.lines(piece.from, piece.to),
+            // What a walk in mid-file begins with is the rest of a line, and was not judged.
+            lines: tape.lines(piece.from.max(tape.first_line()), piece.to),
             mode: self.mode,
             identities: self.identities,
             geometry: self.oracle.geometry(),
