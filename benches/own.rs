@@ -9,7 +9,9 @@ use mapstorm::arena::{FileIdentity, Identities, Mm};
 use mapstorm::maps::{Answer, Line, MapsRead, QueryFlags};
 use mapstorm::oracle::{Contract, Oracle};
 use mapstorm::seed::Stream;
-use mapstorm::space::{Geometry, Kind, KindSet, Layout, Op, Place as Pages, Prot, Span};
+use mapstorm::space::{
+    Geometry, Kind, KindSet, Layout, Op, Place as Pages, Prot, Span, apply_alone,
+};
 use mapstorm::storm::{
     Findings, Mode, Mutator, Place, Reader, Repertoire, Spell, Tally, draw_layout,
 };
@@ -155,8 +157,7 @@ fn walks(moving: usize) -> [f64; 2] {
     };
     let told = |prot, lanes: &mut [Layout]| {
         for op in ops(prot) {
-            let mut none = Layout::empty(1);
-            mapstorm::space::apply(&op, &mut lanes[op.at().lane as usize], &mut none);
+            apply_alone(&op, &mut lanes[op.at().lane as usize]);
         }
         text(lanes, &identities)
     };

@@ -3,7 +3,9 @@
 
 use mapstorm::arena::{Arena, Mm};
 use mapstorm::maps::{Lines, MapsFile};
-use mapstorm::space::{Advice, Kind, Layout, Op, Page, Place, Prot, Span, apply, fits};
+use mapstorm::space::{
+    Advice, Kind, Layout, Op, Page, Place, Prot, Span, apply, apply_alone, fits,
+};
 use mapstorm::storm::{SeenLane, read_lanes};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
@@ -140,7 +142,7 @@ impl Ground {
                 Err(errno) => return Err(format!("{op}: {errno}")),
             }
             if first == second || op.other_lane().is_none() {
-                apply(op, &mut lanes[first], &mut Layout::empty(1));
+                apply_alone(op, &mut lanes[first]);
             } else {
                 let (low, high) = lanes.split_at_mut(1);
                 match first {

@@ -153,7 +153,9 @@ impl Bench {
         let (gone, came) = (only(&old, &new), only(&new, &old));
         let lanes = 0..self.model.len();
         let told = lanes
-            .map(|lane| cases_in(&op, lane as u16, &before[lane], &self.model[lane]))
+            .map(|lane| {
+                cases_in(&op, lane as u16, (&before[lane]).into(), (&self.model[lane]).into())
+            })
             .fold(crate::space::CaseSet::NONE, crate::space::CaseSet::union);
         if told != step.cases || (gone.len(), came.len()) != step.turns {
             return Err(format!(
@@ -197,7 +199,7 @@ mod tests {
                 lanes[other] = b;
                 lanes[at] = a;
                 let told = (0..lanes.len())
-                    .map(|l| cases_in(&step.op, l as u16, &before[l], &lanes[l]))
+                    .map(|l| cases_in(&step.op, l as u16, (&before[l]).into(), (&lanes[l]).into()))
                     .fold(CaseSet::NONE, CaseSet::union);
                 assert_eq!(told, step.cases, "{}: {}", spec.name, step.op);
             }

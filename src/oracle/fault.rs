@@ -4,7 +4,7 @@
 
 use super::history::Origin;
 use super::ledger::{Held, Invoked, Oracle};
-use crate::space::{Layout, Op, apply};
+use crate::space::{Op, apply_alone};
 
 /// A way to add a version wrongly.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,14 +30,15 @@ impl Oracle {
         worker: u16,
         held: &mut Held<'_>,
     ) -> Invoked {
-        apply(op, &mut held.current.layout, &mut Layout::empty(1));
+        apply_alone(op, &mut held.current.layout);
+        held.current.masks = held.current.layout.masks();
         let invoked = self.clock().take();
         let history = self.history(held.lane);
         let version = match fault {
             PushFault::HeadFirst => history.raise_head(invoked),
             PushFault::TailStays => {
                 let origin = origin(op, worker);
-                history.push_over(invoked, &held.current.layout, &origin)
+                history.push_over(invoked, held.current.divided(), &origin)
             }
         };
         held.current.version = version;
@@ -49,6 +50,6 @@ impl Oracle {
         let version = held.current.version;
         let history = self.history(held.lane);
         let invoked = history.invoked(version);
-        history.write(version, invoked, &held.current.layout, &origin(op, worker));
+        history.write(version, invoked, held.current.divided(), &origin(op, worker));
     }
 }

@@ -6,7 +6,7 @@
 
 use super::clock::{OPEN, Tick};
 use super::sync::{AtomicU64, Ordering, fence};
-use crate::space::{Layout, Op, Page};
+use crate::space::{Divided, Layout, Op, Page};
 use crossbeam_utils::CachePadded;
 
 /// Number of a version in its lane; the layout at the start is version 0.
@@ -102,7 +102,7 @@ impl History {
             ends: CachePadded::new(Ends { head: AtomicU64::new(0), tail: AtomicU64::new(0) }),
         };
         let origin = Origin { op: None, worker: 0, peer: None, known: true };
-        history.write(0, 0, initial, &origin);
+        history.write(0, 0, initial.into(), &origin);
         history
     }
 
@@ -122,16 +122,23 @@ impl History {
         &self.words[at..at + self.stride]
     }
 
-    pub(super) fn write(&self, version: Version, invoked: Tick, layout: &Layout, origin: &Origin) {
-        let slot = self.slot(version);
+    #[inline]
+    pub(super) fn write(
+        &self,
+        version: Version,
+        invoked: Tick,
+        lane: Divided<'_>,
+        origin: &Origin,
+    ) {
+        let (slot, pages) = self.slot(version).split_at(PAGES);
+        let slot: &[AtomicU64; PAGES] = slot.try_into().expect("as many words");
         // Relaxed: readers come to these words through `head` (acquire), and find out through
         // `tail` when they were overwritten meanwhile.
         let put = |at: usize, value: u64| slot[at].store(value, Ordering::Relaxed);
         put(INVOKED, invoked);
         put(CLOSED, OPEN);
-        let (mapped, starts) = layout.masks();
-        put(MAPPED, mapped);
-        put(STARTS, starts);
+        put(MAPPED, lane.masks.0);
+        put(STARTS, lane.masks.1);
         let op = origin.op.map_or([0; 2], |op| op.pack());
         put(OP, op[0]);
         put(OP + 1, op[1]);
@@ -139,15 +146,15 @@ impl History {
         let flag = |set: bool, bit: u64| if set { bit } else { 0 };
         let flags = flag(origin.known, KNOWN) | flag(origin.op.is_some(), HAS_OP);
         put(FLAGS, origin.worker as u64 | flags);
-        for (i, pair) in layout.pages().chunks(2).enumerate() {
-            let high = pair.get(1).map_or(0, |page| page.bits());
-            put(PAGES + i, pair[0].bits() as u64 | (high as u64) << 32);
+        for (word, [low, high]) in pages.iter().zip(lane.layout.pairs()) {
+            word.store(low.bits() as u64 | (high.bits() as u64) << 32, Ordering::Relaxed);
         }
     }
 
     /// Adds the version that comes about by an operation invoked at tick `invoked`, and gives its
     /// number. To be called before the system call is made, with the lane's lock held.
-    pub fn push(&self, invoked: Tick, layout: &Layout, origin: &Origin) -> Version {
+    #[inline]
+    pub fn push(&self, invoked: Tick, lane: Divided<'_>, origin: &Origin) -> Version {
         // Relaxed: only the writer changes `head`, and writers follow each other under the lock.
         let version = self.ends.head.load(Ordering::Relaxed) + 1;
         if let Some(tail) = version.checked_sub(self.mask) {
@@ -157,7 +164,7 @@ impl History {
             self.ends.tail.store(tail, Ordering::Relaxed);
             fence(Ordering::Release);
         }
-        self.write(version, invoked, layout, origin);
+        self.write(version, invoked, lane, origin);
         // Release: a reader that finds this head finds the whole slot. The system call comes
         // after, so whoever sees its effect through the kernel's locks also finds this head.
         self.ends.head.store(version, Ordering::Release);
@@ -167,9 +174,10 @@ impl History {
 
     /// Asks for the slot of a version to come, so that its lines are there when it is written: the
     /// ring is larger than a core's caches, and the system call in between waits for no memory.
+    #[inline]
     fn fetch(&self, version: Version) {
         #[cfg(all(target_arch = "x86_64", not(any(loom, shuttle, miri))))]
-        for line in self.slot(version).chunks(LINE) {
+        for line in self.slot(version).chunks_exact(LINE) {
             use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
             // SAFETY: a prefetch reads and writes nothing, and faults nowhere.
             unsafe { _mm_prefetch::<_MM_HINT_ET0>(line.as_ptr().cast()) };
@@ -189,10 +197,10 @@ impl History {
     }
 
     /// [`History::push`] without raising the tail. For planted faults only.
-    pub(super) fn push_over(&self, invoked: Tick, layout: &Layout, origin: &Origin) -> Version {
+    pub(super) fn push_over(&self, invoked: Tick, lane: Divided<'_>, origin: &Origin) -> Version {
         // Relaxed: only ever used by one thread.
         let version = self.ends.head.load(Ordering::Relaxed) + 1;
-        self.write(version, invoked, layout, origin);
+        self.write(version, invoked, lane, origin);
         self.ends.head.store(version, Ordering::Relaxed);
         version
     }
@@ -201,6 +209,7 @@ impl History {
     ///
     /// A reader that finds it still open although the tick is over allows the old layout a moment
     /// too long, which can hide a tear and never makes one up.
+    #[inline]
     pub fn close(&self, version: Version, returned: Tick) {
         // Release: a reader that finds it closed also finds a `disown` made before.
         self.slot(version)[CLOSED].store(returned, Ordering::Release);
@@ -392,7 +401,7 @@ mod tests {
         for n in 1..=versions {
             let origin =
                 Origin { op: None, worker: n as u16, peer: Some(n * 7), known: n % 3 != 0 };
-            assert_eq!(history.push(2 * n, &layout(n), &origin), n);
+            assert_eq!(history.push(2 * n, (&layout(n)).into(), &origin), n);
             history.close(n - 1, 2 * n + 1);
         }
         history

@@ -1,9 +1,9 @@
 //! The lanes' books: who may change a lane, and what is written down before and after.
 
-use super::clock::Clock;
+use super::clock::{Clock, Tick};
 use super::evidence::VersionRecord;
 use super::history::{History, Origin, Version};
-use crate::space::{Geometry, Layout, Op, apply};
+use crate::space::{Divided, Geometry, Layout, Op, apply, apply_alone};
 use crossbeam_utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
@@ -26,10 +26,23 @@ struct Lane {
 pub struct Current {
     /// The pages now.
     pub layout: Layout,
+    /// Its [masks](Layout::masks).
+    pub masks: (u64, u64),
     /// Its version.
     pub version: Version,
     /// False after a failed operation, until the lane is seen again at a standstill.
     pub known: bool,
+}
+
+impl Current {
+    fn new(layout: &Layout, version: Version, known: bool) -> Current {
+        Current { layout: *layout, masks: layout.masks(), version, known }
+    }
+
+    /// The layout with its masks.
+    pub fn divided(&self) -> Divided<'_> {
+        Divided { layout: &self.layout, masks: self.masks }
+    }
 }
 
 /// A lane whose lock is held: nobody else changes it.
@@ -68,11 +81,7 @@ impl Oracle {
         assert_eq!(initial.len(), geometry.lanes as usize);
         let lane = |layout: &Layout| Lane {
             history: History::new(capacity, layout),
-            current: CachePadded::new(Mutex::new(Current {
-                layout: *layout,
-                version: 0,
-                known: true,
-            })),
+            current: CachePadded::new(Mutex::new(Current::new(layout, 0, true))),
         };
         Oracle { geometry, clock: Clock::default(), lanes: initial.iter().map(lane).collect() }
     }
@@ -99,7 +108,7 @@ impl Oracle {
                     peer.checked_sub(*first)
                 });
                 let origin = Origin { peer, ..record.origin };
-                let version = history.push(record.invoked, &record.layout, &origin);
+                let version = history.push(record.invoked, (&record.layout).into(), &origin);
                 if let Some(before) = before.replace(record) {
                     history.close(version - 1, before.closed);
                 }
@@ -107,7 +116,7 @@ impl Oracle {
             if let Some(last) = before {
                 history.close(history.head(), last.closed);
             }
-            let current = Current { layout: initial, version: history.head(), known: false };
+            let current = Current::new(&initial, history.head(), false);
             Lane { history, current: CachePadded::new(Mutex::new(current)) }
         };
         Oracle { geometry, clock: Clock::default(), lanes: (0..geometry.lanes).map(lane).collect() }
@@ -157,24 +166,23 @@ impl Oracle {
         debug_assert_eq!(op.at().lane, first.lane);
         debug_assert_eq!(op.other_lane(), second.as_ref().map(|held| held.lane));
         let origin = |peer| Origin { op: Some(*op), worker, peer, known: true };
+        let push = |held: &mut Held<'_>, invoked: Tick, peer: Option<Version>| {
+            let current = &mut *held.current;
+            current.masks = current.layout.masks();
+            current.version =
+                self.history(held.lane).push(invoked, current.divided(), &origin(peer));
+        };
         let Some(second) = second else {
-            let mut none = Layout::empty(1);
-            apply(op, &mut first.current.layout, &mut none);
-            let invoked = self.clock.take();
-            first.current.version =
-                self.history(first.lane).push(invoked, &first.current.layout, &origin(None));
+            apply_alone(op, &mut first.current.layout);
+            push(first, self.clock.take(), None);
             return Invoked { first: (first.lane, first.current.version), second: None };
         };
         apply(op, &mut first.current.layout, &mut second.current.layout);
         let invoked = self.clock.take();
-        let push = |held: &mut Held<'_>, peer: Version| {
-            let history = self.history(held.lane);
-            held.current.version = history.push(invoked, &held.current.layout, &origin(Some(peer)));
-        };
         // Both numbers are known beforehand: the locks are held.
         let (a, b) = (first.current.version + 1, second.current.version + 1);
-        push(first, b);
-        push(second, a);
+        push(first, invoked, Some(b));
+        push(second, invoked, Some(a));
         Invoked { first: (first.lane, a), second: Some((second.lane, b)) }
     }
 
@@ -207,9 +215,9 @@ impl Oracle {
     pub fn repair(&self, held: &mut Held<'_>, layout: &Layout) {
         let origin = Origin { op: None, worker: 0, peer: None, known: true };
         let history = self.history(held.lane);
-        let version = history.push(self.clock.take(), layout, &origin);
+        let version = history.push(self.clock.take(), layout.into(), &origin);
         history.close(version - 1, self.clock.take());
-        *held.current = Current { layout: *layout, version, known: true };
+        *held.current = Current::new(layout, version, true);
     }
 
     /// Whether the operation that made the version has returned. Version 0 was made by none.

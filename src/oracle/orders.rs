@@ -73,7 +73,7 @@ impl World {
     fn mutate(&self) {
         for version in 1..=OPS {
             let invoked = self.clock.take();
-            self.history.push(invoked, &layout(version), &origin(true));
+            self.history.push(invoked, (&layout(version)).into(), &origin(true));
             self.kernel.store(version, Ordering::Release);
             let returned = self.clock.take();
             self.history.close(version - 1, returned);
@@ -148,7 +148,7 @@ fn orders_a_settled_version_tells_whether_its_operation_failed() {
             }
         });
         let invoked = world.clock.take();
-        world.history.push(invoked, &layout(1), &origin(true));
+        world.history.push(invoked, (&layout(1)).into(), &origin(true));
         world.history.disown(1);
         world.history.close(0, world.clock.take());
         thread.join().unwrap();

@@ -4,7 +4,7 @@
 //! five merges that change VMAs which were there, three into a gap, and two splits. Told from the
 //! layouts before and after alone, so that it is the same for every system call.
 
-use super::layout::Layout;
+use super::layout::{Layout, span_mask};
 use super::op::{Op, Span};
 use std::fmt;
 
@@ -138,9 +138,25 @@ impl fmt::Debug for CaseSet {
     }
 }
 
+/// A lane at one instant: its pages, and which of them are mapped and start a VMA
+/// ([`Layout::masks`]).
+#[derive(Clone, Copy, Debug)]
+pub struct Divided<'a> {
+    /// The pages.
+    pub layout: &'a Layout,
+    /// The mapped ones, and those at which a VMA starts.
+    pub masks: (u64, u64),
+}
+
+impl<'a> From<&'a Layout> for Divided<'a> {
+    fn from(layout: &'a Layout) -> Divided<'a> {
+        Divided { layout, masks: layout.masks() }
+    }
+}
+
 /// The cases that `op` is in lane `lane`, which looked like `before` and looks like `after`.
 #[inline]
-pub fn cases_in(op: &Op, lane: u16, before: &Layout, after: &Layout) -> CaseSet {
+pub fn cases_in(op: &Op, lane: u16, before: Divided<'_>, after: Divided<'_>) -> CaseSet {
     match *op {
         Op::Remap { from, to, .. } => {
             let part = |at: super::op::Place| match at.lane == lane {
@@ -159,32 +175,34 @@ pub fn cases_in(op: &Op, lane: u16, before: &Layout, after: &Layout) -> CaseSet 
 
 /// What became of the pages of `span`: a merge when they now belong to a VMA that reaches beyond
 /// them, a split when a VMA that reached beyond them no longer has them.
-fn cases_of_span(span: Span, before: &Layout, after: &Layout) -> CaseSet {
-    let (old, new) = (before.pages(), after.pages());
+fn cases_of_span(span: Span, before: Divided<'_>, after: Divided<'_>) -> CaseSet {
+    let whole = span_mask(span.start(), span.end());
     // Only pages that changed count: the rest of the span was so before.
-    let changed = |page: usize| old[page] != new[page];
-    let Some(start) = span.range().find(|&page| changed(page)) else {
+    let changed = before.layout.differing(after.layout) & whole;
+    if changed == 0 {
         return CaseSet::NONE;
-    };
-    let end = span.range().rfind(|&page| changed(page)).map_or(start, |last| last) + 1;
-    let together = |pages: &[super::page::Page], low: usize| {
-        low + 1 < pages.len() && pages[low].continues(pages[low + 1])
-    };
-    let joined = |pages, at: usize| at > 0 && together(pages, at - 1);
-    let was_below = joined(old, start);
-    let was_above = together(old, end - 1);
-    if !new[start].is_mapped() {
+    }
+    let (start, last) = (changed.trailing_zeros(), changed.ilog2());
+    let ((old, old_starts), (new, new_starts)) = (before.masks, after.masks);
+    // Pages whose VMA takes in the next one, too.
+    let (old_on, new_on) = ((old & !old_starts) >> 1, (new & !new_starts) >> 1);
+    let has = |mask: u64, page: u32| mask >> page & 1 != 0;
+    // Of those between the first and the last that changed, the last left out.
+    let inner = span_mask(start as usize, last as usize);
+    let reaches_below = |on: u64| start > 0 && has(on, start - 1);
+    let (was_below, was_above) = (reaches_below(old_on), has(old_on, last));
+    if !has(new, start) {
         // Taken away: a split only when something is left on both sides.
-        let one = old[start].is_mapped() && (start..end - 1).all(|page| together(old, page));
+        let one = has(old, start) && old_on & inner == inner;
         let middle = one && was_below && was_above;
         return if middle { SPLIT_BOTH } else { CaseSet::NONE };
     }
     // More than one VMA has come about, or pages in between did not change.
-    if !(start..end).all(changed) || !(start..end - 1).all(|page| together(new, page)) {
+    if changed != inner | 1 << last || new_on & inner != inner {
         return CaseSet::NONE;
     }
-    let (left, right) = (joined(new, start), together(new, end - 1));
-    let gap = old[start..end].iter().all(|page| !page.is_mapped());
+    let (left, right) = (reaches_below(new_on), has(new_on, last));
+    let gap = old & changed == 0;
     let case = match (left, right, gap) {
         (true, true, true) => Case::GapBoth,
         (true, false, true) => Case::GapLeft,
@@ -230,7 +248,7 @@ mod tests {
         assert_eq!(fits(&op, &before, &other), Ok(()), "{op} on {picture}");
         apply(&op, &mut after, &mut other);
         assert_eq!(after, draw(expected), "{op} on {picture}");
-        cases_in(&op, 0, &before, &after).to_string()
+        cases_in(&op, 0, Divided::from(&before), Divided::from(&after)).to_string()
     }
 
     #[test]
@@ -291,6 +309,74 @@ mod tests {
         ] {
             assert_eq!(cases(before, op, after), "none", "{op} on {before}");
         }
+    }
+
+    /// The same from the VMAs, which are found page by page.
+    fn told_by_vmas(span: Span, before: &Layout, after: &Layout) -> CaseSet {
+        let (old, new) = (before.pages(), after.pages());
+        let Some(start) = span.range().find(|&page| old[page] != new[page]) else {
+            return CaseSet::NONE;
+        };
+        let last = span.range().rfind(|&page| old[page] != new[page]).unwrap_or(start);
+        let around = |layout: &Layout, page| layout.vma_at(page).map(|vma| (vma.start, vma.end));
+        let below = |vma: Option<(usize, usize)>| vma.is_some_and(|(low, _)| low < start);
+        let above = |vma: Option<(usize, usize)>| vma.is_some_and(|(_, high)| high > last + 1);
+        let (was, is) = (around(before, start), around(after, start));
+        let (was_below, was_above) = (below(was), above(around(before, last)));
+        let Some((_, is_end)) = is else {
+            return match was_below && above(was) {
+                true => CaseSet::from_iter([Case::SplitBelow, Case::SplitAbove]),
+                false => CaseSet::NONE,
+            };
+        };
+        if (start..=last).any(|page| old[page] == new[page]) || is_end <= last {
+            return CaseSet::NONE;
+        }
+        let gap = (start..=last).all(|page| !old[page].is_mapped());
+        let merge = match (below(is), above(is)) {
+            (true, true) => [Case::MergeBoth, Case::GapBoth][usize::from(gap)],
+            (true, false) if gap => Case::GapLeft,
+            (true, false) => [Case::MergeLeftFull, Case::MergeLeftPartial][usize::from(was_above)],
+            (false, true) if gap => Case::GapRight,
+            (false, true) => {
+                [Case::MergeRightFull, Case::MergeRightPartial][usize::from(was_below)]
+            }
+            (false, false) => {
+                let below = was_below.then_some(Case::SplitBelow);
+                return below.into_iter().chain(was_above.then_some(Case::SplitAbove)).collect();
+            }
+        };
+        CaseSet::NONE.with(merge)
+    }
+
+    #[test]
+    fn masks_tell_what_vmas_tell() {
+        let mut rng = crate::seed::Stream::new(1, "cases", 0);
+        let mut seen = CaseSet::NONE;
+        for _ in 0..20_000 {
+            let len = rng.between(1, 12);
+            let mut draw = || {
+                let page = |_| match rng.below(3) {
+                    0 => Page::HOLE,
+                    n => Page::anon(Prot::from_bits(n as u8)),
+                };
+                Layout::from_pages(&(0..len).map(page).collect::<Vec<Page>>())
+            };
+            let (before, other) = (draw(), draw());
+            let start = rng.below(len);
+            let span = Span::new(start, rng.between(start + 1, len));
+            // Nothing changes outside of the span; often all of it becomes one VMA, or is taken away.
+            let mut after = before;
+            let (range, page) = (span.range(), other.pages()[0]);
+            match rng.one_in(2) {
+                true => after.pages_mut()[range].fill(page),
+                false => after.pages_mut()[range.clone()].copy_from_slice(&other.pages()[range]),
+            }
+            let cases = cases_of_span(span, Divided::from(&before), Divided::from(&after));
+            assert_eq!(cases, told_by_vmas(span, &before, &after), "{span:?} {before} {after}");
+            seen = seen.union(cases);
+        }
+        assert!(Case::ALL.into_iter().all(|case| seen.has(case)), "{seen}");
     }
 
     #[test]

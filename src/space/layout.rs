@@ -1,6 +1,6 @@
 //! One lane at one instant: an array of pages, and the VMAs that follow from it.
 
-use super::page::Page;
+use super::page::{Page, TOGETHER};
 use std::fmt;
 
 /// The most pages a lane can have: one bit each in a mask.
@@ -47,8 +47,8 @@ impl Layout {
     ///
     /// # Panics
     /// When `len` is 0 or above [`MAX_PAGES`].
-    pub fn empty(len: usize) -> Layout {
-        assert!((1..=MAX_PAGES).contains(&len), "a lane has 1 to {MAX_PAGES} pages, not {len}");
+    pub const fn empty(len: usize) -> Layout {
+        assert!(1 <= len && len <= MAX_PAGES, "a lane has 1 to 64 pages");
         Layout { pages: [Page::HOLE; MAX_PAGES], len: len as u8 }
     }
 
@@ -73,6 +73,12 @@ impl Layout {
         &self.pages[..self.len()]
     }
 
+    /// The pages two by two; with an odd number of them, the second of the last two is anything.
+    #[inline]
+    pub(crate) fn pairs(&self) -> &[[Page; 2]] {
+        &self.pages.as_chunks().0[..self.len().div_ceil(2)]
+    }
+
     /// The pages, to be changed.
     pub fn pages_mut(&mut self) -> &mut [Page] {
         let len = self.len();
@@ -93,18 +99,18 @@ impl Layout {
     ///
     /// Together they are the whole division into VMAs: one that starts at page `s` ends where the
     /// next bit is set in the second or where the next page is not mapped.
+    #[inline]
     pub fn masks(&self) -> (u64, u64) {
         #[cfg(target_arch = "x86_64")]
         {
             let (mut mapped, mut starts) = (0, 0);
             let mut below = Page::HOLE;
-            let (fours, _) = self.pages.as_chunks::<4>();
-            for (i, four) in fours[..self.len().div_ceil(4)].iter().enumerate() {
+            for (i, pages) in self.together().iter().enumerate() {
                 // SAFETY: SSE2 belongs to every x86_64.
-                let (some, first) = unsafe { super::page::four(four, below) };
-                mapped |= some << (4 * i);
-                starts |= first << (4 * i);
-                below = four[3];
+                let (some, first) = unsafe { super::page::masks(pages, below) };
+                mapped |= some << (TOGETHER * i);
+                starts |= first << (TOGETHER * i);
+                below = pages[TOGETHER - 1];
             }
             // Behind the last page there may be what a longer layout left.
             let all = span_mask(0, self.len());
@@ -128,10 +134,43 @@ impl Layout {
         (mapped, starts)
     }
 
-    /// Becomes the same as `other`; copies no more than the pages there are.
+    /// The pages that are not what they are in `other`, which has as many, as a mask.
+    #[inline]
+    pub fn differing(&self, other: &Layout) -> u64 {
+        debug_assert_eq!(self.len, other.len);
+        let all = span_mask(0, self.len());
+        #[cfg(target_arch = "x86_64")]
+        {
+            let both = self.together().iter().zip(other.together()).enumerate();
+            // SAFETY: SSE2 belongs to every x86_64.
+            let differ = |one, other| unsafe { super::page::differing(one, other) };
+            both.fold(0, |mask, (i, (one, other))| mask | differ(one, other) << (TOGETHER * i))
+                & all
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        self.differing_one_by_one(other)
+    }
+
+    /// [`Layout::differing`] page by page.
+    #[cfg(any(test, not(target_arch = "x86_64")))]
+    fn differing_one_by_one(&self, other: &Layout) -> u64 {
+        let pages = self.pages().iter().zip(other.pages()).enumerate();
+        pages.fold(0, |mask, (i, (one, two))| mask | u64::from(one != two) << i)
+    }
+
+    /// Becomes the same as `other`; copies hardly more than the pages there are.
+    #[inline]
     pub fn follow(&mut self, other: &Layout) {
         self.len = other.len;
-        self.pages_mut().copy_from_slice(other.pages());
+        let (all, _) = self.pages.as_chunks_mut();
+        all.iter_mut().zip(other.together()).for_each(|(to, from)| *to = *from);
+    }
+
+    /// All pages, and what lies behind them, in portions.
+    #[inline]
+    fn together(&self) -> &[[Page; TOGETHER]] {
+        let (all, _) = self.pages.as_chunks();
+        &all[..self.len().div_ceil(TOGETHER)]
     }
 
     /// The VMAs, lowest first: the maximal runs of pages that continue each other.
@@ -266,12 +305,13 @@ mod tests {
     }
 
     #[test]
-    fn four_pages_at_a_time_are_the_same_as_one_by_one() {
+    fn pages_taken_together_are_the_same_as_one_by_one() {
         let mut rng = crate::seed::Stream::new(1, "layouts", 0);
         let mut layout = Layout::empty(MAX_PAGES);
         for _ in 0..20_000 {
             let len = rng.between(1, MAX_PAGES);
             layout.follow(&Layout::empty(len));
+            let before = layout;
             let mut page = Page::HOLE;
             for at in layout.pages_mut() {
                 page = match rng.below(6) {
@@ -284,6 +324,15 @@ mod tests {
                 *at = page;
             }
             assert_eq!(layout.masks(), layout.masks_one_by_one(), "{layout}");
+            let mut after = layout;
+            assert_eq!(after.differing(&layout), 0, "{layout}");
+            for _ in 0..rng.below(4) {
+                after.pages_mut()[rng.below(len)] = Page::anon(Prot::NONE);
+            }
+            for other in [before, after] {
+                let one_by_one = other.differing_one_by_one(&layout);
+                assert_eq!(layout.differing(&other), one_by_one, "{layout} and {other}");
+            }
         }
     }
 

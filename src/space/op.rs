@@ -487,6 +487,19 @@ pub fn fits(op: &Op, first: &Layout, second: &Layout) -> Result<(), Misfit> {
 /// is none. The operation has to [fit](fits).
 pub fn apply(op: &Op, first: &mut Layout, second: &mut Layout) {
     debug_assert_eq!(fits(op, first, second), Ok(()), "{op} on {first:?}");
+    change_lanes(op, first, Some(second));
+}
+
+/// [`apply`] for an operation that has no [other lane](Op::other_lane).
+///
+/// # Panics
+/// When it has.
+pub fn apply_alone(op: &Op, lane: &mut Layout) {
+    debug_assert_eq!(fits(op, lane, &Layout::empty(1)), Ok(()), "{op} on {lane:?}");
+    change_lanes(op, lane, None);
+}
+
+fn change_lanes(op: &Op, first: &mut Layout, second: Option<&mut Layout>) {
     let at = op.at().span;
     match *op {
         Op::Map { page, .. } => lay(first, at, page),
@@ -507,7 +520,8 @@ pub fn apply(op: &Op, first: &mut Layout, second: &mut Layout) {
             if !keep {
                 first.pages_mut()[at.range()].fill(Page::HOLE);
             }
-            let there = if from.lane == to.lane { first } else { second };
+            let there = if from.lane == to.lane { Some(first) } else { second };
+            let there = there.expect("the lane that it moves to");
             lay(there, to.span, page);
         }
     }

@@ -7,7 +7,7 @@ use super::tally::Tally;
 use crate::arena::Mm;
 use crate::oracle::{Held, Invoked, Oracle};
 use crate::seed::Stream;
-use crate::space::{Layout, Op, cases_in, fits};
+use crate::space::{Divided, Layout, Op, cases_in, fits};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ pub struct Mutator<'a> {
     /// Operations left in this stint.
     left: usize,
     /// The lanes as they were before the operation under way.
-    before: [Layout; 2],
+    before: [(Layout, (u64, u64)); 2],
     /// Whether the program is a scenario's, which is kept whatever happens.
     scripted: bool,
 }
@@ -45,7 +45,7 @@ impl<'a> Mutator<'a> {
         rng: Stream,
         worker: u16,
     ) -> Mutator<'a> {
-        let before = [Layout::empty(1); 2];
+        let before = [(Layout::empty(1), (0, 0)); 2];
         Mutator { oracle, tally, may, rng, worker, program: None, left: 0, before, scripted: false }
     }
 
@@ -96,22 +96,23 @@ impl<'a> Mutator<'a> {
     /// to do. `None` when a lane was not free or no longer fits; nothing has happened then.
     #[inline]
     pub fn begin(&mut self, spell: &Spell) -> Option<UnderWay<'a>> {
-        if self.scripted {
-            return self.try_begin();
+        if !self.scripted {
+            if self.left == 0 || self.program.is_none() {
+                self.program = Some(self.plan(spell)?);
+                self.left = 8 << self.rng.below(7);
+            }
+            self.left -= 1;
         }
-        if self.left == 0 || self.program.is_none() {
-            self.program = Some(self.plan(spell)?);
-            self.left = 8 << self.rng.below(7);
-        }
-        self.left -= 1;
         let begun = self.try_begin();
         if begun.is_none() {
-            // The lane is taken or was changed under the program's feet: another plan.
+            // The lane is taken or was changed under the program's feet: another plan, unless there
+            // is a script.
             self.left = 0;
         }
         begun
     }
 
+    #[inline]
     fn try_begin(&mut self) -> Option<UnderWay<'a>> {
         let program = self.program.as_mut()?;
         let (lane, other) = program.lanes();
@@ -125,16 +126,22 @@ impl<'a> Mutator<'a> {
         if !usable(&first) || second.as_ref().is_some_and(|held| !usable(held)) {
             return None;
         }
-        let none = Layout::empty(1);
-        let there = second.as_ref().map_or(&none, |held| &held.current().layout);
+        const NONE: &Layout = &Layout::empty(1);
+        let there = second.as_ref().map_or(NONE, |held| &held.current().layout);
         let op = program.next(&mut self.rng, &self.may, &first.current().layout, there)?;
         if op.other_lane().is_none() {
             second = None;
         }
-        let there = second.as_ref().map_or(&none, |held| &held.current().layout);
+        let there = second.as_ref().map_or(NONE, |held| &held.current().layout);
         fits(&op, &first.current().layout, there).ok()?;
-        self.before[0].follow(&first.current().layout);
-        self.before[1].follow(there);
+        let keep = |before: &mut (Layout, (u64, u64)), held: &Held<'_>| {
+            before.0.follow(&held.current().layout);
+            before.1 = held.current().masks;
+        };
+        keep(&mut self.before[0], &first);
+        if let Some(second) = &second {
+            keep(&mut self.before[1], second);
+        }
         let invoked = self.oracle.invoke(&op, self.worker, &mut first, second.as_mut());
         Some(UnderWay { op, first, second, invoked })
     }
@@ -156,16 +163,22 @@ impl<'a> Mutator<'a> {
 
     /// Counts which of the ten merges and splits it was. After it has returned: what comes between
     /// the two ticks blurs what readers can be held to.
+    #[inline]
     fn count_cases(&self, under_way: &UnderWay<'_>) {
-        let lanes = std::iter::once(&under_way.first).chain(&under_way.second);
-        for (held, before) in lanes.zip(&self.before) {
-            let after = &held.current().layout;
-            for case in cases_in(&under_way.op, held.lane(), before, after).iter() {
-                Tally::add(&self.tally.cases[case.index()], 1);
-            }
+        self.count_cases_in(&under_way.op, &under_way.first, &self.before[0]);
+        if let Some(second) = &under_way.second {
+            self.count_cases_in(&under_way.op, second, &self.before[1]);
         }
     }
 
+    fn count_cases_in(&self, op: &Op, held: &Held<'_>, before: &(Layout, (u64, u64))) {
+        let before = Divided { layout: &before.0, masks: before.1 };
+        for case in cases_in(op, held.lane(), before, held.current().divided()).iter() {
+            Tally::add(&self.tally.cases[case.index()], 1);
+        }
+    }
+
+    #[cold]
     fn plan(&mut self, spell: &Spell) -> Option<Program> {
         let pick =
             |rng: &mut Stream| spell.first_lane + rng.below(spell.lanes.max(1) as usize) as u16;
