@@ -11,7 +11,7 @@ use mapstorm::arena::{Arena, Mm};
 use mapstorm::maps::{MapsFile, MapsRead};
 use mapstorm::oracle::{Contract, Oracle};
 use mapstorm::seed::Stream;
-use mapstorm::space::{Kind, KindSet, Layout, Op, Place as Pages, Span, apply, fits};
+use mapstorm::space::{Kind, KindSet, Layout, Op, Place as Pages, Span, apply, apply_alone, fits};
 use mapstorm::storm::{
     Counts, Cpus, Findings, Mode, Mutator, Place, Program, Reader, Repertoire, Spell, Stage, Tally,
     calibrate, draw_layout,
@@ -248,11 +248,14 @@ impl Bench {
 struct Worker<'a> {
     bench: &'a Bench,
     tally: &'a Tally,
+    me: usize,
     mutator: Mutator<'a>,
     reader: Reader<'a, MapsFile>,
     file: MapsFile,
     page: Vec<u8>,
     rng: Stream,
+    /// Pairs of slices so far.
+    drawn: u64,
     program: Program,
     left: usize,
     /// Without checking or recording.
@@ -282,11 +285,13 @@ impl<'a> Worker<'a> {
         Worker {
             bench,
             tally,
+            me,
             mutator: Mutator::new(&bench.oracle, tally, bench.may, rng("mutator"), me as u16),
             reader: Reader::new(maps(), None, rng("reader"), place),
             file: maps(),
             page: vec![0; bench.arena.geometry().page_size() as usize],
             rng: rng("mutator"),
+            drawn: 0,
             program: Program::Scatter { lane: 0, other: 0 },
             left: 0,
             count: 0,
@@ -304,10 +309,21 @@ impl<'a> Worker<'a> {
     }
 
     /// In full and bare, slice by slice; which one a turn begins with changes, so that neither
-    /// always has the slice that the turn's end cuts short.
+    /// always has the slice that the turn's end cuts short. Of mutators two slices that follow each
+    /// other begin with the same layouts and draw the same operations: some take ten times as long
+    /// as others.
     fn by_turns(&mut self, reads: bool, on: impl Fn() -> bool) {
         let mut full = self.rng.one_in(2);
-        while on() {
+        for slice in 0.. {
+            if !on() {
+                break;
+            }
+            if !reads {
+                if slice % 2 == 0 {
+                    self.drawn += 1;
+                }
+                self.begin_slice();
+            }
             let (begun, before) = (Instant::now(), self.done());
             // A walk takes longer than a look at the clock, an operation does not.
             let looks = Cell::new(0u32);
@@ -326,6 +342,14 @@ impl<'a> Worker<'a> {
             self.yields[usize::from(!full)].add(Yield { done, nanos });
             full = !full;
         }
+    }
+
+    /// The first layouts, and the stream of the slices that are compared.
+    fn begin_slice(&mut self) {
+        let Worker { bench, tally, me, drawn, .. } = *self;
+        bench.lay_out();
+        self.rng = Stream::new(bench.seed + (drawn << 32), "mutator", me);
+        self.mutator = Mutator::new(&bench.oracle, tally, bench.may, self.rng.clone(), me as u16);
     }
 
     fn record(&mut self, on: impl Fn() -> bool) {
@@ -353,21 +377,22 @@ impl<'a> Worker<'a> {
             }
             *left -= 1;
             let (lane, other) = program.lanes();
-            let (mut first, mut second) =
-                (lanes[lane as usize], lanes[other.unwrap_or(lane) as usize]);
-            let Some(op) = program.next(rng, &bench.may, &first, &second) else {
+            let (first, second) = (&lanes[lane as usize], &lanes[other.unwrap_or(lane) as usize]);
+            let Some(op) = program.next(rng, &bench.may, first, second) else {
                 *left = 0;
                 continue;
             };
-            if fits(&op, &first, &second).is_err() {
+            if fits(&op, first, second).is_err() {
                 *left = 0;
                 continue;
             }
-            apply(&op, &mut first, &mut second);
             bench.arena.carry_out(&op).expect("an operation that fits");
-            lanes[lane as usize] = first;
-            if let Some(other) = op.other_lane() {
-                lanes[other as usize] = second;
+            match op.other_lane().map(|other| [lane as usize, other as usize]) {
+                None => apply_alone(&op, &mut lanes[lane as usize]),
+                Some(both) => {
+                    let [first, second] = lanes.get_disjoint_mut(both).expect("two lanes");
+                    apply(&op, first, second);
+                }
             }
             *count += 1;
         }
