@@ -73,17 +73,12 @@ pub struct History {
     stride: usize,
     mask: u64,
     pages: usize,
-    /// Apart from the rest, which never changes: whoever reads an old version need not wait for
-    /// the line that the writer has just written.
-    ends: CachePadded<Ends>,
-}
-
-/// What there is.
-struct Ends {
-    /// Newest version.
-    head: AtomicU64,
+    /// Newest version. Apart from the rest, which never changes, and from the tail, which seldom
+    /// does: whoever reads an old version need not wait for the line that the writer has just
+    /// written.
+    head: CachePadded<AtomicU64>,
     /// Oldest version that can still be read.
-    tail: AtomicU64,
+    tail: CachePadded<AtomicU64>,
 }
 
 impl History {
@@ -99,7 +94,8 @@ impl History {
             stride,
             mask: capacity as u64 - 1,
             pages,
-            ends: CachePadded::new(Ends { head: AtomicU64::new(0), tail: AtomicU64::new(0) }),
+            head: CachePadded::new(AtomicU64::new(0)),
+            tail: CachePadded::new(AtomicU64::new(0)),
         };
         let origin = Origin { op: None, worker: 0, peer: None, known: true };
         history.write(0, 0, initial.into(), &origin);
@@ -156,20 +152,30 @@ impl History {
     #[inline]
     pub fn push(&self, invoked: Tick, lane: Divided<'_>, origin: &Origin) -> Version {
         // Relaxed: only the writer changes `head`, and writers follow each other under the lock.
-        let version = self.ends.head.load(Ordering::Relaxed) + 1;
-        if let Some(tail) = version.checked_sub(self.mask) {
+        let version = self.head.load(Ordering::Relaxed) + 1;
+        // Relaxed: only the writer changes `tail`, too.
+        if let Some(tail) = version.checked_sub(self.mask)
+            && tail > self.tail.load(Ordering::Relaxed)
+        {
             // The slot about to be written holds version `version - capacity`. The fence keeps
             // the words below from becoming visible before the new tail: a reader that saw any of
-            // them, and then passes its own acquire fence, sees this tail too.
-            self.ends.tail.store(tail, Ordering::Relaxed);
+            // them, and then passes its own acquire fence, sees this tail too. The words of the
+            // pushes to come, up to the next fence, belong to versions below this tail as well.
+            self.tail.store(tail + self.spare(), Ordering::Relaxed);
             fence(Ordering::Release);
         }
         self.write(version, invoked, lane, origin);
         // Release: a reader that finds this head finds the whole slot. The system call comes
         // after, so whoever sees its effect through the kernel's locks also finds this head.
-        self.ends.head.store(version, Ordering::Release);
+        self.head.store(version, Ordering::Release);
         self.fetch(version + 1);
         version
+    }
+
+    /// How many versions more than needed are given up at a time, so that not every push takes the
+    /// tail's line from the readers' caches.
+    fn spare(&self) -> u64 {
+        self.capacity() / 512
     }
 
     /// Asks for the slot of a version to come, so that its lines are there when it is written: the
@@ -190,18 +196,18 @@ impl History {
     /// planted faults only.
     pub(super) fn raise_head(&self, invoked: Tick) -> Version {
         // Relaxed: only ever used by one thread.
-        let version = self.ends.head.load(Ordering::Relaxed) + 1;
+        let version = self.head.load(Ordering::Relaxed) + 1;
         self.slot(version)[INVOKED].store(invoked, Ordering::Relaxed);
-        self.ends.head.store(version, Ordering::Relaxed);
+        self.head.store(version, Ordering::Relaxed);
         version
     }
 
     /// [`History::push`] without raising the tail. For planted faults only.
     pub(super) fn push_over(&self, invoked: Tick, lane: Divided<'_>, origin: &Origin) -> Version {
         // Relaxed: only ever used by one thread.
-        let version = self.ends.head.load(Ordering::Relaxed) + 1;
+        let version = self.head.load(Ordering::Relaxed) + 1;
         self.write(version, invoked, lane, origin);
-        self.ends.head.store(version, Ordering::Relaxed);
+        self.head.store(version, Ordering::Relaxed);
         version
     }
 
@@ -234,12 +240,12 @@ impl History {
     #[inline]
     pub fn head(&self) -> Version {
         // Acquire: pairs with the release in `push`.
-        self.ends.head.load(Ordering::Acquire)
+        self.head.load(Ordering::Acquire)
     }
 
     /// The oldest version that can be read.
     pub fn tail(&self) -> Version {
-        self.ends.tail.load(Ordering::Relaxed)
+        self.tail.load(Ordering::Relaxed)
     }
 
     /// Whether all that was read of version `version` and later ones was theirs. To be asked
@@ -249,7 +255,7 @@ impl History {
         // The fence pairs with the one in `push`: had a word read before it been written by a
         // later push, that push's tail would be seen here.
         fence(Ordering::Acquire);
-        if self.ends.tail.load(Ordering::Relaxed) <= version { Ok(()) } else { Err(Overrun) }
+        if self.tail.load(Ordering::Relaxed) <= version { Ok(()) } else { Err(Overrun) }
     }
 
     /// What a line is compared with, looked up once.
@@ -347,20 +353,28 @@ impl History {
     #[inline]
     pub fn first_at(&self, from: Tick) -> Result<Version, Overrun> {
         let head = self.head();
-        // Nearly always nothing happened since `from`, or one operation did.
-        let mut low = head;
-        let mut step = 1;
-        // Invariant: `low` was not closed before `from` (the head never is). Gallop down until a
-        // version is found that was, then search between.
-        let too_early = loop {
-            if low == 0 {
+        let Some(last) = head.checked_sub(1) else {
+            return self.confirm(0).map(|()| 0);
+        };
+        // Nearly always nothing happened since.
+        if self.closed(last) < from {
+            return self.confirm(last).map(|()| head);
+        }
+        // If something did, and here alone, each operation took two ticks of the clock. That tells
+        // where to look: every look may have to wait for what another CPU has just written.
+        let mut step = self.invoked(head).saturating_add(1).saturating_sub(from) / 2 + 1;
+        // Invariant: `found` was not closed before `from`. Gallop down until a version is found that
+        // was, then search between, from below on.
+        let mut found = last;
+        let mut below = loop {
+            if found == 0 {
                 return self.confirm(0).map(|()| 0);
             }
-            let probe = low.saturating_sub(step);
+            let probe = found.saturating_sub(step);
             if probe < self.tail() {
                 // What lies below the tail is gone; the answer may still lie above it.
                 let tail = self.tail();
-                if tail >= low || self.closed(tail) >= from {
+                if tail >= found || self.closed(tail) >= from {
                     return Err(Overrun);
                 }
                 break tail;
@@ -368,16 +382,17 @@ impl History {
             if self.closed(probe) < from {
                 break probe;
             }
-            low = probe;
-            step *= 2;
+            found = probe;
+            step = step.saturating_mul(2);
         };
-        let (mut below, mut found) = (too_early, low);
+        let mut step = 1;
         while found - below > 1 {
-            let middle = below + (found - below) / 2;
-            if self.closed(middle) < from {
-                below = middle;
+            let probe = below + step.min((found - below) / 2);
+            if self.closed(probe) < from {
+                below = probe;
+                step *= 2;
             } else {
-                found = middle;
+                found = probe;
             }
         }
         // `below` is the evidence that nothing earlier can be meant, so it has to be confirmed.
@@ -434,11 +449,40 @@ mod tests {
     }
 
     #[test]
+    fn the_first_version_is_found_whatever_else_took_ticks_meanwhile() {
+        let mut rng = crate::seed::Stream::new(1, "ticks", 0);
+        for _ in 0..200 {
+            let (history, rare) = (History::new(64, &layout(0)), rng.between(1, 40));
+            let origin = Origin { op: None, worker: 0, peer: None, known: true };
+            let versions = rng.between(1, 63) as u64;
+            let mut tick = 0;
+            let mut take = || {
+                tick += 1 + u64::from(rng.one_in(rare)) * rng.below(60) as u64;
+                tick
+            };
+            for n in 1..=versions {
+                history.push(take(), (&layout(n)).into(), &origin);
+                history.close(n - 1, take());
+            }
+            for from in 0..tick + 3 {
+                let expected = (0..=versions).find(|&v| history.closed(v) >= from).unwrap();
+                assert_eq!(history.first_at(from), Ok(expected), "from {from}");
+            }
+        }
+    }
+
+    #[test]
     fn a_version_that_is_gone_is_an_overrun_and_never_a_guess() {
-        let (capacity, versions) = (16, 100);
+        for (capacity, versions) in [(16, 100), (1024, 3001), (1024, 3002)] {
+            gone_or_found(capacity, versions);
+        }
+    }
+
+    fn gone_or_found(capacity: usize, versions: u64) {
         let history = filled(capacity, versions);
         let tail = history.tail();
-        assert_eq!(tail, versions - capacity as u64 + 1);
+        let least = versions - capacity as u64 + 1;
+        assert!((least..=least + history.spare()).contains(&tail), "{tail} of {versions}");
         for from in 0..2 * versions + 3 {
             let expected = (0..=versions).find(|&v| v == versions || 2 * v + 3 >= from).unwrap();
             match history.first_at(from) {

@@ -13,10 +13,18 @@ use std::borrow::Cow;
 
 /// Lanes remembered at a time, at most; lanes that share a slot push each other out.
 const MOST_LANES: u16 = 16;
+/// Those, and what lies below the arena, and above it.
+const MOST_STRETCHES: usize = MOST_LANES as usize + 2;
 /// Bytes remembered of a stretch.
 const BYTES: usize = 4096;
 /// Lines remembered of a stretch.
 const LINES: usize = 64;
+/// Bytes that are compared in one go, at most: more than what is read between two looks at the clock
+/// would never be.
+const JOINED_BYTES: usize = 4 * BYTES;
+/// Stretches that were met one by one, although they could have been joined to others, before all
+/// are joined anew: joining copies as much as a walk reads.
+const LOOSE: u32 = 8;
 
 /// One line: what it shows, and where its text ends in the slot's, newline included.
 #[derive(Clone, Copy)]
@@ -42,6 +50,8 @@ struct Head {
     /// Bytes of their text.
     used: usize,
     begin: Begin,
+    /// Which of the [joined](Familiar::joined) stretches it is, as long as its text is the same.
+    joined: Option<u8>,
 }
 
 /// Lines that follow each other in one version of a lane, or outside of the arena.
@@ -67,6 +77,33 @@ pub(super) struct Familiar {
     /// Lanes, and then what lies below the arena, and above it.
     heads: Box<[Head]>,
     bodies: Box<[Body]>,
+    /// Whole stretches in the order of their addresses, and their texts one behind the other: those
+    /// that stay as they are most often follow each other, and are compared in one go. One that has
+    /// changed since is passed over.
+    joined: ArrayVec<Joined, MOST_STRETCHES>,
+    joined_text: Box<[u8]>,
+    /// Stretches met one by one since, although all of their lines were known.
+    loose: u32,
+}
+
+/// A stretch that was joined to others.
+#[derive(Clone, Copy)]
+struct Joined {
+    slot: u8,
+    /// Where its text ends in that of all.
+    until: usize,
+}
+
+/// Stretches that follow each other in the address space, and were joined: those from number `first`
+/// on, so many.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Joint {
+    first: usize,
+    count: usize,
+    /// Their lines.
+    pub(super) lines: usize,
+    /// The bytes of these.
+    pub(super) bytes: usize,
 }
 
 impl Head {
@@ -75,10 +112,11 @@ impl Head {
         run: Run { shown: Shown::Below, start: 0, end: 0, single: false, gap: None },
         used: 0,
         begin: Begin::Behind(u64::MAX),
+        joined: None,
     };
 
     fn clear(&mut self, shown: Shown, begin: Begin) {
-        *self = Head { run: Run { shown, ..Head::EMPTY.run }, used: 0, begin };
+        *self = Head { run: Run { shown, ..Head::EMPTY.run }, begin, ..Head::EMPTY };
     }
 
     /// Whether the lane's lines are remembered, as this version shows them.
@@ -130,6 +168,9 @@ impl Familiar {
             geometry,
             heads: slots.clone().map(|_| Head::EMPTY).collect(),
             bodies: slots.map(|_| Body::EMPTY).collect(),
+            joined: ArrayVec::new(),
+            joined_text: vec![0; JOINED_BYTES].into(),
+            loose: 0,
         }
     }
 
@@ -231,6 +272,106 @@ impl Familiar {
             }
         };
         head.used = until;
+        head.joined = None;
+    }
+
+    /// The stretch that comes next, where address `pos` is the end of one, or the beginning of the
+    /// file: of lane number `next` or of one above it, or what lies above all of them. Lanes without
+    /// a VMA are not known; the checker looks whether they still have none.
+    #[inline]
+    fn next(&self, next: u16) -> usize {
+        let of = |lane| match self.heads[self.lane(lane)].run.shown {
+            Shown::In { lane: known, .. } if known == lane => Some(self.lane(lane)),
+            _ => None,
+        };
+        (next..self.geometry.lanes).find_map(of).unwrap_or(self.above())
+    }
+
+    /// The joined stretches from the one on that comes next behind `pos`, as many as `again` accepts
+    /// and as lie completely in `text`, one after the other, but not from below address `play` to
+    /// above it. `again` is asked before their text is compared.
+    #[inline]
+    pub(super) fn meet_joined(
+        &self,
+        reached: Reached,
+        pos: u64,
+        text: &[u8],
+        play: u64,
+        mut again: impl FnMut(&Run) -> bool,
+    ) -> Option<Joint> {
+        let slot = match reached.lane {
+            Some(lane) if pos <= self.geometry.end() => {
+                let head = &self.heads[self.lane(lane)];
+                (!head.is_of(reached) || head.ends_at(pos)).then(|| self.next(lane + 1))?
+            }
+            _ if pos == 0 => self.below(),
+            _ if pos == self.heads[self.below()].run.end => self.next(0),
+            _ => return None,
+        };
+        let first = usize::from(self.heads[slot].joined?);
+        let from = first.checked_sub(1).map_or(0, |before| self.joined[before].until);
+        let mut joint = Joint { first, count: 0, lines: 0, bytes: 0 };
+        for (number, joined) in self.joined.iter().enumerate().skip(first) {
+            let head = &self.heads[usize::from(joined.slot)];
+            let apart = joint.count > 0 && pos < play && head.run.start >= play;
+            let bytes = joined.until - from;
+            let is_there = head.joined == Some(number as u8) && bytes <= text.len() && !apart;
+            if !is_there || !again(&head.run) {
+                break;
+            }
+            joint.count += 1;
+            joint.lines += self.bodies[usize::from(joined.slot)].lines.len();
+            joint.bytes = bytes;
+        }
+        let known = &self.joined_text[from..from + joint.bytes];
+        (joint.count > 0 && known == &text[..joint.bytes]).then_some(joint)
+    }
+
+    /// What joined stretches show.
+    pub(super) fn lines_of(&self, joint: &Joint) -> impl Iterator<Item = &Sighting> {
+        let stretches = &self.joined[joint.first..][..joint.count];
+        stretches
+            .iter()
+            .flat_map(|joined| &self.bodies[usize::from(joined.slot)].lines)
+            .map(|line| &line.seen)
+    }
+
+    /// Lines were met by themselves. After some of those that are a whole stretch all are joined.
+    #[inline]
+    pub(super) fn met(&mut self, met: &Met) {
+        if met.bytes == self.heads[met.slot].used {
+            self.loose += 1;
+            if self.loose >= LOOSE {
+                self.join();
+            }
+        }
+    }
+
+    #[cold]
+    fn join(&mut self) {
+        self.loose = 0;
+        self.joined.clear();
+        self.heads.iter_mut().for_each(|head| head.joined = None);
+        let order = (0..self.geometry.lanes).filter_map(|lane| {
+            let slot = lane as usize % (self.heads.len() - 2);
+            match self.heads[slot].run.shown {
+                Shown::In { lane: known, .. } if known == lane => Some(slot),
+                _ => None,
+            }
+        });
+        let lanes: ArrayVec<usize, MOST_STRETCHES> = order.collect();
+        let mut until = 0;
+        for slot in [self.below()].into_iter().chain(lanes).chain([self.above()]) {
+            let used = self.heads[slot].used;
+            if self.heads[slot].begin != Begin::Stretch || used == 0 {
+                continue;
+            }
+            let Some(room) = self.joined_text.get_mut(until..until + used) else { break };
+            room.copy_from_slice(&self.bodies[slot].text[..used]);
+            until += used;
+            self.heads[slot].joined = Some(self.joined.len() as u8);
+            self.joined.push(Joined { slot: slot as u8, until });
+        }
     }
 
     /// The lines at the beginning of `text` that are known to follow address `pos`, where the walk
@@ -269,16 +410,10 @@ impl Familiar {
         }
     }
 
-    /// The first lines of lane `next`, or of what comes first above it. Lanes without a VMA are not
-    /// known; the checker looks whether they still have none.
+    /// The first lines of lane `next`, or of what comes first above it.
     #[inline]
     fn enter(&self, next: u16, text: &[u8]) -> Option<Met> {
-        let of = |lane| match self.heads[self.lane(lane)].run.shown {
-            Shown::In { lane: known, .. } if known == lane => Some(self.lane(lane)),
-            _ => None,
-        };
-        let slot = (next..self.geometry.lanes).find_map(of).unwrap_or(self.above());
-        self.all(slot, text)
+        self.all(self.next(next), text)
     }
 
     /// The lines of a slot from the beginning of its stretch.

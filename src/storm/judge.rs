@@ -10,7 +10,7 @@ use super::views::{View, Views};
 use crate::arena::Identities;
 use crate::maps::{is_detail, parse};
 use crate::oracle::{
-    Class, Contract, Oracle, Rule, Sighting, Snapshot, Tick, Tolerated, Verdict, Walk, Window,
+    Class, Contract, Oracle, Rule, Run, Sighting, Snapshot, Tick, Tolerated, Verdict, Walk, Window,
 };
 use rustix::io::Errno;
 use std::sync::atomic::AtomicBool;
@@ -205,10 +205,11 @@ impl Judge<'_> {
         self.count_window(window);
     }
 
-    /// Judges as many of the lines that `text` begins with as are known and lie in one stretch, and
-    /// gives their bytes. `text` is what call number `call` delivered behind the line judged last.
+    /// Judges as many of the lines that `text` begins with as are known and follow each other in one
+    /// stretch, or in several that are all above address `play` or all below it, and gives their
+    /// bytes. `text` is what call number `call` delivered behind the line judged last.
     #[inline]
-    pub(super) fn familiar(&mut self, text: &[u8], call: u32, tape: &Tape) -> usize {
+    pub(super) fn familiar(&mut self, text: &[u8], call: u32, play: u64, tape: &Tape) -> usize {
         let Some(pos) = self.walk.pos().filter(|_| self.on_firm_ground) else {
             return 0;
         };
@@ -220,27 +221,52 @@ impl Judge<'_> {
                 _ => return 0,
             },
         };
-        let Some(met) = self.familiar.meet(self.walk.reached(), pos, text) else {
-            return 0;
+        let (stood, reached) = (self.walk.stand(), self.walk.reached());
+        let again = |run: &Run| self.walk.again(run, window);
+        let (lines, bytes) = match self.familiar.meet_joined(reached, pos, text, play, again) {
+            Some(joint) => {
+                self.met(begun.is_none(), call, window, tape, |familiar| familiar.lines_of(&joint));
+                (joint.lines, joint.bytes)
+            }
+            None => {
+                self.walk.stand_again(stood);
+                let Some(met) = self.familiar.meet(reached, pos, text) else {
+                    return 0;
+                };
+                if !self.familiar.run(&met).is_some_and(|run| self.walk.again(&run, window)) {
+                    return 0;
+                }
+                self.met(begun.is_none(), call, window, tape, |familiar| familiar.lines(&met));
+                self.familiar.met(&met);
+                (met.count, met.bytes)
+            }
         };
-        let right = self.familiar.run(&met).is_some_and(|run| self.walk.again(&run, window));
-        if !right {
-            return 0;
-        }
-        if begun.is_none() {
+        self.fed.1 += lines as u32;
+        Tally::add(&self.tally.lines, lines as u64);
+        Tally::add(&self.tally.checked, lines as u64);
+        bytes
+    }
+
+    /// Takes note of lines that are right because they were met before; `opens` tells whether they
+    /// are the first of their call.
+    #[inline]
+    fn met<'f, I: Iterator<Item = &'f Sighting>>(
+        &'f mut self,
+        opens: bool,
+        call: u32,
+        window: Window,
+        tape: &Tape,
+        lines: impl Fn(&'f Familiar) -> I,
+    ) {
+        if opens {
             self.open(call, window, tape);
         }
         if let Some(views) = self.views {
-            self.view =
-                self.familiar.lines(&met).fold(self.view, |view, line| view | views.of(line));
+            self.view = lines(&self.familiar).fold(self.view, |view, line| view | views.of(line));
         }
         if self.together {
-            self.familiar.lines(&met).for_each(|line| self.snapshot.line(line));
+            lines(&self.familiar).for_each(|line| self.snapshot.line(line));
         }
-        self.fed.1 += met.count as u32;
-        Tally::add(&self.tally.lines, met.count as u64);
-        Tally::add(&self.tally.checked, met.count as u64);
-        met.bytes
     }
 
     /// A line was passed that can't be placed in time, because its call fell off the tape. It can't

@@ -450,9 +450,9 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             call,
             &mut with,
             |(judge, approach), rest| {
-                let bytes = judge.familiar(rest, call, tape);
+                let bytes = judge.familiar(rest, call, play, tape);
                 if bytes > 0 {
-                    // All of it lies in one lane, or in none.
+                    // All of it lies above the beginning of the lanes in play, or below it.
                     approach.line(bytes, judge.walk.pos().is_some_and(|pos| pos > play));
                 }
                 bytes

@@ -43,7 +43,29 @@ pub(crate) enum Shown {
     Above,
 }
 
+/// Where a walk stands: all that [`Walk::again`] changes.
+#[derive(Clone, Copy)]
+pub(crate) struct Stand {
+    pos: Option<u64>,
+    gap: Option<(u64, u64)>,
+    reported: bool,
+    now: Progress,
+}
+
 impl Walk<'_> {
+    /// Where the walk stands.
+    #[inline]
+    pub(crate) fn stand(&self) -> Stand {
+        Stand { pos: self.pos, gap: self.gap, reported: self.reported, now: self.now }
+    }
+
+    /// Goes back to where the walk stood before some runs were taken [again](Walk::again).
+    #[inline]
+    pub(crate) fn stand_again(&mut self, stand: Stand) {
+        let Stand { pos, gap, reported, now } = stand;
+        (self.pos, self.gap, self.reported, self.now) = (pos, gap, reported, now);
+    }
+
     /// Of a line that was right just now and is the first VMA of its lane: the tick from which on
     /// the version reached is the first that can be seen. `None` when the version has a VMA below
     /// the line, or the line lies in no lane.
