@@ -356,13 +356,15 @@ impl History {
         let Some(last) = head.checked_sub(1) else {
             return self.confirm(0).map(|()| 0);
         };
-        // Nearly always nothing happened since.
-        if self.closed(last) < from {
+        // Nearly always nothing happened since. What replaced a version has returned after it was
+        // invoked.
+        let invoked = self.invoked(head);
+        if invoked < from && self.closed(last) < from {
             return self.confirm(last).map(|()| head);
         }
         // If something did, and here alone, each operation took two ticks of the clock. That tells
         // where to look: every look may have to wait for what another CPU has just written.
-        let mut step = self.invoked(head).saturating_add(1).saturating_sub(from) / 2 + 1;
+        let mut step = invoked.saturating_add(1).saturating_sub(from) / 2 + 1;
         // Invariant: `found` was not closed before `from`. Gallop down until a version is found that
         // was, then search between, from below on.
         let mut found = last;

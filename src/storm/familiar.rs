@@ -176,7 +176,9 @@ impl Familiar {
 
     #[inline]
     fn lane(&self, lane: u16) -> usize {
-        lane as usize % (self.heads.len() - 2)
+        let (lane, slots) = (usize::from(lane), self.heads.len() - 2);
+        // Most often there is one for each, and dividing takes as long as comparing a line.
+        if lane < slots { lane } else { lane % slots }
     }
 
     fn below(&self) -> usize {
@@ -287,27 +289,18 @@ impl Familiar {
         (next..self.geometry.lanes).find_map(of).unwrap_or(self.above())
     }
 
-    /// The joined stretches from the one on that comes next behind `pos`, as many as `again` accepts
-    /// and as lie completely in `text`, one after the other, but not from below address `play` to
-    /// above it. `again` is asked before their text is compared.
+    /// The joined stretches from that of `slot` on, which [comes next](Familiar::comes) behind `pos`:
+    /// as many as `again` accepts and as lie completely in `text`, one after the other, but not from
+    /// below address `play` to above it. `again` is asked before their text is compared.
     #[inline]
     pub(super) fn meet_joined(
         &self,
-        reached: Reached,
+        slot: usize,
         pos: u64,
         text: &[u8],
         play: u64,
         mut again: impl FnMut(&Run) -> bool,
     ) -> Option<Joint> {
-        let slot = match reached.lane {
-            Some(lane) if pos <= self.geometry.end() => {
-                let head = &self.heads[self.lane(lane)];
-                (!head.is_of(reached) || head.ends_at(pos)).then(|| self.next(lane + 1))?
-            }
-            _ if pos == 0 => self.below(),
-            _ if pos == self.heads[self.below()].run.end => self.next(0),
-            _ => return None,
-        };
         let first = usize::from(self.heads[slot].joined?);
         let from = first.checked_sub(1).map_or(0, |before| self.joined[before].until);
         let mut joint = Joint { first, count: 0, lines: 0, bytes: 0 };
@@ -374,22 +367,35 @@ impl Familiar {
         }
     }
 
-    /// The lines at the beginning of `text` that are known to follow address `pos`, where the walk
-    /// has `reached` a version: those of its stretch that follow, or, where none do, the first of
-    /// the next stretch that is known.
+    /// The stretch whose lines come next behind address `pos`, where the walk has `reached` a
+    /// version; `None` where lines of the stretch that was come to may follow.
     #[inline]
-    pub(super) fn meet(&self, reached: Reached, pos: u64, text: &[u8]) -> Option<Met> {
-        if let Some(lane) = reached.lane
-            && pos <= self.geometry.end()
-        {
-            let head = &self.heads[self.lane(lane)];
-            if !head.is_of(reached) || head.ends_at(pos) {
-                return self.enter(lane + 1, text);
+    pub(super) fn comes(&self, reached: Reached, pos: u64) -> Option<usize> {
+        match reached.lane {
+            Some(lane) if pos <= self.geometry.end() => {
+                let head = &self.heads[self.lane(lane)];
+                (!head.is_of(reached) || head.ends_at(pos)).then(|| self.next(lane + 1))
             }
-        } else if pos == 0 {
-            return self.all(self.below(), text);
+            _ if pos == 0 => Some(self.below()),
+            None if pos == self.heads[self.below()].run.end => Some(self.next(0)),
+            _ => None,
         }
-        self.follow(reached, pos, text)
+    }
+
+    /// The lines at the beginning of `text` that are known to follow address `pos`, where the walk
+    /// has `reached` a version: the first of the stretch that `comes` next, if one does.
+    #[inline]
+    pub(super) fn meet(
+        &self,
+        comes: Option<usize>,
+        reached: Reached,
+        pos: u64,
+        text: &[u8],
+    ) -> Option<Met> {
+        match comes {
+            Some(slot) => self.all(slot, text),
+            None => self.follow(reached, pos, text),
+        }
     }
 
     /// What comes behind `pos` in its own stretch.
@@ -405,15 +411,9 @@ impl Familiar {
         };
         match self.behind(slot, pos).filter(|&first| first < self.bodies[slot].lines.len()) {
             Some(first) => self.compare(slot, first, text),
-            None if slot == self.below() => self.enter(0, text),
+            None if slot == self.below() => self.all(self.next(0), text),
             None => None,
         }
-    }
-
-    /// The first lines of lane `next`, or of what comes first above it.
-    #[inline]
-    fn enter(&self, next: u16, text: &[u8]) -> Option<Met> {
-        self.all(self.next(next), text)
     }
 
     /// The lines of a slot from the beginning of its stretch.
@@ -524,8 +524,12 @@ mod tests {
         familiar
     }
 
+    fn meet(familiar: &Familiar, reached: Reached, pos: u64, text: &[u8]) -> Option<Met> {
+        familiar.meet(familiar.comes(reached, pos), reached, pos, text)
+    }
+
     fn told(familiar: &Familiar, reached: Reached, pos: u64, text: &[u8]) -> (Vec<u64>, usize) {
-        let Some(met) = familiar.meet(reached, pos, text) else {
+        let Some(met) = meet(familiar, reached, pos, text) else {
             return (Vec::new(), 0);
         };
         let ends: Vec<u64> = familiar.lines(&met).map(|seen| seen.end).collect();
@@ -550,7 +554,7 @@ mod tests {
     #[test]
     fn a_lane_is_entered_with_its_first_line_and_what_it_rests_on_is_told() {
         let (familiar, three) = (noted(), lane(3));
-        let met = familiar.meet(at(2, 9), lane(2) + 48, b"a\nbb\nccc\nd\n").unwrap();
+        let met = meet(&familiar, at(2, 9), lane(2) + 48, b"a\nbb\nccc\nd\n").unwrap();
         let run = Run {
             shown: Shown::In { lane: 3, version: 7, since: 30 },
             start: three,
@@ -560,11 +564,11 @@ mod tests {
         };
         assert_eq!((met.count, met.bytes, familiar.run(&met).as_deref()), (3, 9, Some(&run)));
         // From any lane below, of which nothing more is known, and from below the arena.
-        assert!(familiar.meet(at(0, 0), lane(0) + 16, b"a\n").is_some());
-        assert!(familiar.meet(NOWHERE, BASE - 1, b"a\n").is_some());
-        assert!(familiar.meet(at(2, 9), lane(2) + 48, b"bb\n").is_none(), "not with the second");
+        assert!(meet(&familiar, at(0, 0), lane(0) + 16, b"a\n").is_some());
+        assert!(meet(&familiar, NOWHERE, BASE - 1, b"a\n").is_some());
+        assert!(meet(&familiar, at(2, 9), lane(2) + 48, b"bb\n").is_none(), "not with the second");
         let run = |pos, text| {
-            let met = familiar.meet(at(3, 7), pos, text).unwrap();
+            let met = meet(&familiar, at(3, 7), pos, text).unwrap();
             familiar.run(&met).unwrap().into_owned()
         };
         let within = Shown::In { lane: 3, version: 7, since: Tick::MAX };
@@ -625,7 +629,7 @@ mod tests {
         let (mut familiar, three) = (noted(), lane(3));
         let first = seen(three, three + 16);
         familiar.note(at(2, 5), at(3, 7), Some(lane(2) + 16), Some(40), &first, b"a");
-        let met = familiar.meet(at(2, 9), lane(2) + 48, b"a\nbb\nccc\n").unwrap();
+        let met = meet(&familiar, at(2, 9), lane(2) + 48, b"a\nbb\nccc\n").unwrap();
         assert_eq!(met.count, 3, "the lines are kept");
         let shown = familiar.run(&met).unwrap().shown;
         assert_eq!(shown, Shown::In { lane: 3, version: 7, since: 40 });

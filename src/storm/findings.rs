@@ -2,7 +2,7 @@
 
 use super::mishap::{Mishap, Mishaps};
 use super::tape::{Tape, TapeCall};
-use crate::oracle::{Class, Evidence, Mechanism};
+use crate::oracle::{Class, Evidence, Mechanism, Overrun};
 use crate::space::{Geometry, KindSet};
 use arrayvec::ArrayVec;
 use parking_lot::Mutex;
@@ -207,6 +207,12 @@ impl Lost {
             }
             Lost::Unproved => "the second checker could not prove it from the example alone",
         }
+    }
+}
+
+impl From<Overrun> for Lost {
+    fn from(_: Overrun) -> Lost {
+        Lost::Overwritten
     }
 }
 

@@ -222,15 +222,17 @@ impl Judge<'_> {
             },
         };
         let (stood, reached) = (self.walk.stand(), self.walk.reached());
+        let comes = self.familiar.comes(reached, pos);
         let again = |run: &Run| self.walk.again(run, window);
-        let (lines, bytes) = match self.familiar.meet_joined(reached, pos, text, play, again) {
+        let joint = comes.and_then(|slot| self.familiar.meet_joined(slot, pos, text, play, again));
+        let (lines, bytes) = match joint {
             Some(joint) => {
                 self.met(begun.is_none(), call, window, tape, |familiar| familiar.lines_of(&joint));
                 (joint.lines, joint.bytes)
             }
             None => {
                 self.walk.stand_again(stood);
-                let Some(met) = self.familiar.meet(reached, pos, text) else {
+                let Some(met) = self.familiar.meet(comes, reached, pos, text) else {
                     return 0;
                 };
                 if !self.familiar.run(&met).is_some_and(|run| self.walk.again(&run, window)) {

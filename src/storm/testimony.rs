@@ -67,16 +67,14 @@ fn judged_by_line(rule: Rule) -> bool {
 }
 
 impl Judge<'_> {
-    /// Gathers the evidence, and waits for operations under way in its lanes: one that fails
-    /// leaves a layout that nobody predicted, and a violation that rests on it is none.
+    /// Waits for operations under way in the lanes that bear on the break: one that fails leaves a
+    /// layout that nobody predicted, and a violation that rests on it is none.
     ///
     /// Then the verdict has to be the same once more. An operation takes its first tick and only
     /// then writes down what it makes: one that had got no further when the line was judged is by
     /// its ticks in the window, and nobody who has but the evidence can tell that it was not.
     pub(super) fn certain(&mut self, found: &Break, tape: &Tape) -> bool {
-        let lanes = self.lanes_of(found);
-        self.example.evidence.fill(self.oracle, *found, self.since, lanes);
-        self.settled() && self.stands(found, tape)
+        self.settled(found, self.lanes_of(found)).is_ok() && self.stands(found, tape)
     }
 
     /// Whether the verdict is the same once more, with what the history says now. A rule about more
@@ -111,26 +109,38 @@ impl Judge<'_> {
         Some(go(&way, &mut self.seconds))
     }
 
-    /// Waits until the operations that made the versions in the evidence have returned. Whether
-    /// all of them have, and none failed.
-    fn settled(&self) -> bool {
-        let Some(over) = self.settle else { return true };
-        let deadline = Instant::now() + Duration::from_secs(10);
-        for record in &self.example.evidence.versions {
-            while !self.oracle.settled(record.lane, record.version) {
-                let gone = over.load(Ordering::Relaxed);
-                if gone || Instant::now() > deadline {
-                    return false;
+    /// Waits until the operations have returned that made what may have been seen of `lanes` since
+    /// the piece began.
+    ///
+    /// # Errors
+    /// When one has failed, or does not come back while the storm goes on; and when the history no
+    /// longer knows.
+    fn settled(&self, found: &Break, mut lanes: impl Iterator<Item = u16>) -> Result<(), Lost> {
+        let Some(over) = self.settle else { return Ok(()) };
+        let mut deadline = None;
+        lanes.try_for_each(|lane| {
+            let history = self.oracle.history(lane);
+            let first = history.first_at(self.since)?;
+            let mut version = first;
+            loop {
+                while !self.oracle.settled(lane, version) {
+                    let deadline =
+                        deadline.get_or_insert_with(|| Instant::now() + Duration::from_secs(10));
+                    if over.load(Ordering::Relaxed) || Instant::now() > *deadline {
+                        return Err(Lost::Unsettled);
+                    }
+                    std::thread::yield_now();
                 }
-                std::thread::yield_now();
+                if !history.known(version) {
+                    history.confirm(first)?;
+                    return Err(Lost::Unsettled);
+                }
+                version += 1;
+                if version > history.head() || history.invoked(version) >= found.window.to {
+                    return Ok(history.confirm(first)?);
+                }
             }
-            let history = self.oracle.history(record.lane);
-            let known = history.known(record.version);
-            if !known || history.confirm(record.version).is_err() {
-                return false;
-            }
-        }
-        true
+        })
     }
 
     /// Makes the example whole: the versions of all lanes that were passed, and the bytes read.
@@ -145,11 +155,8 @@ impl Judge<'_> {
             None => *self.lanes_of(found).end(),
         };
         let lanes = low.min(high)..=high;
-        // Twice: what an operation came to is known when it has returned.
-        self.example.evidence.fill(self.oracle, *found, self.since, lanes.clone());
-        if !self.settled() {
-            return Err(Lost::Unsettled);
-        }
+        // What an operation came to is known when it has returned.
+        self.settled(found, lanes.clone())?;
         self.example.evidence.fill(self.oracle, *found, self.since, lanes);
         if !self.example.evidence.complete {
             return Err(Lost::Overwritten);
@@ -220,13 +227,13 @@ impl Judge<'_> {
     }
 
     pub(super) fn record(&mut self, found: Break, tape: &Tape) {
-        if self.example.evidence.found != found {
-            let lanes = self.lanes_of(&found);
-            self.example.evidence.fill(self.oracle, found, self.since, lanes);
-        }
         let (mechanism, in_flight) = match self.explain(&found, tape) {
             Some((mechanism, kinds)) => (Some(mechanism), kinds),
-            None => (None, in_flight(&self.example.evidence, self.oracle.geometry())),
+            None => {
+                let lanes = self.lanes_of(&found);
+                self.example.evidence.fill(self.oracle, found, self.since, lanes);
+                (None, in_flight(&self.example.evidence, self.oracle.geometry()))
+            }
         };
         let signature =
             Signature { class: found.class, mechanism, in_flight, mode: Some(self.mode) };
