@@ -182,6 +182,9 @@ impl Bench {
                     stage.enter(me);
                     pin(usize::from(!reads));
                     let mut worker = Worker::new(bench, tally, me);
+                    if reads && reading != Part::Rest {
+                        worker.warm_up();
+                    }
                     ready.fetch_add(1, Ordering::Relaxed);
                     while let Some(cue) = stage.attend(me) {
                         let on = || stage.is_on(cue.generation);
@@ -399,6 +402,18 @@ impl<'a> Worker<'a> {
         for (held, layout) in held.iter_mut().zip(&lanes) {
             bench.oracle.repair(held, layout);
         }
+    }
+
+    /// Some walks of both sorts before anything is measured: in a round a reader may have one turn
+    /// alone, and would spend much of it on the first touch of its memory, which in a storm it does
+    /// once. Nobody acts yet.
+    fn warm_up(&mut self) {
+        let walks = |most: u32| {
+            let left = Cell::new(most);
+            move || left.replace(left.get().saturating_sub(1)) > 0
+        };
+        self.check(walks(8));
+        self.only_read(walks(8));
     }
 
     fn check(&mut self, on: impl Fn() -> bool) {

@@ -303,6 +303,10 @@ impl Familiar {
     ) -> Option<Joint> {
         let first = usize::from(self.heads[slot].joined?);
         let from = first.checked_sub(1).map_or(0, |before| self.joined[before].until);
+        // Most often what comes is another line of the lane before: its address is soon told apart.
+        if text.first_chunk::<16>() != self.joined_text[from..].first_chunk() {
+            return None;
+        }
         let mut joint = Joint { first, count: 0, lines: 0, bytes: 0 };
         for (number, joined) in self.joined.iter().enumerate().skip(first) {
             let head = &self.heads[usize::from(joined.slot)];
