@@ -15,10 +15,13 @@ use std::borrow::Cow;
 const MOST_LANES: u16 = 16;
 /// Those, and what lies below the arena, and above it.
 const MOST_STRETCHES: usize = MOST_LANES as usize + 2;
-/// Bytes remembered of a stretch.
+/// Bytes remembered of a lane, and lines.
 const BYTES: usize = 4096;
-/// Lines remembered of a stretch.
 const LINES: usize = 64;
+/// The same of what lies below the arena or above it: with many threads there are two lines for each
+/// stack, and two for what each allocates from.
+const OUTSIDE_BYTES: usize = 48 << 10;
+const OUTSIDE_LINES: usize = 768;
 /// Bytes that are compared in one go, at most: more than what is read between two looks at the clock
 /// would never be.
 const JOINED_BYTES: usize = 4 * BYTES;
@@ -56,8 +59,9 @@ struct Head {
 
 /// Lines that follow each other in one version of a lane, or outside of the arena.
 struct Body {
-    lines: ArrayVec<Known, LINES>,
-    text: [u8; BYTES],
+    /// Never more than there was room for at first.
+    lines: Vec<Known>,
+    text: Box<[u8]>,
 }
 
 /// Lines that a text begins with, and that were right once: so many, from number `first` of a slot
@@ -137,7 +141,9 @@ impl Head {
 }
 
 impl Body {
-    const EMPTY: Body = Body { lines: ArrayVec::new_const(), text: [0; BYTES] };
+    fn with_room(lines: usize, bytes: usize) -> Body {
+        Body { lines: Vec::with_capacity(lines), text: vec![0; bytes].into() }
+    }
 
     /// Where the text of line number `at` begins.
     fn from(&self, at: usize) -> usize {
@@ -163,11 +169,13 @@ impl Body {
 impl Familiar {
     /// Room for everything it will ever remember.
     pub(super) fn new(geometry: Geometry) -> Familiar {
-        let slots = 0..geometry.lanes.min(MOST_LANES) + 2;
+        let lanes = usize::from(geometry.lanes.min(MOST_LANES));
+        let rooms = [(LINES, BYTES)].repeat(lanes);
+        let rooms = rooms.into_iter().chain([(OUTSIDE_LINES, OUTSIDE_BYTES); 2]);
         Familiar {
             geometry,
-            heads: slots.clone().map(|_| Head::EMPTY).collect(),
-            bodies: slots.map(|_| Body::EMPTY).collect(),
+            heads: (0..lanes + 2).map(|_| Head::EMPTY).collect(),
+            bodies: rooms.map(|(lines, bytes)| Body::with_room(lines, bytes)).collect(),
             joined: ArrayVec::new(),
             joined_text: vec![0; JOINED_BYTES].into(),
             loose: 0,
@@ -259,7 +267,7 @@ impl Familiar {
     fn append(&mut self, slot: usize, seen: &Sighting, text: &[u8]) {
         let (head, body) = (&mut self.heads[slot], &mut self.bodies[slot]);
         let (from, until) = (head.used, head.used + text.len() + 1);
-        if until > BYTES || body.lines.is_full() {
+        if until > body.text.len() || body.lines.len() == body.lines.capacity() {
             return;
         }
         body.text[from..until - 1].copy_from_slice(text);
@@ -363,7 +371,7 @@ impl Familiar {
             if self.heads[slot].begin != Begin::Stretch || used == 0 {
                 continue;
             }
-            let Some(room) = self.joined_text.get_mut(until..until + used) else { break };
+            let Some(room) = self.joined_text.get_mut(until..until + used) else { continue };
             room.copy_from_slice(&self.bodies[slot].text[..used]);
             until += used;
             self.heads[slot].joined = Some(self.joined.len() as u8);
@@ -464,7 +472,7 @@ impl Familiar {
         if self.heads[slot].begin == Begin::Behind(pos) {
             return Some(0);
         }
-        lines.iter().position(|line| line.seen.end == pos).map(|at| at + 1)
+        lines.binary_search_by_key(&pos, |line| line.seen.end).ok().map(|at| at + 1)
     }
 
     /// What the lines rest on that were met just now. Only from a lane's first VMA on may they follow
