@@ -297,14 +297,13 @@ impl Familiar {
         (next..self.geometry.lanes).find_map(of).unwrap_or(self.above())
     }
 
-    /// The joined stretches from that of `slot` on, which [comes next](Familiar::comes) behind `pos`:
+    /// The joined stretches from that of `slot` on, which [comes next](Familiar::comes):
     /// as many as `again` accepts and as lie completely in `text`, one after the other, but not from
     /// below address `play` to above it. `again` is asked before their text is compared.
     #[inline]
     pub(super) fn meet_joined(
         &self,
         slot: usize,
-        pos: u64,
         text: &[u8],
         play: u64,
         mut again: impl FnMut(&Run) -> bool,
@@ -315,10 +314,11 @@ impl Familiar {
         if text.first_chunk::<16>() != self.joined_text[from..].first_chunk() {
             return None;
         }
+        let low = self.heads[slot].run.start;
         let mut joint = Joint { first, count: 0, lines: 0, bytes: 0 };
         for (number, joined) in self.joined.iter().enumerate().skip(first) {
             let head = &self.heads[usize::from(joined.slot)];
-            let apart = joint.count > 0 && pos < play && head.run.start >= play;
+            let apart = low < play && head.run.start >= play;
             let bytes = joined.until - from;
             let is_there = head.joined == Some(number as u8) && bytes <= text.len() && !apart;
             if !is_there || !again(&head.run) {
@@ -667,6 +667,51 @@ mod tests {
         };
         assert_eq!(learn(b"3", b"upup"), (0, 0, 0, 0));
         assert_eq!(learn(b"three", b"upper"), (14, 10, 9, 6));
+    }
+
+    #[test]
+    fn stretches_that_stay_are_met_together() {
+        let mut familiar = Familiar::new(geometry());
+        let note = |familiar: &mut Familiar, number: u16, version, text: &[u8]| {
+            let start = lane(number.into());
+            let (before, pos) = (at(number - 1, 5), Some(lane(u64::from(number) - 1) + 16));
+            let line = seen(start, start + 16);
+            familiar.note(before, at(number, version), pos, Some(30), &line, text);
+        };
+        for (number, text) in [(3, &b"line three, of lane three"[..]), (4, b"four"), (5, b"five")] {
+            note(&mut familiar, number, 7, text);
+        }
+        let (reached, pos) = (at(2, 5), lane(2) + 16);
+        let slot = familiar.comes(reached, pos).unwrap();
+        let text = b"line three, of lane three\nfour\nfive\nsix\n";
+        let joint = |familiar: &Familiar, text: &[u8], play, most: usize| {
+            let mut asked = 0;
+            let again = |_: &Run| {
+                asked += 1;
+                asked <= most
+            };
+            let joint = familiar.meet_joined(slot, text, play, again);
+            joint.map_or((0, 0), |joint| {
+                assert_eq!(familiar.lines_of(&joint).count(), joint.lines);
+                (joint.lines, joint.bytes)
+            })
+        };
+        assert_eq!(joint(&familiar, text, 0, 9), (0, 0), "not joined yet");
+        let met = meet(&familiar, reached, pos, text).unwrap();
+        (0..LOOSE).for_each(|_| familiar.met(&met));
+        assert_eq!(joint(&familiar, text, 0, 9), (3, 36));
+        assert_eq!(joint(&familiar, text, 0, 2), (2, 31), "the checker refuses the third");
+        assert_eq!(joint(&familiar, &text[..35], 0, 9), (2, 31), "the third is cut");
+        assert_eq!(joint(&familiar, text, lane(5), 9), (2, 31), "the third is in play");
+        assert_eq!(joint(&familiar, text, lane(3), 9), (3, 36));
+        for wrong in [0, 20, 27, 35] {
+            let mut text = *text;
+            text[wrong] ^= 1;
+            assert_eq!(joint(&familiar, &text, 0, 9), (0, 0), "byte {wrong}");
+        }
+        // Another version of a lane is not what was joined, whatever its text.
+        note(&mut familiar, 4, 8, b"four");
+        assert_eq!(joint(&familiar, text, 0, 9), (1, 26));
     }
 
     #[test]

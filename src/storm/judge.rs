@@ -224,7 +224,7 @@ impl Judge<'_> {
         let (stood, reached) = (self.walk.stand(), self.walk.reached());
         let comes = self.familiar.comes(reached, pos);
         let again = |run: &Run| self.walk.again(run, window);
-        let joint = comes.and_then(|slot| self.familiar.meet_joined(slot, pos, text, play, again));
+        let joint = comes.and_then(|slot| self.familiar.meet_joined(slot, text, play, again));
         let (lines, bytes) = match joint {
             Some(joint) => {
                 self.met(begun.is_none(), call, window, tape, |familiar| familiar.lines_of(&joint));
