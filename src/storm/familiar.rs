@@ -446,7 +446,7 @@ impl Familiar {
             return self.compare(slot, 0, text);
         }
         let known = text[..head.used] == body.text[..head.used];
-        known.then(|| Met { slot, first: 0, count: body.lines.len(), bytes: head.used })
+        known.then_some(Met { slot, first: 0, count: body.lines.len(), bytes: head.used })
     }
 
     /// As many whole lines from number `first` on as `text` begins with. All of `text` has to be
