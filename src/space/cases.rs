@@ -4,7 +4,7 @@
 //! five merges that change VMAs which were there, three into a gap, and two splits. Told from the
 //! layouts before and after alone, so that it is the same for every system call.
 
-use super::layout::{Layout, span_mask};
+use super::layout::{Divided, span_mask};
 use super::op::{Op, Span};
 use std::fmt;
 
@@ -138,22 +138,6 @@ impl fmt::Debug for CaseSet {
     }
 }
 
-/// A lane at one instant: its pages, and which of them are mapped and start a VMA
-/// ([`Layout::masks`]).
-#[derive(Clone, Copy, Debug)]
-pub struct Divided<'a> {
-    /// The pages.
-    pub layout: &'a Layout,
-    /// The mapped ones, and those at which a VMA starts.
-    pub masks: (u64, u64),
-}
-
-impl<'a> From<&'a Layout> for Divided<'a> {
-    fn from(layout: &'a Layout) -> Divided<'a> {
-        Divided { layout, masks: layout.masks() }
-    }
-}
-
 /// The cases that `op` is in lane `lane`, which looked like `before` and looks like `after`.
 #[inline]
 pub fn cases_in(op: &Op, lane: u16, before: Divided<'_>, after: Divided<'_>) -> CaseSet {
@@ -225,6 +209,7 @@ const SPLIT_BOTH: CaseSet = CaseSet::NONE.with(Case::SplitBelow).with(Case::Spli
 
 #[cfg(test)]
 mod tests {
+    use super::super::layout::Layout;
     use super::super::layout::drawing::draw;
     use super::super::op::{Place, apply, fits};
     use super::super::page::{Page, Prot};

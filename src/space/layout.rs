@@ -107,7 +107,7 @@ impl Layout {
             let mut below = Page::HOLE;
             for (i, pages) in self.together().iter().enumerate() {
                 // SAFETY: SSE2 belongs to every x86_64.
-                let (some, first) = unsafe { super::page::masks(pages, below) };
+                let (some, first) = unsafe { super::page::sse2::masks(pages, below) };
                 mapped |= some << (TOGETHER * i);
                 starts |= first << (TOGETHER * i);
                 below = pages[TOGETHER - 1];
@@ -138,12 +138,12 @@ impl Layout {
     #[inline]
     pub fn differing(&self, other: &Layout) -> u64 {
         debug_assert_eq!(self.len, other.len);
-        let all = span_mask(0, self.len());
         #[cfg(target_arch = "x86_64")]
         {
+            let all = span_mask(0, self.len());
             let both = self.together().iter().zip(other.together()).enumerate();
             // SAFETY: SSE2 belongs to every x86_64.
-            let differ = |one, other| unsafe { super::page::differing(one, other) };
+            let differ = |one, other| unsafe { super::page::sse2::differing(one, other) };
             both.fold(0, |mask, (i, (one, other))| mask | differ(one, other) << (TOGETHER * i))
                 & all
         }
@@ -193,6 +193,22 @@ impl Layout {
             end += 1;
         }
         Some(Vma { start, end, page: pages[start] })
+    }
+}
+
+/// A lane at one instant: its pages, and which of them are mapped and start a VMA
+/// ([`Layout::masks`]).
+#[derive(Clone, Copy, Debug)]
+pub struct Divided<'a> {
+    /// The pages.
+    pub layout: &'a Layout,
+    /// The mapped ones, and those at which a VMA starts.
+    pub masks: (u64, u64),
+}
+
+impl<'a> From<&'a Layout> for Divided<'a> {
+    fn from(layout: &'a Layout) -> Divided<'a> {
+        Divided { layout, masks: layout.masks() }
     }
 }
 

@@ -12,11 +12,11 @@ mod making;
 mod op;
 mod page;
 
-pub use cases::{Case, CaseSet, Divided, cases_in};
+pub use cases::{Case, CaseSet, cases_in};
 pub use geometry::Geometry;
 #[cfg(test)]
 pub(crate) use layout::drawing;
-pub use layout::{Layout, MAX_PAGES, Vma, Vmas, span_mask};
+pub use layout::{Divided, Layout, MAX_PAGES, Vma, Vmas, span_mask};
 pub use making::making;
 pub use op::{Kind, KindSet, Misfit, Op, Place, Span, apply, apply_alone, fits};
 pub use page::{Advice, Backing, MAX_FILES, MAX_NAMES, MAX_PGOFF, Page, Prot};

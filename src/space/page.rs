@@ -249,73 +249,62 @@ impl Page {
 /// Pages whose masks are made together.
 pub(super) const TOGETHER: usize = 16;
 
-/// Which of sixteen neighbouring pages are mapped, and which of those do not continue the page
-/// below, `below` being that of the first: a bit each.
+/// Pages taken sixteen at a time.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "sse2")]
-#[inline]
-pub(super) fn masks(pages: &[Page; TOGETHER], below: Page) -> (u64, u64) {
+pub(super) mod sse2 {
+    use super::{BACKING_SHIFT, PGOFF_SHIFT, Page, TOGETHER};
     use std::arch::x86_64::*;
-    let [a, b, c, d] = fours(pages);
-    let hole = _mm_slli_si128::<12>(_mm_cvtsi32_si128(below.0 as i32));
-    let mapped = signs([on_top(a), on_top(b), on_top(c), on_top(d)]);
-    let goes_on = [go_on(a, hole), go_on(b, a), go_on(c, b), go_on(d, c)];
-    (mapped, mapped & !signs(goes_on))
-}
 
-/// Which of sixteen pages are not the same as their counterpart: a bit each.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "sse2")]
-#[inline]
-pub(super) fn differing(one: &[Page; TOGETHER], other: &[Page; TOGETHER]) -> u64 {
-    use std::arch::x86_64::*;
-    let ([a, b, c, d], [e, f, g, h]) = (fours(one), fours(other));
-    let same = _mm_cmpeq_epi32;
-    !signs([same(a, e), same(b, f), same(c, g), same(d, h)]) & 0xffff
-}
+    /// Which of neighbouring pages are mapped, and which of those do not continue the page below,
+    /// `below` being that of the first: a bit each.
+    #[target_feature(enable = "sse2")]
+    #[inline]
+    pub(in crate::space) fn masks(pages: &[Page; TOGETHER], below: Page) -> (u64, u64) {
+        let [a, b, c, d] = fours(pages);
+        let below = _mm_slli_si128::<12>(_mm_cvtsi32_si128(below.0 as i32));
+        // Whether a page is mapped is its lowest bit.
+        let sign = _mm_slli_epi32::<31>;
+        let mapped = signs([sign(a), sign(b), sign(c), sign(d)]);
+        let go_on = signs([go_on(a, below), go_on(b, a), go_on(c, b), go_on(d, c)]);
+        (mapped, mapped & !go_on)
+    }
 
-/// Of four pages, [`MAPPED`] in the sign.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "sse2")]
-#[inline]
-fn on_top(pages: std::arch::x86_64::__m128i) -> std::arch::x86_64::__m128i {
-    std::arch::x86_64::_mm_slli_epi32::<31>(pages)
-}
+    /// Which of the pages are not the same as their counterpart: a bit each.
+    #[target_feature(enable = "sse2")]
+    #[inline]
+    pub(in crate::space) fn differing(one: &[Page; TOGETHER], other: &[Page; TOGETHER]) -> u64 {
+        let ([a, b, c, d], [e, f, g, h]) = (fours(one), fours(other));
+        let same = _mm_cmpeq_epi32;
+        !signs([same(a, e), same(b, f), same(c, g), same(d, h)]) & 0xffff
+    }
 
-/// Of four pages, all ones for each that continues the one below it; `below` are the four before.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "sse2")]
-#[inline]
-fn go_on(
-    here: std::arch::x86_64::__m128i,
-    below: std::arch::x86_64::__m128i,
-) -> std::arch::x86_64::__m128i {
-    use std::arch::x86_64::*;
-    let low = _mm_or_si128(_mm_slli_si128::<4>(here), _mm_srli_si128::<12>(below));
-    // As `step` has it: the offset goes on where there is a file.
-    let backing = _mm_and_si128(low, _mm_set1_epi32(3 << BACKING_SHIFT));
-    let anon = _mm_cmpeq_epi32(backing, _mm_setzero_si128());
-    let next = _mm_add_epi32(low, _mm_andnot_si128(anon, _mm_set1_epi32(1 << PGOFF_SHIFT)));
-    _mm_cmpeq_epi32(here, next)
-}
+    /// Of four pages, all ones for each that continues the one below it; `below` are the four
+    /// before.
+    #[target_feature(enable = "sse2")]
+    #[inline]
+    fn go_on(here: __m128i, below: __m128i) -> __m128i {
+        let low = _mm_or_si128(_mm_slli_si128::<4>(here), _mm_srli_si128::<12>(below));
+        // As `step` has it: the offset goes on where there is a file.
+        let backing = _mm_and_si128(low, _mm_set1_epi32(3 << BACKING_SHIFT));
+        let anon = _mm_cmpeq_epi32(backing, _mm_setzero_si128());
+        let next = _mm_add_epi32(low, _mm_andnot_si128(anon, _mm_set1_epi32(1 << PGOFF_SHIFT)));
+        _mm_cmpeq_epi32(here, next)
+    }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "sse2")]
-#[inline]
-fn fours(pages: &[Page; TOGETHER]) -> [std::arch::x86_64::__m128i; 4] {
-    // SAFETY: both are 64 bytes, without padding, of which every value is valid.
-    unsafe { std::mem::transmute::<[Page; TOGETHER], _>(*pages) }
-}
+    #[inline]
+    fn fours(pages: &[Page; TOGETHER]) -> [__m128i; 4] {
+        // SAFETY: both are 64 bytes, without padding, of which every value is valid.
+        unsafe { std::mem::transmute::<[Page; TOGETHER], _>(*pages) }
+    }
 
-/// The sign of each of four times four numbers: a bit each.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "sse2")]
-#[inline]
-fn signs([a, b, c, d]: [std::arch::x86_64::__m128i; 4]) -> u64 {
-    use std::arch::x86_64::*;
-    // To half the width twice; what is too large or too small keeps its sign.
-    let bytes = _mm_packs_epi16(_mm_packs_epi32(a, b), _mm_packs_epi32(c, d));
-    _mm_movemask_epi8(bytes) as u64
+    /// The sign of each of four times four numbers: a bit each.
+    #[target_feature(enable = "sse2")]
+    #[inline]
+    fn signs([a, b, c, d]: [__m128i; 4]) -> u64 {
+        // To half the width twice; what is too large or too small keeps its sign.
+        let bytes = _mm_packs_epi16(_mm_packs_epi32(a, b), _mm_packs_epi32(c, d));
+        _mm_movemask_epi8(bytes) as u64
+    }
 }
 
 impl fmt::Display for Page {
