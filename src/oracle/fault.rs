@@ -31,7 +31,7 @@ impl Oracle {
         held: &mut Held<'_>,
     ) -> Invoked {
         apply_alone(op, &mut held.current.layout);
-        held.current.masks = held.current.layout.masks();
+        held.current.divide();
         let invoked = self.clock().take();
         let history = self.history(held.lane);
         let version = match fault {

@@ -35,8 +35,22 @@ pub struct Current {
 }
 
 impl Current {
-    fn new(layout: &Layout, version: Version, known: bool) -> Current {
+    pub(crate) fn new(layout: &Layout, version: Version, known: bool) -> Current {
         Current { layout: *layout, masks: layout.masks(), version, known }
+    }
+
+    /// Becomes the same as `other`; see [`Layout::follow`].
+    #[inline]
+    pub(crate) fn follow(&mut self, other: &Current) {
+        self.layout.follow(&other.layout);
+        (self.masks, self.version, self.known) = (other.masks, other.version, other.known);
+    }
+
+    /// The layout, which was changed just now, with its masks.
+    #[inline]
+    pub(super) fn divide(&mut self) -> Divided<'_> {
+        self.masks = self.layout.masks();
+        self.divided()
     }
 
     /// The layout with its masks.
@@ -168,9 +182,8 @@ impl Oracle {
         let origin = |peer| Origin { op: Some(*op), worker, peer, known: true };
         let push = |held: &mut Held<'_>, invoked: Tick, peer: Option<Version>| {
             let current = &mut *held.current;
-            current.masks = current.layout.masks();
-            current.version =
-                self.history(held.lane).push(invoked, current.divided(), &origin(peer));
+            let history = self.history(held.lane);
+            current.version = history.push(invoked, current.divide(), &origin(peer));
         };
         let Some(second) = second else {
             apply_alone(op, &mut first.current.layout);

@@ -108,8 +108,8 @@ impl<'a> Worker<'a> {
             Some(Some(held)) => Some(held),
             Some(None) => return Phase::Idle,
         };
-        const NONE: &Layout = &Layout::empty(1);
-        let there = second.as_ref().map_or(NONE, |held| &held.current().layout);
+        let none = Layout::empty(1);
+        let there = second.as_ref().map_or(&none, |held| &held.current().layout);
         if fits(&op, &first.current().layout, there).is_err() {
             return Phase::Idle;
         }

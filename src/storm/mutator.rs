@@ -5,9 +5,9 @@ use super::repertoire::Repertoire;
 use super::stage::Spell;
 use super::tally::Tally;
 use crate::arena::Mm;
-use crate::oracle::{Held, Invoked, Oracle};
+use crate::oracle::{Current, Held, Invoked, Oracle};
 use crate::seed::Stream;
-use crate::space::{Divided, Layout, Op, cases_in, fits};
+use crate::space::{Layout, Op, cases_in, fits};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ pub struct Mutator<'a> {
     /// Operations left in this stint.
     left: usize,
     /// The lanes as they were before the operation under way.
-    before: [(Layout, (u64, u64)); 2],
+    before: [Current; 2],
     /// Whether the program is a scenario's, which is kept whatever happens.
     scripted: bool,
 }
@@ -45,7 +45,7 @@ impl<'a> Mutator<'a> {
         rng: Stream,
         worker: u16,
     ) -> Mutator<'a> {
-        let before = [(Layout::empty(1), (0, 0)); 2];
+        let before = [Current::new(&Layout::empty(1), 0, false); 2];
         Mutator { oracle, tally, may, rng, worker, program: None, left: 0, before, scripted: false }
     }
 
@@ -134,13 +134,9 @@ impl<'a> Mutator<'a> {
         }
         let there = second.as_ref().map_or(NONE, |held| &held.current().layout);
         fits(&op, &first.current().layout, there).ok()?;
-        let keep = |before: &mut (Layout, (u64, u64)), held: &Held<'_>| {
-            before.0.follow(&held.current().layout);
-            before.1 = held.current().masks;
-        };
-        keep(&mut self.before[0], &first);
+        self.before[0].follow(first.current());
         if let Some(second) = &second {
-            keep(&mut self.before[1], second);
+            self.before[1].follow(second.current());
         }
         let invoked = self.oracle.invoke(&op, self.worker, &mut first, second.as_mut());
         Some(UnderWay { op, first, second, invoked })
@@ -171,9 +167,9 @@ impl<'a> Mutator<'a> {
         }
     }
 
-    fn count_cases_in(&self, op: &Op, held: &Held<'_>, before: &(Layout, (u64, u64))) {
-        let before = Divided { layout: &before.0, masks: before.1 };
-        for case in cases_in(op, held.lane(), before, held.current().divided()).iter() {
+    fn count_cases_in(&self, op: &Op, held: &Held<'_>, before: &Current) {
+        let after = held.current().divided();
+        for case in cases_in(op, held.lane(), before.divided(), after).iter() {
             Tally::add(&self.tally.cases[case.index()], 1);
         }
     }
