@@ -13,8 +13,8 @@ use std::borrow::Cow;
 
 /// Lanes remembered at a time, at most; lanes that share a slot push each other out.
 const MOST_LANES: u16 = 16;
-/// Those, and what lies below the arena, and above it.
-const MOST_STRETCHES: usize = MOST_LANES as usize + 2;
+/// Stretches that may be joined: those, and what lies below the arena.
+const MOST_JOINED: usize = MOST_LANES as usize + 1;
 /// Bytes remembered of a lane, and lines.
 const BYTES: usize = 4096;
 const LINES: usize = 64;
@@ -22,11 +22,10 @@ const LINES: usize = 64;
 /// stack, and two for what each allocates from.
 const OUTSIDE_BYTES: usize = 48 << 10;
 const OUTSIDE_LINES: usize = 768;
-/// Bytes that are compared in one go, at most: more than what is read between two looks at the clock
-/// would never be.
-const JOINED_BYTES: usize = 4 * BYTES;
-/// Stretches that were met one by one, although they could have been joined to others, before all
-/// are joined anew: joining copies as much as a walk reads.
+/// Room for all stretches that may be joined: the lanes, and what lies below them. What lies above is
+/// read with few walks only.
+const JOINED_BYTES: usize = MOST_LANES as usize * BYTES + OUTSIDE_BYTES;
+/// So many of which are met before all are joined anew: joining copies as much as a walk reads.
 const LOOSE: u32 = 8;
 
 /// One line: what it shows, and where its text ends in the slot's, newline included.
@@ -84,9 +83,9 @@ pub(super) struct Familiar {
     /// Whole stretches in the order of their addresses, and their texts one behind the other: those
     /// that stay as they are most often follow each other, and are compared in one go. One that has
     /// changed since is passed over.
-    joined: ArrayVec<Joined, MOST_STRETCHES>,
+    joined: ArrayVec<Joined, MOST_JOINED>,
     joined_text: Box<[u8]>,
-    /// Stretches met one by one since, although all of their lines were known.
+    /// Stretches met one by one since that could have been joined.
     loose: u32,
 }
 
@@ -108,6 +107,14 @@ pub(super) struct Joint {
     pub(super) lines: usize,
     /// The bytes of these.
     pub(super) bytes: usize,
+}
+
+/// Whether two texts differ in the address that they begin with. Most often what comes is another
+/// line of the lane before, and this is soon seen.
+#[inline]
+fn told_apart(text: &[u8], known: &[u8]) -> bool {
+    let (text, known) = (text.first_chunk::<16>(), known.first_chunk());
+    text.zip(known).is_some_and(|(text, known)| text != known)
 }
 
 impl Head {
@@ -290,11 +297,17 @@ impl Familiar {
     /// a VMA are not known; the checker looks whether they still have none.
     #[inline]
     fn next(&self, next: u16) -> usize {
-        let of = |lane| match self.heads[self.lane(lane)].run.shown {
-            Shown::In { lane: known, .. } if known == lane => Some(self.lane(lane)),
-            _ => None,
-        };
-        (next..self.geometry.lanes).find_map(of).unwrap_or(self.above())
+        self.lanes_from(next).next().unwrap_or(self.above())
+    }
+
+    /// The slots of the lanes from number `first` on that are known.
+    #[inline]
+    fn lanes_from(&self, first: u16) -> impl Iterator<Item = usize> {
+        (first..self.geometry.lanes).filter_map(|lane| {
+            let slot = self.lane(lane);
+            let known = self.heads[slot].run.shown;
+            matches!(known, Shown::In { lane: known, .. } if known == lane).then_some(slot)
+        })
     }
 
     /// The joined stretches from that of `slot` on, which [comes next](Familiar::comes):
@@ -310,8 +323,7 @@ impl Familiar {
     ) -> Option<Joint> {
         let first = usize::from(self.heads[slot].joined?);
         let from = first.checked_sub(1).map_or(0, |before| self.joined[before].until);
-        // Most often what comes is another line of the lane before: its address is soon told apart.
-        if text.first_chunk::<16>() != self.joined_text[from..].first_chunk() {
+        if told_apart(text, &self.joined_text[from..]) {
             return None;
         }
         let low = self.heads[slot].run.start;
@@ -341,10 +353,11 @@ impl Familiar {
             .map(|line| &line.seen)
     }
 
-    /// Lines were met by themselves. After some of those that are a whole stretch all are joined.
+    /// Lines were met by themselves. Now and then all stretches are joined that can be.
     #[inline]
     pub(super) fn met(&mut self, met: &Met) {
-        if met.bytes == self.heads[met.slot].used {
+        let head = &self.heads[met.slot];
+        if head.joined.is_none() && met.bytes == head.used && self.may_join(met.slot) {
             self.loose += 1;
             if self.loose >= LOOSE {
                 self.join();
@@ -352,29 +365,26 @@ impl Familiar {
         }
     }
 
+    /// Whether the slot has lines that begin with their stretch and do not lie above the arena.
+    fn may_join(&self, slot: usize) -> bool {
+        let head = &self.heads[slot];
+        head.begin == Begin::Stretch && head.used > 0 && slot != self.above()
+    }
+
     #[cold]
     fn join(&mut self) {
         self.loose = 0;
         self.joined.clear();
         self.heads.iter_mut().for_each(|head| head.joined = None);
-        let order = (0..self.geometry.lanes).filter_map(|lane| {
-            let slot = lane as usize % (self.heads.len() - 2);
-            match self.heads[slot].run.shown {
-                Shown::In { lane: known, .. } if known == lane => Some(slot),
-                _ => None,
-            }
-        });
-        let lanes: ArrayVec<usize, MOST_STRETCHES> = order.collect();
+        let stretches = std::iter::once(self.below()).chain(self.lanes_from(0));
+        let slots: ArrayVec<usize, MOST_JOINED> =
+            stretches.filter(|&slot| self.may_join(slot)).collect();
         let mut until = 0;
-        for slot in [self.below()].into_iter().chain(lanes).chain([self.above()]) {
-            let used = self.heads[slot].used;
-            if self.heads[slot].begin != Begin::Stretch || used == 0 {
-                continue;
-            }
-            let Some(room) = self.joined_text.get_mut(until..until + used) else { continue };
-            room.copy_from_slice(&self.bodies[slot].text[..used]);
-            until += used;
-            self.heads[slot].joined = Some(self.joined.len() as u8);
+        for (number, slot) in slots.into_iter().enumerate() {
+            let (head, from) = (&mut self.heads[slot], until);
+            until += head.used;
+            self.joined_text[from..until].copy_from_slice(&self.bodies[slot].text[..head.used]);
+            head.joined = Some(number as u8);
             self.joined.push(Joined { slot: slot as u8, until });
         }
     }
@@ -389,7 +399,9 @@ impl Familiar {
                 (!head.is_of(reached) || head.ends_at(pos)).then(|| self.next(lane + 1))
             }
             _ if pos == 0 => Some(self.below()),
-            None if pos == self.heads[self.below()].run.end => Some(self.next(0)),
+            None if pos <= self.geometry.end() => {
+                self.line_behind(self.below(), pos).is_none().then(|| self.next(0))
+            }
             _ => None,
         }
     }
@@ -413,19 +425,17 @@ impl Familiar {
     /// What comes behind `pos` in its own stretch.
     #[inline(never)]
     fn follow(&self, reached: Reached, pos: u64, text: &[u8]) -> Option<Met> {
-        let outside = match pos > self.geometry.end() {
-            true => self.above(),
-            false => self.below(),
-        };
         let slot = match reached.lane {
-            Some(lane) if pos <= self.geometry.end() => self.lane(lane),
-            _ => outside,
+            _ if pos > self.geometry.end() => self.above(),
+            Some(lane) => self.lane(lane),
+            None => self.below(),
         };
-        match self.behind(slot, pos).filter(|&first| first < self.bodies[slot].lines.len()) {
-            Some(first) => self.compare(slot, first, text),
-            None if slot == self.below() => self.all(self.next(0), text),
-            None => None,
-        }
+        self.compare(slot, self.line_behind(slot, pos)?, text)
+    }
+
+    /// The number of the slot's line that follows address `pos`, if one is known.
+    fn line_behind(&self, slot: usize, pos: u64) -> Option<usize> {
+        self.behind(slot, pos).filter(|&first| first < self.bodies[slot].lines.len())
     }
 
     /// The lines of a slot from the beginning of its stretch.
@@ -435,11 +445,7 @@ impl Familiar {
         if head.begin != Begin::Stretch || head.used == 0 {
             return None;
         }
-        // Most often what comes is another line of the lane before: its address is soon told apart.
-        if let (Some(first), Some(known)) = (text.first_chunk::<16>(), body.text.first_chunk())
-            && first != known
-            && head.used >= 16
-        {
+        if told_apart(text, &body.text[..head.used]) {
             return None;
         }
         if head.used > text.len() {
