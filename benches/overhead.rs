@@ -18,7 +18,7 @@ use mapstorm::storm::{
 };
 use parking_lot::Mutex;
 use std::cell::Cell;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const LANES: usize = 8;
@@ -91,6 +91,8 @@ struct Bench {
     may: Repertoire,
     oracle: Oracle,
     findings: Findings,
+    /// Never raised: violations wait for the operations under way, as in a storm.
+    over: AtomicBool,
     seed: u64,
 }
 
@@ -134,7 +136,7 @@ impl Bench {
         let empty = vec![Layout::empty(PAGES); LANES];
         let oracle = Oracle::new(*arena.geometry(), &empty, 1 << 15);
         let findings = Findings::new(Vec::new(), false, 1, 64);
-        Bench { arena, may, oracle, findings, seed: 1 }
+        Bench { arena, may, oracle, findings, over: AtomicBool::new(false), seed: 1 }
     }
 
     fn compare(&mut self, threads: usize, rounds: usize, length: Duration) {
@@ -281,7 +283,7 @@ impl<'a> Worker<'a> {
             begun: Instant::now(),
             versions: 64,
             tripwire: None,
-            settle: None,
+            settle: Some(&bench.over),
         };
         let rng = |role| Stream::new(bench.seed, role, me);
         let maps = || MapsFile::own().expect("maps");
