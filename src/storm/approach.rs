@@ -5,37 +5,59 @@
 //! lanes in play, the likelier it is to be held up right there.
 
 use super::findings::Mode;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Bytes of the file's lines in play, as the last walk from the bottom saw them.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub(super) struct Approach {
+    /// The addresses of the lanes in play.
+    lanes: Range<u64>,
     /// Bytes before the first line in play, once a walk has told.
     entry: Option<u64>,
     /// Bytes of the lines in play.
     span: u64,
-    /// The walk under way: bytes of whole lines so far, and where the lines in play began.
+    /// The walk under way: bytes of whole lines so far, where the lines in play began, and the
+    /// bytes of those so far.
     passed: u64,
     begun: Option<u64>,
+    inside: u64,
 }
 
 /// Room for two more lines than the last time: the lanes in play change.
 const SLACK: u64 = 128;
 
 impl Approach {
+    /// The lanes at these addresses are in play from now on. If they are others than before, what was
+    /// learned of those is void.
+    pub(super) fn aim(&mut self, lanes: Range<u64>) {
+        if self.lanes != lanes {
+            *self = Approach { lanes, ..Approach::default() };
+        }
+    }
+
+    /// The addresses of the lanes in play.
+    #[inline]
+    pub(super) fn lanes(&self) -> Range<u64> {
+        self.lanes.clone()
+    }
+
     /// A walk begins at the bottom of the file.
     #[inline]
     pub(super) fn walk(&mut self) {
-        self.passed = 0;
-        self.begun = None;
+        (self.passed, self.begun, self.inside) = (0, None, 0);
     }
 
-    /// The walk has passed a line of `bytes` bytes, its newline included; `in_play` tells whether
-    /// the line ends above the beginning of the lanes in play.
+    /// The walk has passed a line of `bytes` bytes, its newline included, that ends at address `end`;
+    /// or several, all of which lie below the lanes in play, or in them, or above. `end` is `None`
+    /// where it isn't known.
     #[inline]
-    pub(super) fn line(&mut self, bytes: usize, in_play: bool) {
-        if in_play && self.begun.is_none() {
-            self.begun = Some(self.passed);
+    pub(super) fn lines(&mut self, bytes: usize, end: Option<u64>) {
+        if let Some(end) = end.filter(|&end| end > self.lanes.start) {
+            self.begun.get_or_insert(self.passed);
+            if end <= self.lanes.end {
+                self.inside += bytes as u64;
+            }
         }
         self.passed += bytes as u64;
     }
@@ -44,14 +66,8 @@ impl Approach {
     #[inline]
     pub(super) fn arrived(&mut self) {
         if let Some(begun) = self.begun {
-            self.entry = Some(begun);
-            self.span = self.passed - begun;
+            (self.entry, self.span) = (Some(begun), self.inside);
         }
-    }
-
-    /// Other lanes are in play: what was learned of the last ones is void.
-    pub(super) fn forget(&mut self) {
-        self.entry = None;
     }
 
     /// How many bytes to ask for at `offset`, so that one call brings the reader to the lines in
@@ -161,26 +177,42 @@ mod tests {
     #[test]
     fn a_walk_tells_the_next_one_where_to_stop() {
         let mut approach = Approach::default();
+        approach.aim(100..200);
         assert_eq!(approach.ask(0, 4096), None);
         approach.walk();
-        for (bytes, in_play) in [(70, false), (60, false), (50, true), (40, true)] {
-            approach.line(bytes, in_play);
-        }
+        // What lies above the lanes in play is no part of them, however much the call brought.
+        let lines = [(70, 50), (60, 100), (50, 120), (40, 200), (90, 210), (1000, 999)];
+        lines.iter().for_each(|&(bytes, end)| approach.lines(bytes, Some(end)));
         approach.arrived();
         assert_eq!(approach.ask(0, 4096), Some(130));
         assert_eq!(approach.ask(100, 4096), Some(30));
         assert_eq!(approach.ask(130, 4096), Some(90 + SLACK as usize));
         assert_eq!(approach.ask(130, 100), Some(100));
         assert!(!approach.is_there(129) && approach.is_there(130));
-        approach.forget();
+        approach.aim(100..200);
+        assert_eq!(approach.ask(0, 4096), Some(130), "the same lanes");
+        approach.aim(100..300);
         assert_eq!(approach.ask(0, 4096), None);
+    }
+
+    #[test]
+    fn lanes_without_a_line_are_come_to_as_well() {
+        let mut approach = Approach::default();
+        approach.aim(100..200);
+        approach.walk();
+        approach.lines(70, Some(100));
+        approach.lines(60, None);
+        approach.lines(50, Some(220));
+        approach.arrived();
+        assert_eq!(approach.begins(), Some((130, SLACK as usize)));
     }
 
     #[test]
     fn nothing_before_the_lines_in_play_needs_no_call_of_its_own() {
         let mut approach = Approach::default();
+        approach.aim(100..200);
         approach.walk();
-        approach.line(50, true);
+        approach.lines(50, Some(150));
         approach.arrived();
         assert_eq!(approach.ask(0, 4096), None);
     }

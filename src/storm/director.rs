@@ -11,7 +11,7 @@ use super::program::draw_layout;
 use super::reader::{Place, Reader};
 use super::repertoire::Repertoire;
 use super::script::Script;
-use super::shape::{Scene, Shape};
+use super::shape::{Scene, Shape, Turn};
 use super::stage::Stage;
 use super::standstill::{Difference, SeenLane, read_lanes_and};
 use super::tally::{Counts, Tally};
@@ -507,6 +507,7 @@ impl Storm {
         let begun = Instant::now();
         pause.watch.begin();
         let mut rng = Stream::new(self.plan.seed, "director", 0);
+        let mut turn = Turn::draw(&mut rng, &self.plan);
         let (mut shown, mut paused) = (begun, begun);
         run.ended = loop {
             let left = self.plan.duration.saturating_sub(begun.elapsed());
@@ -517,11 +518,12 @@ impl Storm {
             let shape = run.shapes.next(&mut rng);
             let scene = match &self.script {
                 Some(script) => Scene::script(script, &self.plan, lanes),
-                None => Scene::draw(&mut rng, shape, &self.plan, lanes),
+                None => Scene::draw(&mut rng, shape, &self.plan, lanes, turn),
             };
             let before = self.brought();
             self.stage.play(scene.spell, |worker| scene.part(worker, &self.plan));
             run.spells += 1;
+            turn.pass(&scene, &self.plan);
             std::thread::sleep(left.min(SPELL));
             let after = self.brought();
             let [twice, busy, tears] = std::array::from_fn(|i| after[i] - before[i]);

@@ -10,6 +10,7 @@ use crate::oracle::{Reached, Run, Shown, Sighting, Tick};
 use crate::space::Geometry;
 use arrayvec::ArrayVec;
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// Lanes remembered at a time, at most; lanes that share a slot push each other out.
 const MOST_LANES: u16 = 16;
@@ -312,13 +313,13 @@ impl Familiar {
 
     /// The joined stretches from that of `slot` on, which [comes next](Familiar::comes):
     /// as many as `again` accepts and as lie completely in `text`, one after the other, but not from
-    /// below address `play` to above it. `again` is asked before their text is compared.
+    /// below the addresses `play` into them, or from there on. `again` is asked before their text is compared.
     #[inline]
     pub(super) fn meet_joined(
         &self,
         slot: usize,
         text: &[u8],
-        play: u64,
+        play: &Range<u64>,
         mut again: impl FnMut(&Run) -> bool,
     ) -> Option<Joint> {
         let first = usize::from(self.heads[slot].joined?);
@@ -330,7 +331,7 @@ impl Familiar {
         let mut joint = Joint { first, count: 0, lines: 0, bytes: 0 };
         for (number, joined) in self.joined.iter().enumerate().skip(first) {
             let head = &self.heads[usize::from(joined.slot)];
-            let apart = low < play && head.run.start >= play;
+            let apart = [play.start, play.end].iter().any(|&at| low < at && head.run.start >= at);
             let bytes = joined.until - from;
             let is_there = head.joined == Some(number as u8) && bytes <= text.len() && !apart;
             if !is_there || !again(&head.run) {
@@ -690,34 +691,36 @@ mod tests {
         let (reached, pos) = (at(2, 5), lane(2) + 16);
         let slot = familiar.comes(reached, pos).unwrap();
         let text = b"line three, of lane three\nfour\nfive\nsix\n";
-        let joint = |familiar: &Familiar, text: &[u8], play, most: usize| {
+        let joint = |familiar: &Familiar, text: &[u8], play: Range<u64>, most: usize| {
             let mut asked = 0;
             let again = |_: &Run| {
                 asked += 1;
                 asked <= most
             };
-            let joint = familiar.meet_joined(slot, text, play, again);
+            let joint = familiar.meet_joined(slot, text, &play, again);
             joint.map_or((0, 0), |joint| {
                 assert_eq!(familiar.lines_of(&joint).count(), joint.lines);
                 (joint.lines, joint.bytes)
             })
         };
-        assert_eq!(joint(&familiar, text, 0, 9), (0, 0), "not joined yet");
+        assert_eq!(joint(&familiar, text, 0..0, 9), (0, 0), "not joined yet");
         let met = meet(&familiar, reached, pos, text).unwrap();
         (0..LOOSE).for_each(|_| familiar.met(&met));
-        assert_eq!(joint(&familiar, text, 0, 9), (3, 36));
-        assert_eq!(joint(&familiar, text, 0, 2), (2, 31), "the checker refuses the third");
-        assert_eq!(joint(&familiar, &text[..35], 0, 9), (2, 31), "the third is cut");
-        assert_eq!(joint(&familiar, text, lane(5), 9), (2, 31), "the third is in play");
-        assert_eq!(joint(&familiar, text, lane(3), 9), (3, 36));
+        assert_eq!(joint(&familiar, text, 0..0, 9), (3, 36));
+        assert_eq!(joint(&familiar, text, 0..0, 2), (2, 31), "the checker refuses the third");
+        assert_eq!(joint(&familiar, &text[..35], 0..0, 9), (2, 31), "the third is cut");
+        assert_eq!(joint(&familiar, text, lane(5)..lane(6), 9), (2, 31), "the third is in play");
+        assert_eq!(joint(&familiar, text, lane(3)..lane(5), 9), (2, 31), "the others are");
+        assert_eq!(joint(&familiar, text, lane(3)..lane(6), 9), (3, 36), "all are");
+        assert_eq!(joint(&familiar, text, lane(6)..lane(7), 9), (3, 36), "none is");
         for wrong in [0, 20, 27, 35] {
             let mut text = *text;
             text[wrong] ^= 1;
-            assert_eq!(joint(&familiar, &text, 0, 9), (0, 0), "byte {wrong}");
+            assert_eq!(joint(&familiar, &text, 0..0, 9), (0, 0), "byte {wrong}");
         }
         // Another version of a lane is not what was joined, whatever its text.
         note(&mut familiar, 4, 8, b"four");
-        assert_eq!(joint(&familiar, text, 0, 9), (1, 26));
+        assert_eq!(joint(&familiar, text, 0..0, 9), (1, 26));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::oracle::{
     Class, Contract, Oracle, Rule, Run, Sighting, Snapshot, Tick, Tolerated, Verdict, Walk, Window,
 };
 use rustix::io::Errno;
+use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -206,10 +207,16 @@ impl Judge<'_> {
     }
 
     /// Judges as many of the lines that `text` begins with as are known and follow each other in one
-    /// stretch, or in several that are all above address `play` or all below it, and gives their
-    /// bytes. `text` is what call number `call` delivered behind the line judged last.
+    /// stretch, or in several that all lie at the addresses `play`, or all below or above them, and
+    /// gives their bytes. `text` is what call number `call` delivered behind the line judged last.
     #[inline]
-    pub(super) fn familiar(&mut self, text: &[u8], call: u32, play: u64, tape: &Tape) -> usize {
+    pub(super) fn familiar(
+        &mut self,
+        text: &[u8],
+        call: u32,
+        play: &Range<u64>,
+        tape: &Tape,
+    ) -> usize {
         let Some(pos) = self.walk.pos().filter(|_| self.on_firm_ground) else {
             return 0;
         };

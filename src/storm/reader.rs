@@ -14,6 +14,7 @@ use crate::arena::Identities;
 use crate::maps::{Answer, Chunk, Lines, MapsRead, QueryFlags};
 use crate::oracle::{Contract, Oracle, Sighting, Tolerated, Verdict, Window};
 use crate::seed::Stream;
+use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -140,7 +141,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
     pub fn new(source: M, shared: Option<M>, rng: Stream, place: Place<'a>) -> Reader<'a, M> {
         let oracle = place.oracle;
         let judge = Judge::new(&place);
-        Reader {
+        let mut reader = Reader {
             source,
             shared,
             lines: Lines::default(),
@@ -163,7 +164,9 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             part: None,
             focus: None,
             judge,
-        }
+        };
+        reader.aim(0, oracle.geometry().lanes);
+        reader
     }
 
     /// Gives it what [`Mode::Smaps`] reads.
@@ -203,11 +206,15 @@ impl<'a, M: MapsRead> Reader<'a, M> {
 
     /// Begins a spell in which only `lanes` lanes from `first` on change.
     pub fn aim(&mut self, first: u16, lanes: u16) {
-        let lanes = (first, lanes.max(1));
-        if self.lanes != lanes {
-            self.lanes = lanes;
-            self.approach.forget();
-        }
+        self.lanes = (first, lanes.max(1));
+        self.approach.aim(self.in_play());
+    }
+
+    /// The addresses of the lanes in play.
+    fn in_play(&self) -> Range<u64> {
+        let (first, lanes) = self.lanes;
+        let address = |lane| self.judge.oracle.geometry().address(lane, 0);
+        address(first)..address(first + lanes)
     }
 
     /// Some walks or queries in the given way. A walk stops behind the lanes in play; some go on to
@@ -296,7 +303,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
     /// Reads a walk from `offset` on, `size` giving the bytes asked for call by call.
     fn read(&mut self, offset: u64, size: impl Fn(&mut Stream) -> usize) {
         self.begin(offset);
-        let behind = self.judge.oracle.geometry().address(self.lanes.0 + self.lanes.1, 0);
+        let behind = self.in_play().end;
         let onwards = self.part.is_none() && self.beyond.affords();
         let until = if onwards { u64::MAX } else { behind };
         let mut at = offset;
@@ -438,7 +445,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
     fn feed(&mut self, got: usize) {
         let Reader { lines, reel, judge, approach, .. } = self;
         let Reel { tape, unjudged: (next, at), .. } = reel;
-        let play = judge.oracle.geometry().address(self.lanes.0, 0);
+        let play = approach.lanes();
         let call = *next;
         let bytes = &tape.bytes()[*at..*at + got];
         (*next, *at) = (call + 1, *at + got);
@@ -450,10 +457,9 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             call,
             &mut with,
             |(judge, approach), rest| {
-                let bytes = judge.familiar(rest, call, play, tape);
+                let bytes = judge.familiar(rest, call, &play, tape);
                 if bytes > 0 {
-                    // All of it lies above the beginning of the lanes in play, or below it.
-                    approach.line(bytes, judge.walk.pos().is_some_and(|pos| pos > play));
+                    approach.lines(bytes, judge.walk.pos());
                 }
                 bytes
             },
@@ -462,8 +468,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                 Chunk::Line(text, from) => {
                     judge.text(text, from, tape);
                     judge.fed.1 += 1;
-                    let in_play = judge.walk.pos().is_some_and(|pos| pos > play);
-                    approach.line(text.len() + 1, in_play);
+                    approach.lines(text.len() + 1, judge.walk.pos());
                 }
             },
         );
