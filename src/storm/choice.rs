@@ -56,7 +56,7 @@ impl Choice {
         }
         let best = self.standings.iter().map(|standing| standing.worth).fold(1.0, f64::max);
         // To the fourth power, so that what is worth half as much gets a sixteenth of the spells.
-        let weight = |standing: &Standing| ((standing.worth / best).powi(4) * 1e6) as usize + 1;
+        let weight = |standing: &Standing| ((standing.worth / best).powi(8) * 1e6) as usize + 1;
         let mut left = rng.below(self.standings.iter().map(weight).sum());
         for (shape, standing) in Shape::ALL.iter().zip(&self.standings) {
             match left.checked_sub(weight(standing)) {
