@@ -94,6 +94,8 @@ pub struct ShapeCount {
     pub about: &'static str,
     /// Spells played.
     pub spells: u64,
+    /// How long they took together; one that is tried at random is shorter.
+    pub ms: u64,
     /// Near misses: VMAs told twice, and gaps followed by the VMA that filled them.
     pub twice: u64,
     /// Near misses: windows in which an operation was in flight or took effect.
@@ -484,6 +486,7 @@ fn shapes(run: &Run) -> Vec<ShapeCount> {
         shape: shape.word(),
         about: shape.about(),
         spells: standing.spells,
+        ms: standing.time.as_millis() as u64,
         twice: standing.twice,
         busy: standing.busy,
         tears: standing.tears,

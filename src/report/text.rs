@@ -106,23 +106,24 @@ fn totals(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     }
 }
 
-/// What each shape of spell brought, in spells of equal length, so that columns compare.
+/// What each shape of spell brought in a second, so that columns compare.
 fn shapes(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     writeln!(
         out,
-        "\n{BOLD}{:<12} {:>7}  {:>18} {:>11} {:>9}{BOLD:#}",
-        "shape", "spells", "each: told twice", "in flight", "tears"
+        "\n{BOLD}{:<12} {:>6} {:>7}  {:>20} {:>9} {:>8}{BOLD:#}",
+        "shape", "spells", "ms", "a second: told twice", "in flight", "tears"
     )?;
     for shape in &report.shapes {
-        let each = |n: u64| n as f64 / shape.spells.max(1) as f64;
+        let a_second = |n: u64| n as f64 * 1000.0 / shape.ms.max(1) as f64;
         writeln!(
             out,
-            "{:<12} {:>7}  {:>18.2} {:>11.1} {:>9.3}  {}",
+            "{:<12} {:>6} {:>7}  {:>20.1} {:>9.0} {:>8.1}  {}",
             shape.shape,
             shape.spells,
-            each(shape.twice),
-            each(shape.busy),
-            each(shape.tears),
+            shape.ms,
+            a_second(shape.twice),
+            a_second(shape.busy),
+            a_second(shape.tears),
             shape.about
         )?;
     }

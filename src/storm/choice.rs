@@ -6,22 +6,29 @@
 
 use super::shape::Shape;
 use crate::seed::Stream;
+use std::time::Duration;
 
 /// What one shape has brought.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Standing {
     /// Spells played.
     pub spells: u64,
+    /// How long they took together.
+    pub time: Duration,
     /// VMAs told twice, and gaps followed by the VMA that filled them.
     pub twice: u64,
     /// Windows in which an operation was in flight or took effect.
     pub busy: u64,
     /// Violations.
     pub tears: u64,
-    /// Near misses a spell, lately.
+    /// Near misses a second, lately.
     worth: f64,
 }
 
+/// How long a spell is.
+const SPELL: Duration = Duration::from_millis(16);
+/// The same of one whose shape is tried: with many threads some shapes bring nothing at all.
+const TRIAL: Duration = Duration::from_millis(4);
 /// How much a VMA told twice counts beside a window with an operation inside.
 const TWICE: f64 = 16.0;
 /// What the last spell counts beside all those before it.
@@ -42,40 +49,48 @@ impl Choice {
         Choice { only, standings: Default::default() }
     }
 
-    /// The next shape: first each once, in their order, then by worth, with one in `TRY_ONE_IN` at random.
-    pub fn next(&self, rng: &mut Stream) -> Shape {
+    /// The next shape, and how long to play it: first each once, in their order, then by worth, with
+    /// one in `TRY_ONE_IN` at random. What is not chosen for its worth is played for a short time
+    /// only.
+    pub fn next(&self, rng: &mut Stream) -> (Shape, Duration) {
         if let Some(only) = self.only {
-            return only;
+            return (only, SPELL);
         }
         let untried = Shape::ALL.iter().zip(&self.standings).find(|(_, s)| s.spells == 0);
         if let Some((shape, _)) = untried {
-            return *shape;
+            return (*shape, TRIAL);
         }
         if rng.one_in(TRY_ONE_IN) {
-            return *rng.pick(&Shape::ALL);
+            return (*rng.pick(&Shape::ALL), TRIAL);
         }
         let best = self.standings.iter().map(|standing| standing.worth).fold(1.0, f64::max);
-        // To the fourth power, so that what is worth half as much gets a sixteenth of the spells.
+        // To the eighth power, so that what is worth half as much is hardly played but for trials.
         let weight = |standing: &Standing| ((standing.worth / best).powi(8) * 1e6) as usize + 1;
         let mut left = rng.below(self.standings.iter().map(weight).sum());
         for (shape, standing) in Shape::ALL.iter().zip(&self.standings) {
             match left.checked_sub(weight(standing)) {
-                None => return *shape,
+                None => return (*shape, SPELL),
                 Some(rest) => left = rest,
             }
         }
         unreachable!("the weights add up")
     }
 
-    /// A spell is over: what it brought.
-    pub fn learn(&mut self, shape: Shape, twice: u64, busy: u64, tears: u64) {
+    /// A spell is over, which took so long: what it brought.
+    pub fn learn(&mut self, shape: Shape, took: Duration, twice: u64, busy: u64, tears: u64) {
         let standing = &mut self.standings[shape as usize];
-        let worth = twice as f64 * TWICE + busy as f64;
+        let brought = twice as f64 * TWICE + busy as f64;
+        let worth = brought / took.as_secs_f64().max(1e-6);
         standing.worth = match standing.spells {
             0 => worth,
-            _ => standing.worth + (worth - standing.worth) * LAST,
+            _ => {
+                // What took a quarter of a spell says a quarter as much.
+                let share = (took.as_secs_f64() / SPELL.as_secs_f64()).min(1.0);
+                standing.worth + (worth - standing.worth) * LAST * share
+            }
         };
         standing.spells += 1;
+        standing.time += took;
         standing.twice += twice;
         standing.busy += busy;
         standing.tears += tears;
@@ -91,44 +106,73 @@ impl Choice {
 mod tests {
     use super::*;
 
+    const MS: Duration = Duration::from_millis(1);
+
     #[test]
-    fn everything_is_tried_and_the_best_most_often() {
+    fn everything_is_tried_for_a_short_time_and_the_best_most_often() {
         let mut choice = Choice::new(None);
         let mut rng = Stream::new(1, "choice", 0);
+        // The same near misses a second, however long it is played.
+        let mut play = |choice: &mut Choice| {
+            let (shape, long) = choice.next(&mut rng);
+            let near = long.as_millis() as u64;
+            choice.learn(shape, long, if shape == Shape::Pair { 10 * near } else { near }, 0, 0);
+            long
+        };
         for _ in 0..Shape::ALL.len() {
-            let shape = choice.next(&mut rng);
-            choice.learn(shape, if shape == Shape::Pair { 10 } else { 1 }, 5, 0);
+            assert_eq!(play(&mut choice), TRIAL);
         }
         assert!(choice.standings().all(|(_, standing)| standing.spells == 1));
-        for _ in 0..1000 {
-            let shape = choice.next(&mut rng);
-            choice.learn(shape, if shape == Shape::Pair { 10 } else { 1 }, 5, 0);
-        }
+        let long = (0..1000).filter(|_| play(&mut choice) == SPELL).count();
+        // One in 24 is a trial.
+        assert!((900..990).contains(&long), "{long}");
         for (shape, standing) in choice.standings() {
             match shape {
-                // One in 24 goes to any of 12 shapes, 3 or 4 each of 1000; at a third of the worth
-                // the others go to the best with few exceptions.
-                Shape::Pair => assert!(standing.spells > 600, "{}", standing.spells),
-                _ => assert!((2..150).contains(&standing.spells), "{shape} {}", standing.spells),
+                // A trial of any of 12 shapes, 3 or 4 each of 1000; at a tenth of the worth nothing
+                // else goes to the others.
+                Shape::Pair => assert!(standing.spells > 900, "{}", standing.spells),
+                _ => {
+                    assert!((2..20).contains(&standing.spells), "{shape} {}", standing.spells);
+                    let most = TRIAL * standing.spells as u32 + SPELL;
+                    assert!(standing.time <= most, "{shape} {:?}", standing.time);
+                }
             }
         }
     }
 
     #[test]
+    fn half_the_worth_gets_few_spells_and_nine_tenths_get_many() {
+        let mut choice = Choice::new(None);
+        let worth = |shape| match shape {
+            Shape::Duel => 100,
+            Shape::Small => 90,
+            _ => 50,
+        };
+        Shape::ALL.iter().for_each(|&shape| choice.learn(shape, 16 * MS, 0, worth(shape), 0));
+        let mut rng = Stream::new(3, "choice", 0);
+        let mut spells = [0; Shape::ALL.len()];
+        (0..2000).for_each(|_| spells[choice.next(&mut rng).0 as usize] += 1);
+        let [duel, small] = [Shape::Duel, Shape::Small].map(|shape| spells[shape as usize]);
+        // 0.9 to the eighth is 0.43, a half 1/256.
+        assert!(small > duel / 3 && small < duel * 2 / 3, "{duel} {small}");
+        assert!(duel + small > 1700, "{duel} {small}");
+    }
+
+    #[test]
     fn what_is_worth_nothing_any_more_is_left() {
         let mut choice = Choice::new(None);
-        Shape::ALL.iter().for_each(|&shape| choice.learn(shape, 0, 10, 0));
-        (0..50).for_each(|_| choice.learn(Shape::Crowd, 100, 0, 0));
+        Shape::ALL.iter().for_each(|&shape| choice.learn(shape, 16 * MS, 0, 10, 0));
+        (0..50).for_each(|_| choice.learn(Shape::Crowd, 16 * MS, 100, 0, 0));
         let before = choice.standings[Shape::Crowd as usize].worth;
-        (0..50).for_each(|_| choice.learn(Shape::Crowd, 0, 10, 0));
+        (0..50).for_each(|_| choice.learn(Shape::Crowd, 16 * MS, 0, 10, 0));
         let after = choice.standings[Shape::Crowd as usize].worth;
-        assert!(before > 1500.0 && after < 30.0, "{before} {after}");
+        assert!(before > 90_000.0 && after < 2_000.0, "{before} {after}");
     }
 
     #[test]
     fn a_pinned_shape_is_the_only_one() {
         let choice = Choice::new(Some(Shape::Idle));
         let mut rng = Stream::new(2, "choice", 0);
-        assert!((0..50).all(|_| choice.next(&mut rng) == Shape::Idle));
+        assert!((0..50).all(|_| choice.next(&mut rng) == (Shape::Idle, SPELL)));
     }
 }

@@ -174,8 +174,6 @@ const HISTORY_BYTES: usize = 32 << 20;
 const SCRIPT_HISTORY_BYTES: usize = 8 << 20;
 /// Versions that an example of a violation has room for.
 const EXAMPLE_VERSIONS: usize = 2048;
-/// How long a spell is.
-const SPELL: Duration = Duration::from_millis(16);
 /// How long a reader reads in one way before it draws the next. A time and not a number of walks:
 /// one in small pieces takes hundreds of calls.
 const SAME_WAY: Duration = Duration::from_millis(1);
@@ -515,19 +513,19 @@ impl Storm {
                 break Ended::Time;
             }
             let lanes = self.arena.geometry().lanes;
-            let shape = run.shapes.next(&mut rng);
+            let (shape, long) = run.shapes.next(&mut rng);
             let scene = match &self.script {
                 Some(script) => Scene::script(script, &self.plan, lanes),
                 None => Scene::draw(&mut rng, shape, &self.plan, lanes, turn),
             };
-            let before = self.brought();
+            let (before, played) = (self.brought(), Instant::now());
             self.stage.play(scene.spell, |worker| scene.part(worker, &self.plan));
             run.spells += 1;
             turn.pass(&scene, &self.plan);
-            std::thread::sleep(left.min(SPELL));
-            let after = self.brought();
+            std::thread::sleep(left.min(long));
+            let (after, took) = (self.brought(), played.elapsed());
             let [twice, busy, tears] = std::array::from_fn(|i| after[i] - before[i]);
-            run.shapes.learn(shape, twice, busy, tears);
+            run.shapes.learn(shape, took, twice, busy, tears);
             if let Some(number) = signal() {
                 break Ended::Signal(number);
             }
