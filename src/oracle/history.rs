@@ -76,9 +76,28 @@ pub struct History {
     /// Newest version. Apart from the rest, which never changes, and from the tail, which seldom
     /// does: whoever reads an old version need not wait for the line that the writer has just
     /// written.
-    head: CachePadded<AtomicU64>,
+    head: CachePadded<Head>,
     /// Oldest version that can still be read.
     tail: CachePadded<AtomicU64>,
+}
+
+/// The newest version, and when it was invoked: on one line, because whoever asks for the one most
+/// often asks for the other, and the slot is another line to wait for.
+struct Head {
+    version: AtomicU64,
+    /// Invoked tick of the newest version, or of one that is about to be the newest.
+    invoked: AtomicU64,
+}
+
+impl Head {
+    /// Makes `version` the newest. `order` is that of the version's own store.
+    #[inline]
+    fn raise(&self, version: Version, invoked: Tick, order: Ordering) {
+        // Relaxed: whoever finds the version by an acquiring load finds its tick or a later one,
+        // since only the writer raises the two, and ticks only grow.
+        self.invoked.store(invoked, Ordering::Relaxed);
+        self.version.store(version, order);
+    }
 }
 
 impl History {
@@ -94,7 +113,7 @@ impl History {
             stride,
             mask: capacity as u64 - 1,
             pages,
-            head: CachePadded::new(AtomicU64::new(0)),
+            head: CachePadded::new(Head { version: AtomicU64::new(0), invoked: AtomicU64::new(0) }),
             tail: CachePadded::new(AtomicU64::new(0)),
         };
         let origin = Origin { op: None, worker: 0, peer: None, known: true };
@@ -152,7 +171,7 @@ impl History {
     #[inline]
     pub fn push(&self, invoked: Tick, lane: Divided<'_>, origin: &Origin) -> Version {
         // Relaxed: only the writer changes `head`, and writers follow each other under the lock.
-        let version = self.head.load(Ordering::Relaxed) + 1;
+        let version = self.head.version.load(Ordering::Relaxed) + 1;
         // Relaxed: only the writer changes `tail`, too.
         if let Some(tail) = version.checked_sub(self.mask)
             && tail > self.tail.load(Ordering::Relaxed)
@@ -167,7 +186,7 @@ impl History {
         self.write(version, invoked, lane, origin);
         // Release: a reader that finds this head finds the whole slot. The system call comes
         // after, so whoever sees its effect through the kernel's locks also finds this head.
-        self.head.store(version, Ordering::Release);
+        self.head.raise(version, invoked, Ordering::Release);
         self.fetch(version + 1);
         version
     }
@@ -196,18 +215,18 @@ impl History {
     /// planted faults only.
     pub(super) fn raise_head(&self, invoked: Tick) -> Version {
         // Relaxed: only ever used by one thread.
-        let version = self.head.load(Ordering::Relaxed) + 1;
+        let version = self.head.version.load(Ordering::Relaxed) + 1;
         self.slot(version)[INVOKED].store(invoked, Ordering::Relaxed);
-        self.head.store(version, Ordering::Relaxed);
+        self.head.raise(version, invoked, Ordering::Relaxed);
         version
     }
 
     /// [`History::push`] without raising the tail. For planted faults only.
     pub(super) fn push_over(&self, invoked: Tick, lane: Divided<'_>, origin: &Origin) -> Version {
         // Relaxed: only ever used by one thread.
-        let version = self.head.load(Ordering::Relaxed) + 1;
+        let version = self.head.version.load(Ordering::Relaxed) + 1;
         self.write(version, invoked, lane, origin);
-        self.head.store(version, Ordering::Relaxed);
+        self.head.raise(version, invoked, Ordering::Relaxed);
         version
     }
 
@@ -240,7 +259,7 @@ impl History {
     #[inline]
     pub fn head(&self) -> Version {
         // Acquire: pairs with the release in `push`.
-        self.head.load(Ordering::Acquire)
+        self.head.version.load(Ordering::Acquire)
     }
 
     /// The oldest version that can be read.
@@ -357,17 +376,19 @@ impl History {
             return self.confirm(0).map(|()| 0);
         };
         // Nearly always nothing happened since. What replaced a version has returned after it was
-        // invoked.
-        let invoked = self.invoked(head);
+        // invoked. The tick may be that of a version which is about to replace the head.
+        let invoked = self.head.invoked.load(Ordering::Relaxed);
         if invoked < from && self.closed(last) < from {
             return self.confirm(last).map(|()| head);
         }
         // If something did, and here alone, each operation took two ticks of the clock. That tells
         // where to look: every look may have to wait for what another CPU has just written.
-        let mut step = invoked.saturating_add(1).saturating_sub(from) / 2 + 1;
-        // Invariant: `found` was not closed before `from`. Gallop down until a version is found that
-        // was, then search between, from below on.
-        let mut found = last;
+        let mut step = invoked.saturating_add(1).saturating_sub(from) / 2 + 2;
+        // Invariant: `found` was not closed before `from`. The head was not: either its own operation
+        // or the one that is about to replace it was invoked at `from` or later, or what it replaced
+        // was closed then. Gallop down until a version is found that was, then search between, from
+        // below on.
+        let mut found = head;
         let mut below = loop {
             if found == 0 {
                 return self.confirm(0).map(|()| 0);
@@ -466,9 +487,16 @@ mod tests {
                 history.push(take(), (&layout(n)).into(), &origin);
                 history.close(n - 1, take());
             }
-            for from in 0..tick + 3 {
+            for from in 0..take() + 3 {
                 let expected = (0..=versions).find(|&v| history.closed(v) >= from).unwrap();
                 assert_eq!(history.first_at(from), Ok(expected), "from {from}");
+            }
+            // Another version is about to be pushed: its tick is there, its number not yet.
+            let about = take();
+            history.head.invoked.store(about, Ordering::Relaxed);
+            for from in 0..about + 1 {
+                let expected = (0..=versions).find(|&v| history.closed(v) >= from).unwrap();
+                assert_eq!(history.first_at(from), Ok(expected), "from {from}, {about} to come");
             }
         }
     }
