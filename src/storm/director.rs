@@ -505,7 +505,8 @@ impl Storm {
         let begun = Instant::now();
         pause.watch.begin();
         let mut rng = Stream::new(self.plan.seed, "director", 0);
-        let mut turn = Turn::draw(&mut rng, &self.plan);
+        // In a scenario everybody plays.
+        let mut turn = None;
         let (mut shown, mut paused) = (begun, begun);
         run.ended = loop {
             let left = self.plan.duration.saturating_sub(begun.elapsed());
@@ -516,12 +517,16 @@ impl Storm {
             let (shape, long) = run.shapes.next(&mut rng);
             let scene = match &self.script {
                 Some(script) => Scene::script(script, &self.plan, lanes),
-                None => Scene::draw(&mut rng, shape, &self.plan, lanes, turn),
+                None => {
+                    let turn = turn.get_or_insert_with(|| Turn::draw(&mut rng, &self.plan));
+                    let scene = Scene::draw(&mut rng, shape, &self.plan, lanes, *turn);
+                    turn.pass(&scene, &self.plan);
+                    scene
+                }
             };
             let (before, played) = (self.brought(), Instant::now());
             self.stage.play(scene.spell, |worker| scene.part(worker, &self.plan));
             run.spells += 1;
-            turn.pass(&scene, &self.plan);
             std::thread::sleep(left.min(long));
             let (after, took) = (self.brought(), played.elapsed());
             let [twice, busy, tears] = std::array::from_fn(|i| after[i] - before[i]);

@@ -221,8 +221,8 @@ impl Turn {
         }
     }
 
-    /// A spell of this turn is over. Those that played in the last one of a turn are followed by the
-    /// next ones, so that nobody is left out.
+    /// A spell of this turn begins. Those that play in the last one of a turn are followed by the next
+    /// ones, so that nobody is left out.
     pub fn pass(&mut self, scene: &Scene, plan: &Plan) {
         self.left -= 1;
         if self.left == 0 {
