@@ -377,6 +377,7 @@ impl History {
         };
         // Nearly always nothing happened since. What replaced a version has returned after it was
         // invoked. The tick may be that of a version which is about to replace the head.
+        // Relaxed: see `Head::raise`.
         let invoked = self.head.invoked.load(Ordering::Relaxed);
         if invoked < from && self.closed(last) < from {
             return self.confirm(last).map(|()| head);

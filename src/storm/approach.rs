@@ -174,16 +174,22 @@ impl Default for Paces {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_walk_tells_the_next_one_where_to_stop() {
+    /// With lanes at 100 to 200 in play, after a walk past these lines: their bytes and ends.
+    fn walked(lines: &[(usize, Option<u64>)]) -> Approach {
         let mut approach = Approach::default();
         approach.aim(100..200);
         assert_eq!(approach.ask(0, 4096), None);
         approach.walk();
+        lines.iter().for_each(|&(bytes, end)| approach.lines(bytes, end));
+        approach.arrived();
+        approach
+    }
+
+    #[test]
+    fn a_walk_tells_the_next_one_where_to_stop() {
         // What lies above the lanes in play is no part of them, however much the call brought.
         let lines = [(70, 50), (60, 100), (50, 120), (40, 200), (90, 210), (1000, 999)];
-        lines.iter().for_each(|&(bytes, end)| approach.lines(bytes, Some(end)));
-        approach.arrived();
+        let mut approach = walked(&lines.map(|(bytes, end)| (bytes, Some(end))));
         assert_eq!(approach.ask(0, 4096), Some(130));
         assert_eq!(approach.ask(100, 4096), Some(30));
         assert_eq!(approach.ask(130, 4096), Some(90 + SLACK as usize));
@@ -197,24 +203,13 @@ mod tests {
 
     #[test]
     fn lanes_without_a_line_are_come_to_as_well() {
-        let mut approach = Approach::default();
-        approach.aim(100..200);
-        approach.walk();
-        approach.lines(70, Some(100));
-        approach.lines(60, None);
-        approach.lines(50, Some(220));
-        approach.arrived();
+        let approach = walked(&[(70, Some(100)), (60, None), (50, Some(220))]);
         assert_eq!(approach.begins(), Some((130, SLACK as usize)));
     }
 
     #[test]
     fn nothing_before_the_lines_in_play_needs_no_call_of_its_own() {
-        let mut approach = Approach::default();
-        approach.aim(100..200);
-        approach.walk();
-        approach.lines(50, Some(150));
-        approach.arrived();
-        assert_eq!(approach.ask(0, 4096), None);
+        assert_eq!(walked(&[(50, Some(150))]).ask(0, 4096), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! A violation is rare; what comes before one is not. Readers count near misses, none of which
 //! knows a mechanism: VMAs told twice because they grew under the reader's hands, and windows
-//! with an operation inside. A shape is worth what a spell of it brought lately.
+//! with an operation inside. A shape is worth what a second of it brought lately.
 
 use super::shape::Shape;
 use crate::seed::Stream;
@@ -26,7 +26,7 @@ pub struct Standing {
 }
 
 /// How long a spell is.
-const SPELL: Duration = Duration::from_millis(16);
+pub(super) const SPELL: Duration = Duration::from_millis(16);
 /// The same of one whose shape is tried: with many threads some shapes bring nothing at all.
 const TRIAL: Duration = Duration::from_millis(4);
 /// How much a VMA told twice counts beside a window with an operation inside.
@@ -133,6 +133,7 @@ mod tests {
                 Shape::Pair => assert!(standing.spells > 900, "{}", standing.spells),
                 _ => {
                     assert!((2..20).contains(&standing.spells), "{shape} {}", standing.spells);
+                    // Its weight is one in a million, and one such spell is drawn with this seed.
                     let most = TRIAL * standing.spells as u32 + SPELL;
                     assert!(standing.time <= most, "{shape} {:?}", standing.time);
                 }

@@ -1,7 +1,7 @@
 //! The director: starts the threads, paces them in spells, pauses them to compare, and stops them.
 
 use super::approach::Paces;
-use super::choice::Choice;
+use super::choice::{Choice, SPELL};
 use super::findings::{Findings, Mode, ModeSet, Signature};
 use super::mishap::{ArenaText, Call, Stall};
 use super::mutator::Mutator;
@@ -514,14 +514,14 @@ impl Storm {
                 break Ended::Time;
             }
             let lanes = self.arena.geometry().lanes;
-            let (shape, long) = run.shapes.next(&mut rng);
-            let scene = match &self.script {
-                Some(script) => Scene::script(script, &self.plan, lanes),
+            let (shape, long, scene) = match &self.script {
+                Some(script) => (None, SPELL, Scene::script(script, &self.plan, lanes)),
                 None => {
+                    let (shape, long) = run.shapes.next(&mut rng);
                     let turn = turn.get_or_insert_with(|| Turn::draw(&mut rng, &self.plan));
                     let scene = Scene::draw(&mut rng, shape, &self.plan, lanes, *turn);
                     turn.pass(&scene, &self.plan);
-                    scene
+                    (Some(shape), long, scene)
                 }
             };
             let (before, played) = (self.brought(), Instant::now());
@@ -529,8 +529,10 @@ impl Storm {
             run.spells += 1;
             std::thread::sleep(left.min(long));
             let (after, took) = (self.brought(), played.elapsed());
-            let [twice, busy, tears] = std::array::from_fn(|i| after[i] - before[i]);
-            run.shapes.learn(shape, took, twice, busy, tears);
+            if let Some(shape) = shape {
+                let [twice, busy, tears] = std::array::from_fn(|i| after[i] - before[i]);
+                run.shapes.learn(shape, took, twice, busy, tears);
+            }
             if let Some(number) = signal() {
                 break Ended::Signal(number);
             }

@@ -313,7 +313,8 @@ impl Familiar {
 
     /// The joined stretches from that of `slot` on, which [comes next](Familiar::comes):
     /// as many as `again` accepts and as lie completely in `text`, one after the other, but not from
-    /// below the addresses `play` into them, or from there on. `again` is asked before their text is compared.
+    /// below the addresses `play` into them, or from there on. `again` is asked before their text is
+    /// compared.
     #[inline]
     pub(super) fn meet_joined(
         &self,

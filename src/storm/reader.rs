@@ -207,14 +207,8 @@ impl<'a, M: MapsRead> Reader<'a, M> {
     /// Begins a spell in which only `lanes` lanes from `first` on change.
     pub fn aim(&mut self, first: u16, lanes: u16) {
         self.lanes = (first, lanes.max(1));
-        self.approach.aim(self.in_play());
-    }
-
-    /// The addresses of the lanes in play.
-    fn in_play(&self) -> Range<u64> {
-        let (first, lanes) = self.lanes;
         let address = |lane| self.judge.oracle.geometry().address(lane, 0);
-        address(first)..address(first + lanes)
+        self.approach.aim(address(first)..address(first + self.lanes.1));
     }
 
     /// Some walks or queries in the given way. A walk stops behind the lanes in play; some go on to
@@ -303,7 +297,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
     /// Reads a walk from `offset` on, `size` giving the bytes asked for call by call.
     fn read(&mut self, offset: u64, size: impl Fn(&mut Stream) -> usize) {
         self.begin(offset);
-        let behind = self.in_play().end;
+        let behind = self.approach.lanes().end;
         let onwards = self.part.is_none() && self.beyond.affords();
         let until = if onwards { u64::MAX } else { behind };
         let mut at = offset;
@@ -521,15 +515,14 @@ impl<'a, M: MapsRead> Reader<'a, M> {
     /// Queries upwards, each at the end of the answer before, as a program does that wants the
     /// whole list. Each answer is judged by itself; between them a VMA may come twice.
     fn climb(&mut self) {
-        let geometry = *self.judge.oracle.geometry();
-        let end = geometry.address(self.lanes.0 + self.lanes.1, 0);
-        let mut address = geometry.address(self.lanes.0, 0);
+        let Range { start, end } = self.approach.lanes();
+        let mut address = start;
         let mut view = View::NOTHING;
         let mut gap = None;
         while address < end {
             let Some(Some(seen)) = self.ask(address, true) else { break };
             view = view | self.judge.views.map_or(View::NOTHING, |views| views.of(&seen));
-            if seen.start < address && address > geometry.address(self.lanes.0, 0) {
+            if seen.start < address && address > start {
                 let over_gap = gap.is_some_and(|gap_end| seen.start < gap_end);
                 let kind = if over_gap { Tolerated::GapThenVma } else { Tolerated::Twice };
                 Tally::add(&self.judge.tally.tolerated[kind as usize], 1);

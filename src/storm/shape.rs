@@ -197,8 +197,8 @@ enum Seats {
 /// Whose turn it is where not everybody plays.
 ///
 /// The same workers play for some spells in a row: those that rested come back to cold caches, and to
-/// a CPU that others have to leave first. With two CPUs and 64 threads that took an eighth of the
-/// operations when others came with every spell of 16 ms.
+/// a CPU that others have to leave first. With two CPUs and 64 threads it cost a seventh of the tears
+/// and a twelfth of the operations when others came with every spell of 16 ms.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Turn {
     /// The first of those that play, counted among readers and among mutators.
