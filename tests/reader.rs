@@ -5,7 +5,7 @@ use mapstorm::oracle::{Class, Contract, Oracle};
 use mapstorm::seed::Stream;
 use mapstorm::sim::{Bug, Model, Shape, SimFile, World, identities};
 use mapstorm::space::Geometry;
-use mapstorm::storm::{Counts, Findings, Mode, Place, Reader, Tally};
+use mapstorm::storm::{Counts, Findings, Mode, Place, Reader, Signature, Tally};
 use std::time::Instant;
 
 /// What the storm's reader found, by class.
@@ -40,7 +40,16 @@ fn found_in(
     read(shape, model, bug, fault, seed, turns, modes, true).0
 }
 
-/// The same, with what it counted, by a reader that remembers text or does not.
+/// What a reader counted, and how many violations it found of each signature, and of those for which
+/// there was no room in the table.
+#[derive(PartialEq, Debug)]
+struct Told {
+    counts: Counts,
+    signatures: Vec<(Signature, u64)>,
+    beyond: u64,
+}
+
+/// The same, with all that was told, by a reader that remembers text or does not.
 #[allow(clippy::too_many_arguments)] // One run, told in full where it is called.
 fn read(
     shape: Shape,
@@ -51,7 +60,7 @@ fn read(
     turns: u64,
     modes: &[Mode],
     remembers: bool,
-) -> (ByClass, Counts) {
+) -> (ByClass, Told) {
     let oracle = Oracle::new(shape.geometry, &shape.initial(seed), shape.history);
     let file = SimFile::new(World::new(&oracle, shape, model, bug, seed));
     let identities = identities(shape.geometry.page_shift);
@@ -82,7 +91,11 @@ fn read(
     }
     let mut counts = Counts::default();
     counts.add(&tally);
-    (findings.by_class(), counts)
+    let (signatures, beyond) = findings.with(|found, beyond| {
+        let each = found.iter().map(|found| (found.signature, found.count));
+        (each.collect(), beyond)
+    });
+    (findings.by_class(), Told { counts, signatures, beyond })
 }
 
 fn turn<M: MapsRead>(reader: Reader<'_, M>, modes: &[Mode], turns: u64, remembers: bool) {
@@ -152,13 +165,13 @@ fn a_line_whose_call_is_forgotten_leaves_doubt_and_no_hole() {
     }
 }
 
-/// A reader that remembers text comes to the same verdicts, of the same lines and windows, as one
-/// that judges each line anew: on right kernels and wrong ones, with histories that run over and
+/// A reader that remembers text comes to the same verdicts, of the same lines and windows, and to
+/// the same names for violations, as one that judges each line anew: on right kernels and wrong ones, with histories that run over and
 /// operations that fail, and with faults planted in what it reads.
 #[test]
 fn what_a_reader_remembers_changes_nothing_but_its_speed() {
     let modes = [Mode::Walk, Mode::Pread, Mode::Walk, Mode::Short];
-    let mut seen = Counts::default();
+    let (mut seen, mut named) = (Counts::default(), 0);
     let mut duel = |model: Model, bug: Option<Bug>, fault: Option<Fault>, seed: u64| {
         let mut shape = Shape::draw(seed);
         shape.failures = if bug.is_none() && seed % 4 == 1 { 20 } else { 0 };
@@ -166,7 +179,9 @@ fn what_a_reader_remembers_changes_nothing_but_its_speed() {
         let run = |remembers| read(shape, model, bug, fault, seed, 200, &modes, remembers);
         let (with, without) = (run(true), run(false));
         assert_eq!(with, without, "{model:?} {bug:?} {fault:?} {seed}");
-        seen.merge(&with.1);
+        seen.merge(&with.1.counts);
+        named +=
+            with.1.signatures.iter().filter(|(signature, _)| signature.mechanism.is_some()).count();
     };
     for seed in 0..12 {
         Model::ALL.into_iter().for_each(|model| duel(model, None, None, seed));
@@ -179,6 +194,7 @@ fn what_a_reader_remembers_changes_nothing_but_its_speed() {
     }
     assert!(seen.undecided > 20 && seen.busy > 1000, "{seen:?}");
     assert!(seen.broken.iter().filter(|&&count| count > 20).count() >= 5, "{seen:?}");
+    assert!(named > 20, "{named}");
 }
 
 /// With a history that runs over, what is remembered of a version can decide more, and never less
@@ -193,6 +209,7 @@ fn what_a_reader_remembers_leaves_less_undecided() {
         let run =
             |remembers| read(shape, Model::VmaLocks, None, None, seed, 200, &modes, remembers);
         let ((found, with), (_, without)) = (run(true), run(false));
+        let (with, without) = (with.counts, without.counts);
         assert_eq!(sum(&found), 0, "{seed} {found:?}");
         assert_eq!((with.lines, with.windows), (without.lines, without.windows));
         assert!(with.undecided <= without.undecided, "{seed}: {with:?} {without:?}");

@@ -313,8 +313,8 @@ impl Familiar {
 
     /// The joined stretches from that of `slot` on, which [comes next](Familiar::comes):
     /// as many as `again` accepts and as lie completely in `text`, one after the other, but not from
-    /// below the addresses `play` into them, or from there on. `again` is asked before their text is
-    /// compared.
+    /// below the arena or the addresses `play` into them, or from there on. `again` is asked before
+    /// their text is compared.
     #[inline]
     pub(super) fn meet_joined(
         &self,
@@ -332,7 +332,9 @@ impl Familiar {
         let mut joint = Joint { first, count: 0, lines: 0, bytes: 0 };
         for (number, joined) in self.joined.iter().enumerate().skip(first) {
             let head = &self.heads[usize::from(joined.slot)];
-            let apart = [play.start, play.end].iter().any(|&at| low < at && head.run.start >= at);
+            let apart = [self.geometry.base, play.start, play.end]
+                .iter()
+                .any(|&at| low < at && head.run.start >= at);
             let bytes = joined.until - from;
             let is_there = head.joined == Some(number as u8) && bytes <= text.len() && !apart;
             if !is_there || !again(&head.run) {

@@ -34,8 +34,13 @@ pub(super) struct Judge<'a> {
     pub(super) example: Example,
     /// Those who go the way of a violation once more.
     pub(super) seconds: Seconds<'a>,
-    /// The checker as it was where the piece begins, or what of it is on the tape.
+    /// The checker as it was where the piece begins, or what of it is on the tape; once the walk has
+    /// come up to the arena, as it was there.
     pub(super) origin: Walk<'a>,
+    /// The line behind which that was: its call, and which of the call's newlines ends it. Of what
+    /// lies below the arena all that counts is where it ends and when, so whoever goes the way of a
+    /// violation again begins there: with many threads most lines lie below.
+    pub(super) entered: Option<(u32, u32)>,
     pub(super) mode: Mode,
     pub(super) reader: usize,
     pub(super) begun: Instant,
@@ -87,6 +92,7 @@ impl<'a> Judge<'a> {
             example: Example::with_room(place.versions),
             seconds: Seconds::new(oracle),
             origin: Walk::new(oracle),
+            entered: None,
             mode: Mode::Walk,
             reader: place.reader,
             begun: place.begun,
@@ -120,6 +126,7 @@ impl Judge<'_> {
         self.count_view();
         self.walk.begin(pos, window);
         self.origin.begin(pos, window);
+        self.entered = None;
         self.since = window.from;
         self.piece = None;
         self.low = pos;
@@ -251,6 +258,10 @@ impl Judge<'_> {
             }
         };
         self.fed.1 += lines as u32;
+        if self.walk.pos().is_some_and(|pos| pos <= self.oracle.geometry().base) {
+            self.origin.follow(&self.walk);
+            self.entered = Some((self.fed.0, self.fed.1 - 1));
+        }
         Tally::add(&self.tally.lines, lines as u64);
         Tally::add(&self.tally.checked, lines as u64);
         bytes
@@ -391,6 +402,7 @@ impl Judge<'_> {
     fn resume(&mut self, pos: Option<u64>, window: Window) {
         self.walk.resume(pos, window);
         self.origin.begin(pos, window);
+        self.entered = None;
         self.since = window.from;
         self.low = pos;
         self.piece = Some((self.fed.0, self.fed.1, pos.is_some()));

@@ -2,23 +2,24 @@
 
 use super::findings::{Lost, Mode, Piece, Signature};
 use super::judge::Judge;
-use super::tape::{Tape, TapeLines};
-use crate::arena::Identities;
+use super::tape::Tape;
 use crate::maps::{is_detail, parse};
-use crate::oracle::{Break, Class, Mechanism, Oracle, Rule, Verdict, Walk, in_flight};
-use crate::space::{Geometry, KindSet};
+use crate::oracle::{
+    Break, Class, Mechanism, Oracle, Rule, Sighting, Tick, Verdict, Walk, Window, in_flight,
+};
+use crate::space::KindSet;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+
+/// The fewest bytes of a line that can be parsed, its newline included.
+const SHORTEST: usize = b"0-1 ---p 0 0:0 0\n".len();
 
 /// The way that a walk or a query took to where it broke.
 struct Way<'w> {
     asked: Option<(u64, bool)>,
     /// The checker where the lines begin.
     origin: &'w Walk<'w>,
-    lines: TapeLines<'w>,
-    mode: Mode,
-    identities: &'w Identities,
-    geometry: &'w Geometry,
+    lines: &'w [(Sighting, Window)],
 }
 
 impl Way<'_> {
@@ -29,16 +30,11 @@ impl Way<'_> {
         }
         walk.follow(self.origin);
         let mut last = Verdict::Right;
-        for (text, window) in self.lines.clone() {
-            if self.mode == Mode::Smaps && is_detail(text) {
-                continue;
-            }
-            // All of them have been parsed before.
-            let Ok(line) = parse(text) else { continue };
+        for (seen, window) in self.lines {
             if matches!(last, Verdict::Wrong(_) | Verdict::Undecided) {
-                walk.resume(walk.pos(), window);
+                walk.resume(walk.pos(), *window);
             }
-            last = walk.line(&self.identities.sight_in(&line, self.geometry), window);
+            last = walk.line(seen, *window);
         }
         last
     }
@@ -49,6 +45,9 @@ pub(super) struct Seconds<'a> {
     again: Walk<'a>,
     /// Those that forgive, one a mechanism.
     forgiving: [(Mechanism, Walk<'a>); Mechanism::TRIED.len()],
+    /// What the lines on the way to the break under judgement show, and when each may have been
+    /// made: parsed once for all that go it. There is room for as many as fit on a tape.
+    lines: Vec<(Sighting, Window)>,
 }
 
 impl<'a> Seconds<'a> {
@@ -57,6 +56,7 @@ impl<'a> Seconds<'a> {
             again: Walk::new(oracle),
             forgiving: Mechanism::TRIED
                 .map(|(mechanism, forgive)| (mechanism, Walk::forgiving(oracle, forgive))),
+            lines: Vec::with_capacity(Tape::BYTES / SHORTEST),
         }
     }
 }
@@ -67,46 +67,86 @@ fn judged_by_line(rule: Rule) -> bool {
 }
 
 impl Judge<'_> {
-    /// Waits for operations under way in the lanes that bear on the break: one that fails leaves a
-    /// layout that nobody predicted, and a violation that rests on it is none.
+    /// Waits for the operations under way in the lanes that bear on the break: one that fails leaves
+    /// a layout that nobody predicted, and a violation that rests on it is none.
     ///
     /// Then the verdict has to be the same once more. An operation takes its first tick and only
     /// then writes down what it makes: one that had got no further when the line was judged is by
-    /// its ticks in the window, and nobody who has but the evidence can tell that it was not.
+    /// its ticks in the window, and nobody who has but the evidence can tell that it was not. Of a
+    /// line this also tells whether all was known that it may show: no version that can be seen is
+    /// passed over, and one that is not known leaves it undecided.
     pub(super) fn certain(&mut self, found: &Break, tape: &Tape) -> bool {
-        self.settled(found, self.lanes_of(found)).is_ok() && self.stands(found, tape)
+        if !judged_by_line(found.rule) {
+            return self.settled(found, self.lanes_of(found)).is_ok();
+        }
+        let mut deadline = None;
+        let mut lanes = self.lanes_of(found);
+        if lanes.any(|lane| self.returned(lane, found.window.to, &mut deadline).is_err()) {
+            return false;
+        }
+        self.take_down(found, tape);
+        self.stands(found)
     }
 
     /// Whether the verdict is the same once more, with what the history says now. A rule about more
     /// than a line is not judged again.
-    fn stands(&mut self, found: &Break, tape: &Tape) -> bool {
-        let again = self.along(found, tape, |way, seconds| way.retrace(&mut seconds.again, found));
-        !judged_by_line(found.rule) || matches!(again, Some(Verdict::Wrong(_)))
+    fn stands(&mut self, found: &Break) -> bool {
+        if !judged_by_line(found.rule) {
+            return true;
+        }
+        let asked = self.query();
+        let Seconds { again, lines, .. } = &mut self.seconds;
+        let way = Way { asked, origin: &self.origin, lines };
+        matches!(way.retrace(again, found), Verdict::Wrong(_))
     }
 
-    /// Calls `go` with the way to a break of a rule that is judged line by line, or answer by
-    /// answer, and with those who can go it; gives `None` without having done so where there is no
-    /// such way, or its end is not on the tape.
-    fn along<T>(
-        &mut self,
-        found: &Break,
-        tape: &Tape,
-        go: impl FnOnce(&Way<'_>, &mut Seconds<'_>) -> T,
-    ) -> Option<T> {
-        if !judged_by_line(found.rule) {
-            return None;
+    /// The query that is judged, if one is.
+    fn query(&self) -> Option<(u64, bool)> {
+        (self.mode == Mode::Query).then_some(self.asked)
+    }
+
+    /// Takes down the lines on the way to a break: none, where its end is not on the tape.
+    fn take_down(&mut self, found: &Break, tape: &Tape) {
+        self.seconds.lines.clear();
+        if self.mode == Mode::Query {
+            return;
         }
-        let (piece, _) = self.piece(tape, found)?;
-        let way = Way {
-            asked: (self.mode == Mode::Query).then_some(self.asked),
-            origin: &self.origin,
-            // What a walk in mid-file begins with is the rest of a line, and was not judged.
-            lines: tape.lines(piece.from.max(tape.first_line()), piece.to),
-            mode: self.mode,
-            identities: self.identities,
-            geometry: self.oracle.geometry(),
+        let Some((piece, _)) = self.piece(tape, found) else { return };
+        let from = match self.entered {
+            // Off the tape, it is the checker at the beginning of the tape that is kept.
+            Some((call, newline)) => tape.behind(call, newline).unwrap_or(0),
+            None => piece.from,
         };
-        Some(go(&way, &mut self.seconds))
+        // What a walk in mid-file begins with is the rest of a line, and was not judged.
+        for (text, window) in tape.lines(from.max(tape.first_line()), piece.to) {
+            if self.mode == Mode::Smaps && is_detail(text) {
+                continue;
+            }
+            // All of them have been parsed before.
+            let Ok(line) = &parse(text) else { continue };
+            let seen = self.identities.sight_in(line, self.oracle.geometry());
+            self.seconds.lines.push((seen, window));
+        }
+    }
+
+    /// Waits until the newest operation in the lane has returned, if it may have been seen before
+    /// tick `until`: all before it have, because whoever makes one holds the lane's lock until then.
+    ///
+    /// # Errors
+    /// When it does not come back while the storm goes on.
+    fn returned(&self, lane: u16, until: Tick, deadline: &mut Option<Instant>) -> Result<(), Lost> {
+        let Some(over) = self.settle else { return Ok(()) };
+        let newest = self.oracle.history(lane).head();
+        while self.oracle.history(lane).invoked(newest) < until
+            && !self.oracle.settled(lane, newest)
+        {
+            let deadline = deadline.get_or_insert_with(|| Instant::now() + Duration::from_secs(10));
+            if over.load(Ordering::Relaxed) || Instant::now() > *deadline {
+                return Err(Lost::Unsettled);
+            }
+            std::thread::yield_now();
+        }
+        Ok(())
     }
 
     /// Waits until the operations have returned that made what may have been seen of `lanes` since
@@ -116,21 +156,16 @@ impl Judge<'_> {
     /// When one has failed, or does not come back while the storm goes on; and when the history no
     /// longer knows.
     fn settled(&self, found: &Break, mut lanes: impl Iterator<Item = u16>) -> Result<(), Lost> {
-        let Some(over) = self.settle else { return Ok(()) };
+        if self.settle.is_none() {
+            return Ok(());
+        }
         let mut deadline = None;
         lanes.try_for_each(|lane| {
+            self.returned(lane, found.window.to, &mut deadline)?;
             let history = self.oracle.history(lane);
             let first = history.first_at(self.since)?;
             let mut version = first;
             loop {
-                while !self.oracle.settled(lane, version) {
-                    let deadline =
-                        deadline.get_or_insert_with(|| Instant::now() + Duration::from_secs(10));
-                    if over.load(Ordering::Relaxed) || Instant::now() > *deadline {
-                        return Err(Lost::Unsettled);
-                    }
-                    std::thread::yield_now();
-                }
                 if !history.known(version) {
                     history.confirm(first)?;
                     return Err(Lost::Unsettled);
@@ -161,14 +196,15 @@ impl Judge<'_> {
         if !self.example.evidence.complete {
             return Err(Lost::Overwritten);
         }
-        if !self.stands(found, tape) {
+        if !self.stands(found) {
             return Err(Lost::Redeemed);
         }
         let (piece, whole) = self.piece(tape, found).ok_or(Lost::OffTape)?;
+        let asked = self.query();
         let example = &mut self.example;
         (example.piece, example.whole) = (piece, whole);
         example.reader = self.reader;
-        example.asked = (self.mode == Mode::Query).then_some(self.asked);
+        example.asked = asked;
         example.bytes.clear();
         example.calls.clear();
         example.bytes.extend_from_slice(tape.bytes());
@@ -216,18 +252,22 @@ impl Judge<'_> {
 
     /// The mechanism that explains a break, and the kinds of operation it blames: with it
     /// forgiven, the line or the answer would be right.
-    fn explain(&mut self, found: &Break, tape: &Tape) -> Option<(Mechanism, KindSet)> {
-        self.along(found, tape, |way, seconds| {
-            seconds.forgiving.iter_mut().find_map(|(mechanism, walk)| {
-                let verdict = way.retrace(walk, found);
-                let right = matches!(verdict, Verdict::Right | Verdict::Tolerated(_));
-                right.then(|| (*mechanism, walk.forgave()))
-            })
-        })?
+    fn explain(&mut self, found: &Break) -> Option<(Mechanism, KindSet)> {
+        if !judged_by_line(found.rule) {
+            return None;
+        }
+        let asked = self.query();
+        let Seconds { forgiving, lines, .. } = &mut self.seconds;
+        let way = Way { asked, origin: &self.origin, lines };
+        forgiving.iter_mut().find_map(|(mechanism, walk)| {
+            let verdict = way.retrace(walk, found);
+            let right = matches!(verdict, Verdict::Right | Verdict::Tolerated(_));
+            right.then(|| (*mechanism, walk.forgave()))
+        })
     }
 
     pub(super) fn record(&mut self, found: Break, tape: &Tape) {
-        let (mechanism, in_flight) = match self.explain(&found, tape) {
+        let (mechanism, in_flight) = match self.explain(&found) {
             Some((mechanism, kinds)) => (Some(mechanism), kinds),
             None => {
                 let lanes = self.lanes_of(&found);
