@@ -1,16 +1,20 @@
-//! A reader remembers the text of a version and compares bytes where it met that version before.
-//! What it remembers must hide nothing: neither text that is of an older version, nor one wrong
-//! line among many that are as they were.
+//! The reader on a file that says what it is told to.
+//!
+//! It remembers the text of a version and compares bytes where it met that version before. What it
+//! remembers must hide nothing: neither text that is of an older version, nor one wrong line among
+//! many that are as they were. And what it finds wrong while an operation is under way is only a
+//! violation when that has returned and the lane is known.
 
 use mapstorm::arena::Identities;
 use mapstorm::maps::{Answer, Line, MapsRead, QueryFlags};
 use mapstorm::oracle::{Class, Contract, Oracle};
 use mapstorm::seed::Stream;
-use mapstorm::space::{Geometry, Layout, Page, Prot};
+use mapstorm::space::{Geometry, Layout, Op, Page, Place as Pages, Prot, Span};
 use mapstorm::storm::{Counts, Findings, Mode, Place, Reader, Tally};
 use rustix::io::Errno;
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 const LANES: usize = 3;
@@ -55,6 +59,11 @@ fn lines(lanes: &[Layout]) -> Vec<String> {
     lines
 }
 
+/// How the line begins of the VMA that starts at a page.
+fn text_of(lane: u16, page: usize) -> String {
+    format!("{:x}-", geometry().address(lane, page))
+}
+
 fn text(lines: &[String]) -> Vec<u8> {
     lines.iter().flat_map(|line| line.bytes().chain([b'\n'])).collect()
 }
@@ -69,6 +78,12 @@ fn layout(lane: usize) -> Layout {
     layout
 }
 
+fn counts(tally: &Tally) -> Counts {
+    let mut counts = Counts::default();
+    counts.add(tally);
+    counts
+}
+
 /// A reader, what it reads, and what judges it.
 struct Stand {
     oracle: Oracle,
@@ -77,6 +92,7 @@ struct Stand {
     tally: Tally,
     told: Rc<RefCell<Vec<u8>>>,
     lanes: Vec<Layout>,
+    over: AtomicBool,
 }
 
 impl Stand {
@@ -89,6 +105,7 @@ impl Stand {
             tally: Tally::default(),
             told: Rc::new(RefCell::new(text(&lines(&lanes)))),
             lanes,
+            over: AtomicBool::new(false),
         }
     }
 
@@ -103,7 +120,7 @@ impl Stand {
             begun: Instant::now(),
             versions: 64,
             tripwire: None,
-            settle: None,
+            settle: Some(&self.over),
         };
         Reader::new(Told(self.told.clone()), None, Stream::new(1, "reader", 0), place)
     }
@@ -114,9 +131,7 @@ impl Stand {
 
     /// Walks read so far; a turn is some.
     fn walks(&self) -> u64 {
-        let mut counts = Counts::default();
-        counts.add(&self.tally);
-        counts.walks
+        counts(&self.tally).walks
     }
 
     fn found(&self) -> u64 {
@@ -187,4 +202,62 @@ fn one_wrong_line_among_known_ones_is_found() {
     let found = stand.findings.by_class();
     let found = found.iter().find(|(class, _)| *class == Class::Hole).unwrap().1;
     assert_eq!(found, holes, "each line left out is a hole");
+}
+
+/// How an operation ends that was under way when a line was left out of its lane.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Ending {
+    Returned,
+    Failed,
+    /// It has not come back when the storm is over.
+    Never,
+}
+
+/// What lies in a lane is not known before the operation under way has returned, however long that
+/// takes: the lines judged so far are what it waits for here.
+#[test]
+fn a_violation_waits_for_the_operation_under_way() {
+    const LANE: u16 = 1;
+    for ending in [Ending::Returned, Ending::Failed, Ending::Never] {
+        let stand = Stand::new();
+        let mut told = lines(&stand.lanes);
+        let before = told.iter().position(|line| line.starts_with(&text_of(LANE, 3))).unwrap();
+        told.remove(before);
+        stand.say(&told);
+        let (oracle, tally, over) = (&stand.oracle, &stand.tally, &stand.over);
+        let (under_way, judged) = (AtomicBool::new(false), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut held = oracle.hold(LANE);
+                let at = Pages { lane: LANE, span: Span::new(9, 10) };
+                let op = Op::Protect { at, prot: Prot::from_bits(5) };
+                let invoked = oracle.invoke(&op, 0, &mut held, None);
+                under_way.store(true, Ordering::Release);
+                while counts(tally).lines < before as u64 {
+                    std::thread::yield_now();
+                }
+                match ending {
+                    Ending::Returned => oracle.returned(invoked),
+                    Ending::Failed => oracle.failed(invoked, &mut held, None),
+                    Ending::Never => {
+                        over.store(true, Ordering::Relaxed);
+                        while !judged.load(Ordering::Acquire) {
+                            std::thread::yield_now();
+                        }
+                        oracle.returned(invoked);
+                    }
+                }
+            });
+            while !under_way.load(Ordering::Acquire) {
+                std::thread::yield_now();
+            }
+            stand.reader().turn(Mode::Walk);
+            judged.store(true, Ordering::Release);
+        });
+        let walks = stand.walks();
+        assert!(walks > 0);
+        let (found, undecided) = (stand.found(), counts(tally).undecided);
+        let expected = if ending == Ending::Returned { (walks, 0) } else { (0, walks) };
+        assert_eq!((found, undecided), expected, "{ending:?}: found and undecided");
+    }
 }
