@@ -27,6 +27,15 @@ const ONE_TRIED_IN: usize = 16;
 /// kernel has turned out by the end of a call, and the other way round.
 const WALKS: usize = 4;
 
+/// The bytes that the calls of a walk ask for.
+#[derive(Clone, Copy)]
+enum Ask {
+    /// So many.
+    Always(usize),
+    /// An odd number up to so many, each call another.
+    UpTo(usize),
+}
+
 /// A walk that was read, and how far it is judged.
 struct Reel {
     tape: Tape,
@@ -224,7 +233,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                 let known = self.tripwire.is_none() || self.approach.begins().is_some();
                 let walks = if self.part.is_none() && known { WALKS } else { 1 };
                 for left in (0..walks).rev() {
-                    self.read(0, |_| later.unwrap_or(page));
+                    self.read(0, Ask::Always(later.unwrap_or(page)));
                     if left > 0 {
                         std::mem::swap(&mut self.reel, &mut self.others[self.waiting]);
                         self.waiting += 1;
@@ -235,10 +244,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             Mode::Short => {
                 // Odd sizes from a few bytes to some lines; every walk has its own.
                 let most = self.rng.between(8, 600);
-                match later {
-                    Some(bytes) => self.walk(0, |_| bytes),
-                    None => self.walk(0, |rng| rng.between(1, most) | 1),
-                }
+                self.walk(0, later.map_or(Ask::UpTo(most), Ask::Always));
             }
             Mode::Pread => {
                 let (low, high) = self.text;
@@ -246,14 +252,14 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                 if let (None, Some((entry, span))) = (self.part, close) {
                     // From the last byte before the lines in play: the first whole line is the
                     // first of them.
-                    return self.walk(entry - 1, |_| span.min(page));
+                    return self.walk(entry - 1, Ask::Always(span.min(page)));
                 }
                 let offset = low + self.rng.below((high - low).max(1) as usize) as u64;
                 // Half of them at a page boundary of the file, as a reader of whole pages would.
                 let aimed = self.part.is_some_and(|part| part.offsets.is_some());
                 let whole = !aimed && self.rng.one_in(2);
                 let mask = if whole { !(page as u64 - 1) } else { u64::MAX };
-                self.walk(offset & mask, |_| later.unwrap_or(page));
+                self.walk(offset & mask, Ask::Always(later.unwrap_or(page)));
             }
             Mode::Shared => self.shared_turn(),
             Mode::Query => {
@@ -265,7 +271,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             Mode::Smaps => {
                 if let Some(smaps) = self.smaps.take() {
                     let maps = std::mem::replace(&mut self.source, smaps);
-                    self.walk(0, |_| page);
+                    self.walk(0, Ask::Always(page));
                     self.smaps = Some(std::mem::replace(&mut self.source, maps));
                 }
             }
@@ -274,8 +280,8 @@ impl<'a, M: MapsRead> Reader<'a, M> {
     }
 
     /// Reads a walk from `offset` on, and judges it.
-    fn walk(&mut self, offset: u64, size: impl Fn(&mut Stream) -> usize) {
-        self.read(offset, size);
+    fn walk(&mut self, offset: u64, ask: Ask) {
+        self.read(offset, ask);
         self.judge_all();
     }
 
@@ -294,28 +300,32 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         Tally::add(&self.judge.tally.walks, 1);
     }
 
-    /// Reads a walk from `offset` on, `size` giving the bytes asked for call by call.
-    fn read(&mut self, offset: u64, size: impl Fn(&mut Stream) -> usize) {
+    /// Reads a walk from `offset` on.
+    ///
+    /// What goes on between two calls is kept apart from all that is seldom needed: every line of
+    /// code that is gone through here takes the place of one of the kernel's in the CPU's caches.
+    #[inline(never)]
+    fn read(&mut self, offset: u64, ask: Ask) {
         self.begin(offset);
         let behind = self.approach.lanes().end;
+        let base = self.judge.oracle.geometry().base;
         let onwards = self.part.is_none() && self.beyond.affords();
         let until = if onwards { u64::MAX } else { behind };
+        let plain = self.part.is_none() && !self.stops;
         let mut at = offset;
         let mut kept = false;
         let mut arena_text = None;
         let mut beyond = false;
         loop {
-            let first = self.part.filter(|_| offset == 0).and_then(|part| part.first_read);
-            let left = first.and_then(|first| first.checked_sub(at as usize)).filter(|&n| n > 0);
-            let asked = left.or_else(|| self.approach.ask(at, self.page).filter(|_| self.stops));
-            let asked = asked.unwrap_or_else(|| size(&mut self.rng)).min(Tape::LONGEST);
-            let Some(TapeCall { got, window, .. }) = self.call(at, asked, kept) else {
+            let asked = match ask {
+                Ask::Always(bytes) if plain => bytes.min(Tape::LONGEST),
+                _ => self.asks(offset, at, ask),
+            };
+            let Some(got) = self.call(at, asked, kept) else {
                 return;
             };
-            let got = got as usize;
             if got == 0 {
                 self.beyond.pay(0, beyond);
-                self.reel.end = End::OfFile(window);
                 return;
             }
             // How far the text of smaps has come is not so easily told.
@@ -327,7 +337,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                 _ => self.reel.tape.reached(),
             };
             let is_past = |address| reached.is_some_and(|reached| reached > address);
-            if is_past(self.judge.oracle.geometry().base) {
+            if is_past(base) {
                 arena_text.get_or_insert(at);
             }
             at += got as u64;
@@ -340,6 +350,19 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             }
             kept = got == asked && self.reel.tape.bytes().last() == Some(&b'\n');
         }
+    }
+
+    /// How many bytes the call at `at` asks for, in a walk from `offset` on.
+    #[inline(never)]
+    fn asks(&mut self, offset: u64, at: u64, ask: Ask) -> usize {
+        let first = self.part.filter(|_| offset == 0).and_then(|part| part.first_read);
+        let left = first.and_then(|first| first.checked_sub(at as usize)).filter(|&n| n > 0);
+        let asked = left.or_else(|| self.approach.ask(at, self.page).filter(|_| self.stops));
+        let asked = asked.unwrap_or_else(|| match ask {
+            Ask::Always(bytes) => bytes,
+            Ask::UpTo(most) => self.rng.between(1, most) | 1,
+        });
+        asked.min(Tape::LONGEST)
     }
 
     /// Judges the walks that were read.
@@ -376,48 +399,71 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         }
     }
 
-    /// One pread onto the tape, between two looks at the clock; `None` when it failed.
-    fn call(&mut self, offset: u64, asked: usize, kept: bool) -> Option<TapeCall> {
+    /// One pread onto the tape, between two looks at the clock. Its bytes, or `None` when it failed;
+    /// with none the walk has come to its end.
+    #[inline(always)]
+    fn call(&mut self, offset: u64, asked: usize, kept: bool) -> Option<usize> {
         if self.reel.tape.is_full(asked) {
-            self.judge_waiting();
-            self.judge_calls();
-            self.judge.rewound();
-            self.reel.unjudged.1 = 0;
+            self.turn_over();
         }
-        let judge = &mut self.judge;
+        let timed = if self.tripwire.is_some() { self.arm(offset, asked) } else { None };
+        let clock = self.judge.oracle.clock();
         let room = self.reel.tape.room(asked);
-        let clock = judge.oracle.clock();
-        // What is not held up is timed. A turn that stops is held up only where it matters.
-        let there = self.stops && self.approach.is_there(offset);
-        let sort = if there { Paces::THERE } else { judge.mode as usize };
-        let mut begun = None;
-        match &self.tripwire {
-            Some(tripwire) if self.held_up => {
-                if let Some(part) = self.part {
-                    // In a scenario only calls that come to its lanes.
-                    if offset < part.text.1 && offset + asked as u64 > part.text.0 {
-                        tripwire.arm(&mut self.rng, self.moment.0, self.moment.1);
-                    }
-                } else if there || !self.stops {
-                    tripwire.arm(&mut self.rng, 1, tripwire.paces.within(sort));
-                }
-            }
-            Some(_) => begun = Some(Instant::now()),
-            None => {}
-        }
         let from = clock.now();
         let result = self.source.pread(room, offset);
         let window = Window { from, to: clock.now() };
-        if let (Some(begun), Some(tripwire)) = (begun, &self.tripwire) {
-            tripwire.paces.learn(sort, begun.elapsed().as_nanos() as u64);
+        if let Some((begun, sort)) = timed {
+            self.learn(begun, sort);
         }
+        let judge = &mut self.judge;
         Tally::add(&judge.tally.calls[judge.mode as usize], 1);
         let got = judge.outcome(result)?;
         Tally::add(&judge.tally.bytes, got as u64);
         let (asked, delivered) = (asked as u32, got as u32);
-        let call = TapeCall { offset, asked, got: delivered, window, kept };
-        self.reel.tape.push(call);
-        Some(call)
+        self.reel.tape.push(TapeCall { offset, asked, got: delivered, window, kept });
+        if got == 0 {
+            self.reel.end = End::OfFile(window);
+        }
+        Some(got)
+    }
+
+    /// The tape is full: what is on it is judged, and it begins again at the front.
+    #[cold]
+    fn turn_over(&mut self) {
+        self.judge_waiting();
+        self.judge_calls();
+        self.judge.rewound();
+        self.reel.tape.begin_again();
+        self.reel.unjudged.1 = 0;
+    }
+
+    /// Has the next call held up, if that is its lot; if not, it is timed: since when, and as which
+    /// sort. A turn that stops is held up only where it matters.
+    #[inline(never)]
+    fn arm(&mut self, offset: u64, asked: usize) -> Option<(Instant, usize)> {
+        let tripwire = self.tripwire.as_ref()?;
+        let there = self.stops && self.approach.is_there(offset);
+        let sort = if there { Paces::THERE } else { self.judge.mode as usize };
+        if !self.held_up {
+            return Some((Instant::now(), sort));
+        }
+        if let Some(part) = self.part {
+            // In a scenario only calls that come to its lanes.
+            if offset < part.text.1 && offset + asked as u64 > part.text.0 {
+                tripwire.arm(&mut self.rng, self.moment.0, self.moment.1);
+            }
+        } else if there || !self.stops {
+            tripwire.arm(&mut self.rng, 1, tripwire.paces.within(sort));
+        }
+        None
+    }
+
+    /// Takes note of how long a call took that nothing held up.
+    #[inline(never)]
+    fn learn(&self, begun: Instant, sort: usize) {
+        if let Some(tripwire) = &self.tripwire {
+            tripwire.paces.learn(sort, begun.elapsed().as_nanos() as u64);
+        }
     }
 
     /// Hands the bytes of all calls that are left to the checker.
@@ -488,7 +534,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         let called = self.call(offset, 2 * self.page, false);
         std::mem::swap(&mut shared, &mut self.source);
         self.shared = Some(shared);
-        if called.is_some_and(|call| call.got > 0) {
+        if called.is_some_and(|got| got > 0) {
             self.judge_calls();
             self.judge.finish_call(&self.reel.tape);
         }

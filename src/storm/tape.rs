@@ -98,14 +98,16 @@ impl Tape {
         self.used + asked > self.bytes.len() || self.calls.len() == self.calls.capacity()
     }
 
-    /// Room for a call's bytes, at the front when the tape [is full](Tape::is_full).
+    /// Begins again at the front, in the same walk, when the tape [is full](Tape::is_full).
+    pub(super) fn begin_again(&mut self) {
+        self.mid_line = self.bytes().last() != Some(&b'\n');
+        self.first += self.calls.len() as u32;
+        self.used = 0;
+        self.calls.clear();
+    }
+
+    /// Room for a call's bytes.
     pub(super) fn room(&mut self, asked: usize) -> &mut [u8] {
-        if self.is_full(asked) {
-            self.mid_line = self.bytes().last() != Some(&b'\n');
-            self.first += self.calls.len() as u32;
-            self.used = 0;
-            self.calls.clear();
-        }
         &mut self.bytes[self.used..self.used + asked]
     }
 
