@@ -308,8 +308,7 @@ impl<'a> Worker<'a> {
     /// Bytes read or operations done so far. Bytes: a page is a page only when it is full, and those
     /// of a reader that checks are a little fuller.
     fn done(&self) -> u64 {
-        let mut counts = Counts::default();
-        counts.add(self.tally);
+        let counts = Counts::from(self.tally);
         self.count + counts.bytes + counts.operations.iter().sum::<u64>()
     }
 

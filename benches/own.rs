@@ -6,18 +6,16 @@
 //! sharing the history between CPUs costs comes on top (`--bench overhead`).
 
 use mapstorm::arena::{FileIdentity, Identities, Mm};
-use mapstorm::maps::{Answer, Line, MapsRead, QueryFlags};
+use mapstorm::maps::{Kept, Line, MapsRead};
 use mapstorm::oracle::{Contract, Oracle};
 use mapstorm::seed::Stream;
 use mapstorm::space::{
     Geometry, Kind, KindSet, Layout, Op, Place as Pages, Prot, Span, apply_alone,
 };
 use mapstorm::storm::{
-    Findings, Mode, Mutator, Place, Reader, Repertoire, Spell, Tally, draw_layout,
+    Counts, Findings, Mode, Mutator, Place, Reader, Repertoire, Spell, Tally, draw_layout,
 };
 use rustix::io::Errno;
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::time::Instant;
 
 const LANES: usize = 8;
@@ -28,29 +26,6 @@ const TURNS: usize = 200;
 /// Walks or operations in a turn.
 const WALKS: usize = 64;
 const OPERATIONS: usize = 4096;
-
-/// A file in memory.
-#[derive(Clone)]
-struct Kept(Rc<RefCell<Vec<u8>>>);
-
-impl MapsRead for Kept {
-    fn pread(&mut self, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        let text = self.0.borrow();
-        let rest = text.get(offset as usize..).unwrap_or_default();
-        let got = rest.len().min(buf.len());
-        buf[..got].copy_from_slice(&rest[..got]);
-        Ok(got)
-    }
-
-    fn query<'a>(
-        &mut self,
-        _: u64,
-        _: QueryFlags,
-        _: &'a mut Answer,
-    ) -> Result<Option<Line<'a>>, Errno> {
-        Err(Errno::NOTTY)
-    }
-}
 
 /// An address space that does nothing.
 struct Still;
@@ -162,7 +137,7 @@ fn walks(moving: usize) -> [f64; 2] {
         text(lanes, &identities)
     };
     let texts = [Prot::READ, Prot::NONE].map(|prot| told(prot, &mut first));
-    let kept = Kept(Rc::new(RefCell::new(texts[1].clone())));
+    let kept = Kept::new(&texts[1]);
     let place = place(&oracle, &identities, &findings, &tally);
     let mut reader = Reader::new(kept.clone(), None, Stream::new(1, "reader", 0), place);
     let mut page = vec![0; PAGE];
@@ -174,17 +149,12 @@ fn walks(moving: usize) -> [f64; 2] {
         for turn in 0..WALKS {
             let side = turn % 2;
             operate([Prot::READ, Prot::NONE][side]);
-            kept.0.borrow_mut().clone_from(&texts[side]);
-            let bytes = |tally: &Tally| {
-                let mut counts = mapstorm::storm::Counts::default();
-                counts.add(tally);
-                counts.bytes
-            };
-            let before = bytes(&tally);
+            kept.say(&texts[side]);
+            let before = Counts::from(&tally).bytes;
             let begun = Instant::now();
             reader.turn(Mode::Walk);
             let judged = begun.elapsed();
-            let pages = (bytes(&tally) - before) as f64 / PAGE as f64;
+            let pages = (Counts::from(&tally).bytes - before) as f64 / PAGE as f64;
             // The same calls.
             let mut file = kept.clone();
             let calls = pages.ceil() as u64;

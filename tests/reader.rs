@@ -89,13 +89,11 @@ fn read(
             turn(Reader::new(source, None, rng, place), modes, turns, remembers);
         }
     }
-    let mut counts = Counts::default();
-    counts.add(&tally);
     let (signatures, beyond) = findings.with(|found, beyond| {
         let each = found.iter().map(|found| (found.signature, found.count));
         (each.collect(), beyond)
     });
-    (findings.by_class(), Told { counts, signatures, beyond })
+    (findings.by_class(), Told { counts: Counts::from(&tally), signatures, beyond })
 }
 
 fn turn<M: MapsRead>(reader: Reader<'_, M>, modes: &[Mode], turns: u64, remembers: bool) {

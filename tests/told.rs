@@ -6,41 +6,16 @@
 //! violation when that has returned and the lane is known.
 
 use mapstorm::arena::Identities;
-use mapstorm::maps::{Answer, Line, MapsRead, QueryFlags};
+use mapstorm::maps::Kept;
 use mapstorm::oracle::{Class, Contract, Oracle};
 use mapstorm::seed::Stream;
 use mapstorm::space::{Geometry, Layout, Op, Page, Place as Pages, Prot, Span};
 use mapstorm::storm::{Counts, Findings, Mode, Place, Reader, Tally};
-use rustix::io::Errno;
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 const LANES: usize = 3;
 const PAGES: usize = 12;
-
-/// A file that says what it is told to.
-struct Told(Rc<RefCell<Vec<u8>>>);
-
-impl MapsRead for Told {
-    fn pread(&mut self, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        let text = self.0.borrow();
-        let rest = text.get(offset as usize..).unwrap_or_default();
-        let got = rest.len().min(buf.len());
-        buf[..got].copy_from_slice(&rest[..got]);
-        Ok(got)
-    }
-
-    fn query<'a>(
-        &mut self,
-        _: u64,
-        _: QueryFlags,
-        _: &'a mut Answer,
-    ) -> Result<Option<Line<'a>>, Errno> {
-        Err(Errno::NOTTY)
-    }
-}
 
 fn geometry() -> Geometry {
     Geometry::new(0x7d00_0000_0000, 4096, LANES, PAGES)
@@ -78,19 +53,13 @@ fn layout(lane: usize) -> Layout {
     layout
 }
 
-fn counts(tally: &Tally) -> Counts {
-    let mut counts = Counts::default();
-    counts.add(tally);
-    counts
-}
-
 /// A reader, what it reads, and what judges it.
 struct Stand {
     oracle: Oracle,
     identities: Identities,
     findings: Findings,
     tally: Tally,
-    told: Rc<RefCell<Vec<u8>>>,
+    told: Kept,
     lanes: Vec<Layout>,
     over: AtomicBool,
 }
@@ -103,13 +72,13 @@ impl Stand {
             identities: Identities { page_shift: 12, files: Vec::new() },
             findings: Findings::new(Vec::new(), false, 1, 64),
             tally: Tally::default(),
-            told: Rc::new(RefCell::new(text(&lines(&lanes)))),
+            told: Kept::new(&text(&lines(&lanes))),
             lanes,
             over: AtomicBool::new(false),
         }
     }
 
-    fn reader(&self) -> Reader<'_, Told> {
+    fn reader(&self) -> Reader<'_, Kept> {
         let place = Place {
             oracle: &self.oracle,
             identities: &self.identities,
@@ -122,16 +91,16 @@ impl Stand {
             tripwire: None,
             settle: Some(&self.over),
         };
-        Reader::new(Told(self.told.clone()), None, Stream::new(1, "reader", 0), place)
+        Reader::new(self.told.clone(), None, Stream::new(1, "reader", 0), place)
     }
 
     fn say(&self, lines: &[String]) {
-        *self.told.borrow_mut() = text(lines);
+        self.told.say(&text(lines));
     }
 
     /// Walks read so far; a turn is some.
     fn walks(&self) -> u64 {
-        counts(&self.tally).walks
+        Counts::from(&self.tally).walks
     }
 
     fn found(&self) -> u64 {
@@ -233,7 +202,7 @@ fn a_violation_waits_for_the_operation_under_way() {
                 let op = Op::Protect { at, prot: Prot::from_bits(5) };
                 let invoked = oracle.invoke(&op, 0, &mut held, None);
                 under_way.store(true, Ordering::Release);
-                while counts(tally).lines < before as u64 {
+                while Counts::from(tally).lines < before as u64 {
                     std::thread::yield_now();
                 }
                 match ending {
@@ -256,7 +225,7 @@ fn a_violation_waits_for_the_operation_under_way() {
         });
         let walks = stand.walks();
         assert!(walks > 0);
-        let (found, undecided) = (stand.found(), counts(tally).undecided);
+        let (found, undecided) = (stand.found(), Counts::from(tally).undecided);
         let expected = if ending == Ending::Returned { (walks, 0) } else { (0, walks) };
         assert_eq!((found, undecided), expected, "{ending:?}: found and undecided");
     }

@@ -5,12 +5,14 @@
 mod descriptor;
 mod fixed;
 mod inject;
+mod kept;
 mod line;
 mod query;
 mod walk;
 
 pub use descriptor::{MapsFile, MapsRead};
 pub use inject::{Fault, Injector};
+pub use kept::Kept;
 pub use line::{Line, Malformed, is_detail, parse, range_end};
 pub use query::{Answer, QueryFlags};
 pub use walk::{Chunk, Lines};

@@ -349,9 +349,7 @@ impl Storm {
 
     /// What one worker did; the readers come first.
     pub fn worker(&self, index: usize) -> Counts {
-        let mut counts = Counts::default();
-        counts.add(&self.tallies[index]);
-        counts
+        Counts::from(&self.tallies[index])
     }
 
     fn counts(&self) -> Counts {

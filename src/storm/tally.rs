@@ -28,6 +28,14 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: counters!(@plain $($len)?),)*
         }
 
+        impl From<&Tally> for Counts {
+            fn from(tally: &Tally) -> Counts {
+                let mut counts = Counts::default();
+                counts.add(tally);
+                counts
+            }
+        }
+
         impl Counts {
             /// Adds a worker's counters as they stand.
             pub fn add(&mut self, tally: &Tally) {
