@@ -136,10 +136,9 @@ impl Judge<'_> {
     /// When it does not come back while the storm goes on.
     fn returned(&self, lane: u16, until: Tick, deadline: &mut Option<Instant>) -> Result<(), Lost> {
         let Some(over) = self.settle else { return Ok(()) };
-        let newest = self.oracle.history(lane).head();
-        while self.oracle.history(lane).invoked(newest) < until
-            && !self.oracle.settled(lane, newest)
-        {
+        let history = self.oracle.history(lane);
+        let newest = history.head();
+        while history.invoked(newest) < until && !self.oracle.settled(lane, newest) {
             let deadline = deadline.get_or_insert_with(|| Instant::now() + Duration::from_secs(10));
             if over.load(Ordering::Relaxed) || Instant::now() > *deadline {
                 return Err(Lost::Unsettled);
