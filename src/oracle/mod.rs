@@ -23,5 +23,5 @@ pub use history::{History, Origin, Overrun, Version};
 pub use ledger::{Current, Held, Invoked, Oracle};
 pub use snapshot::Snapshot;
 pub use verdict::{Break, Class, Contract, Rule, Sighting, Tolerated, Verdict};
+pub(crate) use walk::{Edges, Run, Shown};
 pub use walk::{Forgive, Reached, Walk};
-pub(crate) use walk::{Run, Shown};

@@ -11,7 +11,7 @@
 
 mod again;
 
-pub(crate) use again::{Run, Shown};
+pub(crate) use again::{Edges, Run, Shown};
 
 use super::clock::{Tick, Window};
 use super::history::{History, Overrun, Version};

@@ -6,7 +6,7 @@
 //! compared with those of the last time. What differs in a single byte is parsed and judged line by
 //! line.
 
-use crate::oracle::{Reached, Run, Shown, Sighting, Tick};
+use crate::oracle::{Edges, Reached, Run, Shown, Sighting, Tick, Walk, Window};
 use crate::space::Geometry;
 use arrayvec::ArrayVec;
 use std::borrow::Cow;
@@ -94,6 +94,12 @@ pub(super) struct Familiar {
 #[derive(Clone, Copy)]
 struct Joined {
     slot: u8,
+    /// Whether it is still what the slot remembers.
+    holds: bool,
+    /// Whether nothing lies between the one before and it.
+    abuts: bool,
+    run: Run,
+    lines: usize,
     /// Where its text ends in that of all.
     until: usize,
 }
@@ -121,7 +127,7 @@ fn told_apart(text: &[u8], known: &[u8]) -> bool {
 impl Head {
     /// Nothing in no version.
     const EMPTY: Head = Head {
-        run: Run { shown: Shown::Below, start: 0, end: 0, single: false, gap: None },
+        run: Run { shown: Shown::Below, start: 0, end: 0, single: false, gap: None, closes: false },
         used: 0,
         begin: Begin::Behind(u64::MAX),
         joined: None,
@@ -170,7 +176,8 @@ impl Body {
         let (begin, last) = (lines.first()?.seen, lines.last()?.seen);
         let gap = lines.iter().rev().nth(1).map(|line| (line.seen.end, last.start));
         let gap = gap.filter(|(from, to)| from < to);
-        Some(Run { shown, start: begin.start, end: last.end, single: count == 1, gap })
+        let (start, end, single) = (begin.start, last.end, count == 1);
+        Some(Run { shown, start, end, single, gap, closes: false })
     }
 }
 
@@ -206,8 +213,7 @@ impl Familiar {
     }
 
     /// A line is right. `before` and `after` tell what the walk had reached before and behind it,
-    /// `pos` where it stood before it, `opens` what [`Walk::opens`](crate::oracle::Walk::opens)
-    /// says of it, where `before` is not `after`.
+    /// `pos` where it stood before it, `edges` what it is in its lane.
     ///
     /// Only what one version explains is kept together: with the same version before and behind a
     /// line, it shows the line, and nothing between the line and `pos`.
@@ -217,20 +223,23 @@ impl Familiar {
         before: Reached,
         after: Reached,
         pos: Option<u64>,
-        opens: Option<Tick>,
+        edges: Edges,
         seen: &Sighting,
         text: &[u8],
     ) {
+        let Edges { opens, closes } = edges;
         if !self.geometry.overlaps(seen.start, seen.end) {
             return self.note_outside(pos, seen, text);
         }
+        // Where the lane is entered with it.
+        let opens = opens.filter(|_| before != after);
         let Some(lane) = after.lane else { return };
         let slot = self.lane(lane);
         let head = &mut self.heads[slot];
         let shown = |since| Shown::In { lane, version: after.version, since };
         if head.is_of(after) {
             if before == after && pos.is_some_and(|pos| head.ends_at(pos)) {
-                return self.append(slot, seen, text);
+                return self.append(slot, seen, text, closes);
             }
             match (head.begin, opens) {
                 // Closed meanwhile, the version before tells since when.
@@ -241,11 +250,13 @@ impl Familiar {
                 (Begin::Behind(_), _) => {}
             }
         }
+        self.part(slot);
         self.bodies[slot].lines.clear();
+        let head = &mut self.heads[slot];
         match opens {
             Some(since) => {
                 head.clear(shown(since), Begin::Stretch);
-                self.append(slot, seen, text);
+                self.append(slot, seen, text, closes);
             }
             None => head.clear(shown(Tick::MAX), Begin::Behind(seen.end)),
         }
@@ -264,15 +275,16 @@ impl Familiar {
         let body = &mut self.bodies[slot];
         let Some(at) = at.filter(|&at| !body.has(at, text)) else { return };
         body.lines.truncate(at);
-        let head = &mut self.heads[slot];
+        self.part(slot);
+        let (head, body) = (&mut self.heads[slot], &self.bodies[slot]);
         head.clear(shown, Begin::Stretch);
         if let Some(run) = body.run(shown, 0, at) {
             (head.run, head.used) = (run, body.from(at));
         }
-        self.append(slot, seen, text);
+        self.append(slot, seen, text, false);
     }
 
-    fn append(&mut self, slot: usize, seen: &Sighting, text: &[u8]) {
+    fn append(&mut self, slot: usize, seen: &Sighting, text: &[u8], closes: bool) {
         let (head, body) = (&mut self.heads[slot], &mut self.bodies[slot]);
         let (from, until) = (head.used, head.used + text.len() + 1);
         if until > body.text.len() || body.lines.len() == body.lines.capacity() {
@@ -281,16 +293,21 @@ impl Familiar {
         body.text[from..until - 1].copy_from_slice(text);
         body.text[until - 1] = b'\n';
         body.lines.push(Known { seen: *seen, until });
-        let Run { start, end, .. } = head.run;
+        let Run { shown, start, end, .. } = head.run;
+        let run = Run { shown, start, end: seen.end, single: false, gap: None, closes };
         head.run = match from {
-            0 => Run { start: seen.start, end: seen.end, single: true, gap: None, ..head.run },
-            _ => {
-                let gap = (end < seen.start).then_some((end, seen.start));
-                Run { start, end: seen.end, single: false, gap, ..head.run }
-            }
+            0 => Run { start: seen.start, single: true, ..run },
+            _ => Run { gap: (end < seen.start).then_some((end, seen.start)), ..run },
         };
         head.used = until;
-        head.joined = None;
+        self.part(slot);
+    }
+
+    /// What the slot remembers is no longer what was joined.
+    fn part(&mut self, slot: usize) {
+        if let Some(number) = self.heads[slot].joined.take() {
+            self.joined[usize::from(number)].holds = false;
+        }
     }
 
     /// The stretch that comes next, where address `pos` is the end of one, or the beginning of the
@@ -311,41 +328,45 @@ impl Familiar {
         })
     }
 
-    /// The joined stretches from that of `slot` on, which [comes next](Familiar::comes):
-    /// as many as `again` accepts and as lie completely in `text`, one after the other, but not from
-    /// below the arena or the addresses `play` into them, or from there on. `again` is asked before
-    /// their text is compared.
+    /// The joined stretches from that of `slot` on, which [comes next](Familiar::comes): as many as
+    /// `walk` finds right in `window` and as lie completely in `text`, one after the other, but not
+    /// from below the arena or the addresses `play` into them, or from there on. Lanes that lie apart
+    /// are not taken together. Where there are none, `walk` may have gone on all the same.
     #[inline]
     pub(super) fn meet_joined(
         &self,
         slot: usize,
         text: &[u8],
         play: &Range<u64>,
-        mut again: impl FnMut(&Run) -> bool,
+        walk: &mut Walk<'_>,
+        window: Window,
     ) -> Option<Joint> {
         let first = usize::from(self.heads[slot].joined?);
         let from = first.checked_sub(1).map_or(0, |before| self.joined[before].until);
         if told_apart(text, &self.joined_text[from..]) {
             return None;
         }
-        let low = self.heads[slot].run.start;
-        let mut joint = Joint { first, count: 0, lines: 0, bytes: 0 };
-        for (number, joined) in self.joined.iter().enumerate().skip(first) {
-            let head = &self.heads[usize::from(joined.slot)];
-            let apart = [self.geometry.base, play.start, play.end]
-                .iter()
-                .any(|&at| low < at && head.run.start >= at);
-            let bytes = joined.until - from;
-            let is_there = head.joined == Some(number as u8) && bytes <= text.len() && !apart;
-            if !is_there || !again(&head.run) {
+        let (low, rest) = self.joined[first..].split_first()?;
+        let most = from + text.len();
+        if low.until > most || !walk.again(&low.run, window) {
+            return None;
+        }
+        let borders = [self.geometry.base, play.start, play.end].into_iter();
+        let border = borders.filter(|&at| low.run.start < at).min().unwrap_or(u64::MAX);
+        let mut joint = Joint { first, count: 1, lines: low.lines, bytes: low.until - from };
+        for joined in rest {
+            let is_there = joined.holds && joined.abuts && joined.until <= most;
+            if !is_there || joined.run.start >= border || !walk.goes_on(&joined.run) {
                 break;
             }
             joint.count += 1;
-            joint.lines += self.bodies[usize::from(joined.slot)].lines.len();
-            joint.bytes = bytes;
+            joint.lines += joined.lines;
+            joint.bytes = joined.until - from;
         }
-        let known = &self.joined_text[from..from + joint.bytes];
-        (joint.count > 0 && known == &text[..joint.bytes]).then_some(joint)
+        if let [.., before, last] = &self.joined[first..][..joint.count] {
+            walk.go_on(before.run.end, &last.run);
+        }
+        (self.joined_text[from..][..joint.bytes] == text[..joint.bytes]).then_some(joint)
     }
 
     /// What joined stretches show.
@@ -369,10 +390,16 @@ impl Familiar {
         }
     }
 
-    /// Whether the slot has lines that begin with their stretch and do not lie above the arena.
+    /// Whether the slot has lines that begin with their stretch and do not lie above the arena, of a
+    /// version of which is known since when it is the first.
     fn may_join(&self, slot: usize) -> bool {
         let head = &self.heads[slot];
-        head.begin == Begin::Stretch && head.used > 0 && slot != self.above()
+        let is_final = match head.run.shown {
+            Shown::Below => true,
+            Shown::In { since, .. } => since != Tick::MAX,
+            Shown::Above => false,
+        };
+        head.begin == Begin::Stretch && head.used > 0 && is_final
     }
 
     #[cold]
@@ -389,7 +416,9 @@ impl Familiar {
             until += head.used;
             self.joined_text[from..until].copy_from_slice(&self.bodies[slot].text[..head.used]);
             head.joined = Some(number as u8);
-            self.joined.push(Joined { slot: slot as u8, until });
+            let (run, lines) = (head.run, self.bodies[slot].lines.len());
+            let abuts = self.joined.last().is_some_and(|below| run.abuts(&below.run));
+            self.joined.push(Joined { slot: slot as u8, holds: true, abuts, run, lines, until });
         }
     }
 
@@ -511,7 +540,8 @@ impl Familiar {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::space::{Page, Prot};
+    use crate::oracle::{Oracle, Verdict};
+    use crate::space::{Layout, Page, Prot};
 
     const BASE: u64 = 0x10_0000;
 
@@ -530,6 +560,13 @@ mod tests {
 
     const NOWHERE: Reached = Reached { lane: None, version: 0 };
 
+    const INNER: Edges = Edges { opens: None, closes: false };
+    const LAST: Edges = Edges { opens: None, closes: true };
+
+    fn first(since: u64) -> Edges {
+        Edges { opens: Some(since), closes: false }
+    }
+
     fn lane(lane: u64) -> u64 {
         BASE + 256 * lane
     }
@@ -537,12 +574,12 @@ mod tests {
     /// Lines "a", "bb" and "ccc" of lane 3, version 7, ending at pages 1, 2 and 4.
     fn noted() -> Familiar {
         let (mut familiar, three) = (Familiar::new(geometry()), lane(3));
-        let mut note = |before, pos, opens, (start, end), text: &[u8]| {
-            familiar.note(before, at(3, 7), Some(pos), opens, &seen(start, end), text);
+        let mut note = |before, pos, edges, (start, end), text: &[u8]| {
+            familiar.note(before, at(3, 7), Some(pos), edges, &seen(start, end), text);
         };
-        note(at(2, 5), lane(2) + 16, Some(30), (three, three + 16), b"a");
-        note(at(3, 7), three + 16, None, (three + 16, three + 32), b"bb");
-        note(at(3, 7), three + 32, None, (three + 48, three + 64), b"ccc");
+        note(at(2, 5), lane(2) + 16, first(30), (three, three + 16), b"a");
+        note(at(3, 7), three + 16, INNER, (three + 16, three + 32), b"bb");
+        note(at(3, 7), three + 32, LAST, (three + 48, three + 64), b"ccc");
         familiar
     }
 
@@ -583,6 +620,7 @@ mod tests {
             end: three + 64,
             single: false,
             gap: Some((three + 32, three + 48)),
+            closes: true,
         };
         assert_eq!((met.count, met.bytes, familiar.run(&met).as_deref()), (3, 9, Some(&run)));
         // From any lane below, of which nothing more is known, and from below the arena.
@@ -594,9 +632,9 @@ mod tests {
             familiar.run(&met).unwrap().into_owned()
         };
         let within = Shown::In { lane: 3, version: 7, since: Tick::MAX };
-        let part =
-            Run { shown: within, start: three + 16, end: three + 32, single: true, gap: None };
-        assert_eq!(run(three + 16, b"bb\n"), part, "never by way of another lane");
+        let (start, end) = (three + 16, three + 32);
+        let part = Run { shown: within, start, end, single: true, gap: None, closes: false };
+        assert_eq!(run(start, b"bb\n"), part, "never by way of another lane");
     }
 
     #[test]
@@ -621,7 +659,7 @@ mod tests {
         let (mut familiar, three) = (noted(), lane(3));
         // The hole before this line was judged by version 6.
         let behind = seen(three + 80, three + 96);
-        familiar.note(at(3, 6), at(3, 7), Some(three + 64), None, &behind, b"dddd");
+        familiar.note(at(3, 6), at(3, 7), Some(three + 64), INNER, &behind, b"dddd");
         assert_eq!(told(&familiar, at(3, 7), three + 64, b"dddd\n"), (vec![], 0));
         let last = (vec![three + 64], 4);
         assert_eq!(told(&familiar, at(3, 7), three + 32, b"ccc\ndddd\n"), last);
@@ -632,7 +670,7 @@ mod tests {
         let (mut familiar, three) = (Familiar::new(geometry()), lane(3));
         let mut note = |before, after, pos, end, text: &[u8]| {
             let line = seen(three + pos + 16, three + end);
-            familiar.note(before, after, Some(three + pos), None, &line, text);
+            familiar.note(before, after, Some(three + pos), INNER, &line, text);
         };
         // The walk came into the lane behind page 3.
         note(at(3, 6), at(3, 7), 48, 80, b"bb");
@@ -642,15 +680,15 @@ mod tests {
         assert_eq!(told(&familiar, at(3, 7), three + 32, b"a\n"), (vec![three + 64], 2));
         assert_eq!(told(&familiar, at(3, 7), three + 80, b"ccc\n"), (vec![], 0));
         let newer = seen(three + 32, three + 64);
-        familiar.note(at(3, 7), at(3, 8), Some(three + 32), None, &newer, b"b");
+        familiar.note(at(3, 7), at(3, 8), Some(three + 32), INNER, &newer, b"b");
         assert_eq!(told(&familiar, at(3, 7), three + 32, b"a\n"), (vec![], 0));
     }
 
     #[test]
     fn since_when_a_version_is_the_first_may_be_learned_later() {
         let (mut familiar, three) = (noted(), lane(3));
-        let first = seen(three, three + 16);
-        familiar.note(at(2, 5), at(3, 7), Some(lane(2) + 16), Some(40), &first, b"a");
+        let opening = seen(three, three + 16);
+        familiar.note(at(2, 5), at(3, 7), Some(lane(2) + 16), first(40), &opening, b"a");
         let met = meet(&familiar, at(2, 9), lane(2) + 48, b"a\nbb\nccc\n").unwrap();
         assert_eq!(met.count, 3, "the lines are kept");
         let shown = familiar.run(&met).unwrap().shown;
@@ -662,12 +700,12 @@ mod tests {
         let mut familiar = Familiar::new(geometry());
         let mut learn = |third: &[u8], above: &[u8]| {
             for (pos, line) in [(0, &b"one"[..]), (20, b"two"), (40, third)] {
-                familiar.note(NOWHERE, NOWHERE, Some(pos), None, &seen(pos + 4, pos + 20), line);
+                familiar.note(NOWHERE, NOWHERE, Some(pos), INNER, &seen(pos + 4, pos + 20), line);
             }
             let end = geometry().end();
             let reached = at(3, 7);
-            familiar.note(reached, reached, Some(lane(3)), None, &seen(end, end + 8), b"up");
-            familiar.note(reached, reached, Some(end + 8), None, &seen(end + 8, end + 16), above);
+            familiar.note(reached, reached, Some(lane(3)), INNER, &seen(end, end + 8), b"up");
+            familiar.note(reached, reached, Some(end + 8), INNER, &seen(end + 8, end + 16), above);
             (
                 told(&familiar, NOWHERE, 0, b"one\ntwo\nthree\n").1,
                 told(&familiar, NOWHERE, 20, b"two\nthree\n").1,
@@ -679,61 +717,100 @@ mod tests {
         assert_eq!(learn(b"three", b"upper"), (14, 10, 9, 6));
     }
 
+    /// Lanes 2 to 5, with a VMA each, of which 3 to 5 are joined, and what they are judged with.
+    fn joined() -> (Familiar, Oracle) {
+        let mut layouts = vec![Layout::empty(8); 20];
+        layouts[2..6].iter_mut().for_each(|lane| lane.pages_mut()[0] = Page::anon(Prot::READ));
+        let oracle = Oracle::new(geometry(), &layouts, 4);
+        let mut familiar = Familiar::new(geometry());
+        for (number, text) in [(3, &b"line three, of lane three"[..]), (4, b"four"), (5, b"five")] {
+            note_whole(&mut familiar, number, 0, text);
+        }
+        let slot = familiar.comes(at(2, 0), lane(2) + 16);
+        let met = familiar.meet(slot, at(2, 0), lane(2) + 16, TOGETHER).unwrap();
+        assert_eq!(meet_joined(&familiar, &oracle, TOGETHER, 0..0), (0, 0), "not joined yet");
+        (0..LOOSE).for_each(|_| familiar.met(&met));
+        (familiar, oracle)
+    }
+
+    const TOGETHER: &[u8] = b"line three, of lane three\nfour\nfive\nsix\n";
+
+    /// Of a lane that has one line only.
+    fn note_whole(familiar: &mut Familiar, number: u16, version: u64, text: &[u8]) {
+        let start = lane(number.into());
+        let (before, pos) = (at(number - 1, 5), Some(lane(u64::from(number) - 1) + 16));
+        let edges = Edges { opens: Some(0), closes: true };
+        familiar.note(before, at(number, version), pos, edges, &seen(start, start + 16), text);
+    }
+
+    /// Lines and bytes met behind lane 2.
+    fn meet_joined(
+        familiar: &Familiar,
+        oracle: &Oracle,
+        text: &[u8],
+        play: Range<u64>,
+    ) -> (usize, usize) {
+        let window = Window { from: oracle.clock().now(), to: oracle.clock().now() };
+        let mut walk = Walk::new(oracle);
+        walk.begin(Some(0), window);
+        let (two, page) = (lane(2), Page::anon(Prot::READ));
+        let line = Sighting { start: two, end: two + 16, page };
+        assert_eq!(walk.line(&line, window), Verdict::Right);
+        let slot = familiar.comes(walk.reached(), two + 16).unwrap();
+        let joint = familiar.meet_joined(slot, text, &play, &mut walk, window);
+        joint.map_or((0, 0), |joint| {
+            let last = familiar.lines_of(&joint).last().map(|line| line.end);
+            assert_eq!((familiar.lines_of(&joint).count(), walk.pos()), (joint.lines, last));
+            (joint.lines, joint.bytes)
+        })
+    }
+
     #[test]
     fn stretches_that_stay_are_met_together() {
-        let mut familiar = Familiar::new(geometry());
-        let note = |familiar: &mut Familiar, number: u16, version, text: &[u8]| {
-            let start = lane(number.into());
-            let (before, pos) = (at(number - 1, 5), Some(lane(u64::from(number) - 1) + 16));
-            let line = seen(start, start + 16);
-            familiar.note(before, at(number, version), pos, Some(30), &line, text);
-        };
-        for (number, text) in [(3, &b"line three, of lane three"[..]), (4, b"four"), (5, b"five")] {
-            note(&mut familiar, number, 7, text);
-        }
-        let (reached, pos) = (at(2, 5), lane(2) + 16);
-        let slot = familiar.comes(reached, pos).unwrap();
-        let text = b"line three, of lane three\nfour\nfive\nsix\n";
-        let joint = |familiar: &Familiar, text: &[u8], play: Range<u64>, most: usize| {
-            let mut asked = 0;
-            let again = |_: &Run| {
-                asked += 1;
-                asked <= most
-            };
-            let joint = familiar.meet_joined(slot, text, &play, again);
-            joint.map_or((0, 0), |joint| {
-                assert_eq!(familiar.lines_of(&joint).count(), joint.lines);
-                (joint.lines, joint.bytes)
-            })
-        };
-        assert_eq!(joint(&familiar, text, 0..0, 9), (0, 0), "not joined yet");
-        let met = meet(&familiar, reached, pos, text).unwrap();
-        (0..LOOSE).for_each(|_| familiar.met(&met));
-        assert_eq!(joint(&familiar, text, 0..0, 9), (3, 36));
-        assert_eq!(joint(&familiar, text, 0..0, 2), (2, 31), "the checker refuses the third");
-        assert_eq!(joint(&familiar, &text[..35], 0..0, 9), (2, 31), "the third is cut");
-        assert_eq!(joint(&familiar, text, lane(5)..lane(6), 9), (2, 31), "the third is in play");
-        assert_eq!(joint(&familiar, text, lane(3)..lane(5), 9), (2, 31), "the others are");
-        assert_eq!(joint(&familiar, text, lane(3)..lane(6), 9), (3, 36), "all are");
-        assert_eq!(joint(&familiar, text, lane(6)..lane(7), 9), (3, 36), "none is");
+        let (familiar, oracle) = joined();
+        let meet = |text: &[u8], play: Range<u64>| meet_joined(&familiar, &oracle, text, play);
+        assert_eq!(meet(TOGETHER, 0..0), (3, 36));
+        assert_eq!(meet(&TOGETHER[..35], 0..0), (2, 31), "the third is cut");
+        assert_eq!(meet(TOGETHER, lane(5)..lane(6)), (2, 31), "the third is in play");
+        assert_eq!(meet(TOGETHER, lane(3)..lane(5)), (2, 31), "the others are");
+        assert_eq!(meet(TOGETHER, lane(3)..lane(6)), (3, 36), "all are");
+        assert_eq!(meet(TOGETHER, lane(6)..lane(7)), (3, 36), "none is");
         for wrong in [0, 20, 27, 35] {
-            let mut text = *text;
+            let mut text = TOGETHER.to_vec();
             text[wrong] ^= 1;
-            assert_eq!(joint(&familiar, &text, 0..0, 9), (0, 0), "byte {wrong}");
+            assert_eq!(meet(&text, 0..0), (0, 0), "byte {wrong}");
         }
+        // A lane that has moved is not taken, whatever its text.
+        for (moved, met) in [(5, (2, 31)), (4, (1, 26)), (3, (0, 0))] {
+            let layout = oracle.hold(moved).current().layout;
+            oracle.repair(&mut oracle.hold(moved), &layout);
+            assert_eq!(meet(TOGETHER, 0..0), met, "lane {moved} has moved");
+        }
+    }
+
+    #[test]
+    fn what_was_learned_anew_or_lies_apart_is_not_met_with_others() {
         // Another version of a lane is not what was joined, whatever its text.
-        note(&mut familiar, 4, 8, b"four");
-        assert_eq!(joint(&familiar, text, 0..0, 9), (1, 26));
+        let (mut familiar, oracle) = joined();
+        note_whole(&mut familiar, 4, 8, b"four");
+        assert_eq!(meet_joined(&familiar, &oracle, TOGETHER, 0..0), (1, 26));
+        // Nor is a lane whose neighbour below may have another VMA.
+        let (mut familiar, oracle) = joined();
+        let before = lane(3);
+        note_whole(&mut familiar, 3, 0, b"line three, of lane three");
+        familiar.heads.iter_mut().for_each(|head| head.run.closes &= head.run.start != before);
+        familiar.join();
+        assert_eq!(meet_joined(&familiar, &oracle, TOGETHER, 0..0), (1, 26));
     }
 
     #[test]
     fn what_has_no_room_is_left_out() {
         let (mut familiar, zero) = (Familiar::new(geometry()), lane(0));
         let long = [b'x'; BYTES / 4];
-        familiar.note(NOWHERE, at(0, 1), Some(0), Some(0), &seen(zero, zero + 16), b"");
+        familiar.note(NOWHERE, at(0, 1), Some(0), first(0), &seen(zero, zero + 16), b"");
         for n in 1..8 {
             let line = seen(zero + 16 * n, zero + 16 * n + 16);
-            familiar.note(at(0, 1), at(0, 1), Some(zero + 16 * n), None, &line, &long);
+            familiar.note(at(0, 1), at(0, 1), Some(zero + 16 * n), INNER, &line, &long);
         }
         let line = [&long[..], b"\n"].concat();
         let ends: Vec<u64> = (2..5).map(|n| zero + 16 * n).collect();

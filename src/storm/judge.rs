@@ -10,7 +10,7 @@ use super::views::{View, Views};
 use crate::arena::Identities;
 use crate::maps::{is_detail, parse};
 use crate::oracle::{
-    Class, Contract, Oracle, Rule, Run, Sighting, Snapshot, Tick, Tolerated, Verdict, Walk, Window,
+    Class, Contract, Oracle, Rule, Sighting, Snapshot, Tick, Tolerated, Verdict, Walk, Window,
 };
 use rustix::io::Errno;
 use std::ops::Range;
@@ -190,8 +190,8 @@ impl Judge<'_> {
         let outside = !self.oracle.geometry().overlaps(seen.start, seen.end);
         if self.on_firm_ground && (outside || self.walk.lasts()) {
             let now = self.walk.reached();
-            let opens = if now == reached { None } else { self.walk.opens(&seen) };
-            self.familiar.note(reached, now, before, opens, &seen, text);
+            let edges = self.walk.edges(&seen);
+            self.familiar.note(reached, now, before, edges, &seen, text);
         }
         if let Some(views) = self.views {
             self.view = self.view | views.of(&seen);
@@ -237,8 +237,8 @@ impl Judge<'_> {
         };
         let (stood, reached) = (self.walk.stand(), self.walk.reached());
         let comes = self.familiar.comes(reached, pos);
-        let again = |run: &Run| self.walk.again(run, window);
-        let joint = comes.and_then(|slot| self.familiar.meet_joined(slot, text, play, again));
+        let joint = comes
+            .and_then(|slot| self.familiar.meet_joined(slot, text, play, &mut self.walk, window));
         let (lines, bytes) = match joint {
             Some(joint) => {
                 self.met(begun.is_none(), call, window, tape, |familiar| familiar.lines_of(&joint));

@@ -22,6 +22,20 @@ pub(crate) struct Run {
     pub(crate) single: bool,
     /// The gap before the last one, if that is not the first and there is one: its start and end.
     pub(crate) gap: Option<(u64, u64)>,
+    /// Whether the last is the last VMA of its lane.
+    pub(crate) closes: bool,
+}
+
+impl Run {
+    /// Whether it is that of the whole lane above the one that `below` is the whole of, so that
+    /// nothing lies between the two.
+    pub(crate) fn abuts(&self, below: &Run) -> bool {
+        let whole = |run: &Run| match run.shown {
+            Shown::In { lane, since, .. } if run.closes && since != Tick::MAX => Some(lane),
+            _ => None,
+        };
+        whole(below).is_some_and(|lane| whole(self) == Some(lane + 1))
+    }
 }
 
 /// A stretch of the address space that is judged as one.
@@ -36,11 +50,22 @@ pub(crate) enum Shown {
         /// The version that shows the lines.
         version: Version,
         /// The tick from which on it is the first that can be seen, if the run's first line is the
-        /// lane's first VMA; never, if not.
+        /// lane's first VMA; never, if not. Once there is one, the operation that made the version
+        /// has returned and has not failed.
         since: Tick,
     },
     /// Above the arena.
     Above,
+}
+
+/// What a line is in its lane, at the version that explained it.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Edges {
+    /// If it is the first VMA: the tick from which on the version is the first that can be seen; see
+    /// [`Shown::In`].
+    pub(crate) opens: Option<Tick>,
+    /// Whether it is the last VMA.
+    pub(crate) closes: bool,
 }
 
 /// Where a walk stands: all that [`Walk::again`] changes.
@@ -66,25 +91,28 @@ impl Walk<'_> {
         (self.pos, self.gap, self.reported, self.now) = (pos, gap, reported, now);
     }
 
-    /// Of a line that was right just now and is the first VMA of its lane: the tick from which on
-    /// the version reached is the first that can be seen. `None` when the version has a VMA below
-    /// the line, or the line lies in no lane.
+    /// What a line that was right just now is in its lane; outside of the lanes, nothing.
     #[inline]
-    pub(crate) fn opens(&self, seen: &Sighting) -> Option<Tick> {
+    pub(crate) fn edges(&self, seen: &Sighting) -> Edges {
         let Progress { lane, version, .. } = self.now;
         let geometry = self.oracle.geometry();
         if lane == NO_LANE || !geometry.contains(seen.start) {
-            return None;
+            return Edges::default();
         }
         let history = self.oracle.history(lane);
-        let first = history.masks(version).0.trailing_zeros() as usize;
+        let mapped = history.masks(version).0;
         // Once it is closed a version stays so; one that is still open gives no tick yet.
         let since = match version.checked_sub(1) {
             None => 0,
             Some(before) => history.closed(before).saturating_add(1),
         };
-        history.confirm(version.saturating_sub(1)).ok()?;
-        (seen.start == geometry.address(lane, first)).then_some(since)
+        // Asked for behind the fence of `confirm`: with the version before closed, it is final.
+        if history.confirm(version.saturating_sub(1)).is_err() || !history.known(version) {
+            return Edges::default();
+        }
+        let address = |page: u32| geometry.address(lane, page as usize);
+        let opens = (seen.start == address(mapped.trailing_zeros())).then_some(since);
+        Edges { opens, closes: seen.end == address(u64::BITS - mapped.leading_zeros()) }
     }
 
     /// Whether what explained the last line may explain lines of later walks: not a version that is
@@ -107,6 +135,13 @@ impl Walk<'_> {
     /// first versions that can be seen (`hole_in` goes no further); the run's version is known to
     /// have nothing below the run, and is the first that can be seen, because the one before it was
     /// closed earlier and no move demands a later one (`enter`).
+    ///
+    /// Of a version that is still the newest nothing else is looked at: the tick that the run names
+    /// tells that it is known for good. And it is not closed before `earliest`: that tick was taken
+    /// before the clock, or a version invoked then, was read; had the version been closed earlier,
+    /// what replaced it would have become the newest before that, and would be found here
+    /// ([`History::close`](crate::oracle::History::close) comes after
+    /// [`History::push`](crate::oracle::History::push)).
     #[inline]
     pub(crate) fn again(&mut self, run: &Run, window: Window) -> bool {
         let Some(pos) = self.pos.filter(|&pos| pos <= run.start) else { return false };
@@ -129,7 +164,8 @@ impl Walk<'_> {
             }
             Shown::In { lane, version, since } => {
                 let history = self.oracle.history(lane);
-                if self.now.lane != lane {
+                let entered = self.now.lane != lane;
+                if entered {
                     let demanded = self.floors[lane as usize].0 == self.round;
                     if since > self.now.earliest || demanded || !self.is_free(pos, lane) {
                         return false;
@@ -137,26 +173,53 @@ impl Walk<'_> {
                 } else if self.now.version != version {
                     return false;
                 }
-                let (known, closed, _) = history.standing(version);
-                if !known || closed < earliest || history.confirm(version).is_err() {
-                    return false;
+                if !entered || history.head() != version {
+                    let (known, closed, _) = history.standing(version);
+                    if !known || closed < earliest || history.confirm(version).is_err() {
+                        return false;
+                    }
                 }
                 (now.lane, now.version) = (lane, version);
             }
         }
         self.now = Progress { earliest, ..now };
         self.reported = true;
+        self.pass(pos, run);
+        true
+    }
+
+    /// Whether the lines of `run`, which is that of a whole lane, are right behind those of the lane
+    /// just below it, taken in whole [just now](Walk::again) in the same call.
+    ///
+    /// What is left of [`Walk::again`] then: nothing lies between, and `earliest` stays.
+    #[inline]
+    pub(crate) fn goes_on(&self, run: &Run) -> bool {
+        let Shown::In { lane, version, since } = run.shown else { return false };
+        since <= self.now.earliest
+            && self.floors[lane as usize].0 != self.round
+            && self.oracle.history(lane).head() == version
+    }
+
+    /// Comes to the end of `run`, the last of those that [go on](Walk::goes_on) behind each other;
+    /// `pos` is the end of the one before it.
+    #[inline]
+    pub(crate) fn go_on(&mut self, pos: u64, run: &Run) {
+        if let Shown::In { lane, version, .. } = run.shown {
+            (self.now.lane, self.now.version) = (lane, version);
+        }
+        self.pass(pos, run);
+    }
+
+    fn pass(&mut self, pos: u64, run: &Run) {
         self.gap = match run.gap {
             None => (run.start > pos && run.single).then_some((pos, run.start)),
             gap => gap,
         };
         self.pos = Some(run.end);
-        true
     }
 
     /// Whether nothing is mapped from `pos`, the end of the last line, up to lane `lane`, at the
     /// version reached and at the first that can be seen of the lanes between.
-    #[inline]
     fn is_free(&self, pos: u64, lane: u16) -> bool {
         let geometry = self.oracle.geometry();
         if pos >= geometry.end() {
@@ -276,21 +339,21 @@ mod tests {
         layout.vmas().map(line).collect()
     }
 
-    fn run(shown: Shown, lines: &[Sighting]) -> Run {
+    fn run(shown: Shown, lines: &[Sighting], closes: bool) -> Run {
         let [.., before, last] = lines else {
             let only = lines[0];
             let (start, end) = (only.start, only.end);
-            return Run { shown, start, end, single: true, gap: None };
+            return Run { shown, start, end, single: true, gap: None, closes };
         };
         let gap = (before.end < last.start).then_some((before.end, last.start));
-        Run { shown, start: lines[0].start, end: last.end, single: false, gap }
+        Run { shown, start: lines[0].start, end: last.end, single: false, gap, closes }
     }
 
     /// What was tried, and what was accepted.
     #[derive(Default)]
     struct Counts {
-        tried: [u32; 3],
-        accepted: [u32; 3],
+        tried: [u32; 4],
+        accepted: [u32; 4],
     }
 
     /// Goes up the lanes, in each with some version's lines, all at once where that is possible,
@@ -300,6 +363,8 @@ mod tests {
         let mut window = 0;
         walk.begin(Some(0), windows[window]);
         let mut lane = 0;
+        // The run taken last, if it was taken at once, and its window.
+        let mut last: Option<(Run, usize)> = None;
         while lane <= LANES {
             if rng.one_in(4) {
                 window = (window + 1).min(windows.len() - 1);
@@ -315,8 +380,10 @@ mod tests {
                     let history = oracle.history(lane);
                     let newest = history.head();
                     let version = newest - rng.below(newest.min(4) as usize + 1) as u64;
+                    // What has not returned or has failed names no tick.
                     let since = match version {
                         0 => 0,
+                        _ if !history.known(version) => Tick::MAX,
                         _ => history.closed(version - 1).saturating_add(1),
                     };
                     let shown = Shown::In { lane, version, since };
@@ -327,7 +394,9 @@ mod tests {
             let half = rng.below(all.len() + 1);
             let (low, high) = all.split_at(half);
             for (part, sort) in [(low, sort), (high, if half > 0 { 2 } else { sort })] {
-                if part.is_empty() {
+                let closes = part.last() == all.last();
+                // Now and then the lane above is come to from the middle of this one.
+                if part.is_empty() || half > 0 && closes && rng.one_in(8) {
                     continue;
                 }
                 let within = |shown| match shown {
@@ -339,8 +408,23 @@ mod tests {
                 let shown = if half > 0 && sort == 2 { within(shown) } else { shown };
                 twin.follow(&walk);
                 let before = (walk.pos, walk.now, walk.gap, walk.reported);
+                let run = run(shown, part, closes);
+                // Behind the lane below, in the same call, either way.
+                let below = last.filter(|(below, at)| run.abuts(below) && *at == window);
+                let sort = if below.is_some() { 3 } else { sort };
                 counts.tried[sort] += 1;
-                if walk.again(&run(shown, part), windows[window]) {
+                let accepted = match below {
+                    Some((below, _)) => {
+                        let accepted = walk.goes_on(&run);
+                        if accepted {
+                            walk.go_on(below.end, &run);
+                        }
+                        accepted
+                    }
+                    None => walk.again(&run, windows[window]),
+                };
+                last = accepted.then_some((run, window));
+                if accepted {
                     counts.accepted[sort] += 1;
                     for line in part {
                         let verdict = twin.by_rules(line, windows[window]);
@@ -411,7 +495,7 @@ mod tests {
                 }
             });
         }
-        for sort in 0..3 {
+        for sort in 0..4 {
             let (tried, accepted) = (counts.tried[sort], counts.accepted[sort]);
             assert!(accepted > 500 && tried - accepted > 500, "{sort}: {accepted} of {tried}");
         }
