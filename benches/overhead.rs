@@ -312,10 +312,11 @@ impl<'a> Worker<'a> {
         self.count + counts.bytes + counts.operations.iter().sum::<u64>()
     }
 
-    /// In full and bare, slice by slice; which one a turn begins with changes, so that neither
-    /// always has the slice that the turn's end cuts short. Of mutators two slices that follow each
-    /// other begin with the same layouts and draw the same operations: some take ten times as long
-    /// as others.
+    /// In full and bare, slice by slice; which one a turn begins with changes. The slice that the
+    /// turn's end cuts short does not count: the others stop at once, and whoever has walks left to
+    /// read and to judge finishes them undisturbed. Of mutators two slices that follow each other
+    /// begin with the same layouts and draw the same operations: some take ten times as long as
+    /// others.
     fn by_turns(&mut self, reads: bool, on: impl Fn() -> bool) {
         let mut full = self.rng.one_in(2);
         for slice in 0.. {
@@ -331,18 +332,21 @@ impl<'a> Worker<'a> {
             let (begun, before) = (Instant::now(), self.done());
             // A walk takes longer than a look at the clock, an operation does not.
             let looks = Cell::new(0u32);
-            let on = || {
+            let goes_on = || {
                 looks.set(looks.get() + 1);
                 on() && (!reads && !looks.get().is_multiple_of(16) || begun.elapsed() < SLICE)
             };
             match (reads, full) {
-                (true, true) => self.check(on),
-                (true, false) => self.only_read(on),
-                (false, true) => self.record(on),
-                (false, false) => self.only_act(on),
+                (true, true) => self.check(goes_on),
+                (true, false) => self.only_read(goes_on),
+                (false, true) => self.record(goes_on),
+                (false, false) => self.only_act(goes_on),
             }
             let nanos = begun.elapsed().as_nanos() as u64;
             let done = self.done() - before;
+            if !on() {
+                break;
+            }
             self.yields[usize::from(!full)].add(Yield { done, nanos });
             full = !full;
         }
