@@ -51,10 +51,21 @@ const STARTS: usize = 3;
 const OP: usize = 4;
 const PEER: usize = 6;
 const FLAGS: usize = 7;
-const PAGES: usize = 8;
 
 /// Words of a cache line.
-const LINE: usize = 64 / size_of::<AtomicU64>();
+const WORDS: usize = 8;
+/// Pages of a cache line, two a word.
+const PAGES: usize = 2 * WORDS;
+
+/// A cache line of words.
+#[repr(align(64))]
+struct Line([AtomicU64; WORDS]);
+
+impl Line {
+    fn blank() -> Line {
+        Line(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
 
 const KNOWN: u64 = 1 << 16;
 const HAS_OP: u64 = 1 << 17;
@@ -62,14 +73,16 @@ const NO_PEER: u64 = u64::MAX;
 
 /// The versions of one lane.
 ///
-/// A slot is a fixed number of words: invoked tick, closed tick, mask of mapped pages, mask of
-/// VMA starts, the operation (2), the peer version, worker and flags, then two pages a word.
+/// A slot is a fixed number of cache lines, so that two never share one: invoked tick, closed tick,
+/// mask of mapped pages, mask of VMA starts, the operation (2), the peer version, worker and flags;
+/// then lines of pages, two a word.
 ///
 /// Invariant: slot `v % capacity` belongs to version `v` for every `v` from `tail` to `head`. The
 /// writer raises `tail` before it overwrites a slot, so a reader that finds `tail <= v` *after*
 /// reading slot `v` has read version `v` and nothing else.
 pub struct History {
-    words: Box<[AtomicU64]>,
+    lines: Box<[Line]>,
+    /// Lines of a slot.
     stride: usize,
     mask: u64,
     pages: usize,
@@ -106,10 +119,9 @@ impl History {
     pub fn new(capacity: usize, initial: &Layout) -> History {
         assert!(capacity.is_power_of_two() && capacity >= 2);
         let pages = initial.len();
-        // Whole cache lines, so that two slots never share one.
-        let stride = (PAGES + pages.div_ceil(2)).next_multiple_of(8);
+        let stride = History::stride(pages);
         let history = History {
-            words: (0..capacity * stride).map(|_| AtomicU64::new(0)).collect(),
+            lines: (0..capacity * stride).map(|_| Line::blank()).collect(),
             stride,
             mask: capacity as u64 - 1,
             pages,
@@ -123,7 +135,12 @@ impl History {
 
     /// Bytes that `capacity` versions of `pages` pages take.
     pub fn bytes(capacity: usize, pages: usize) -> usize {
-        capacity * (PAGES + pages.div_ceil(2)).next_multiple_of(8) * size_of::<u64>()
+        capacity * History::stride(pages) * size_of::<Line>()
+    }
+
+    /// Lines of a slot.
+    fn stride(pages: usize) -> usize {
+        1 + pages.div_ceil(PAGES)
     }
 
     /// How many versions fit.
@@ -132,9 +149,15 @@ impl History {
     }
 
     #[inline(always)]
-    fn slot(&self, version: Version) -> &[AtomicU64] {
+    fn slot(&self, version: Version) -> &[Line] {
         let at = (version & self.mask) as usize * self.stride;
-        &self.words[at..at + self.stride]
+        &self.lines[at..at + self.stride]
+    }
+
+    /// The first line of a version's slot.
+    #[inline(always)]
+    fn front(&self, version: Version) -> &[AtomicU64; WORDS] {
+        &self.lines[(version & self.mask) as usize * self.stride].0
     }
 
     #[inline]
@@ -145,11 +168,12 @@ impl History {
         lane: Divided<'_>,
         origin: &Origin,
     ) {
-        let (slot, pages) = self.slot(version).split_at(PAGES);
-        let slot: &[AtomicU64; PAGES] = slot.try_into().expect("as many words");
+        let Some(([Line(front)], lines)) = self.slot(version).split_first_chunk() else {
+            unreachable!("a slot has a line at least");
+        };
         // Relaxed: readers come to these words through `head` (acquire), and find out through
         // `tail` when they were overwritten meanwhile.
-        let put = |at: usize, value: u64| slot[at].store(value, Ordering::Relaxed);
+        let put = |at: usize, value: u64| front[at].store(value, Ordering::Relaxed);
         put(INVOKED, invoked);
         put(CLOSED, OPEN);
         put(MAPPED, lane.masks.0);
@@ -161,8 +185,10 @@ impl History {
         let flag = |set: bool, bit: u64| if set { bit } else { 0 };
         let flags = flag(origin.known, KNOWN) | flag(origin.op.is_some(), HAS_OP);
         put(FLAGS, origin.worker as u64 | flags);
-        for (word, [low, high]) in pages.iter().zip(lane.layout.pairs()) {
-            word.store(low.bits() as u64 | (high.bits() as u64) << 32, Ordering::Relaxed);
+        for (Line(line), pairs) in lines.iter().zip(lane.layout.pairs().chunks(WORDS)) {
+            for (word, [low, high]) in line.iter().zip(pairs) {
+                word.store(low.bits() as u64 | (high.bits() as u64) << 32, Ordering::Relaxed);
+            }
         }
     }
 
@@ -202,10 +228,10 @@ impl History {
     #[inline]
     fn fetch(&self, version: Version) {
         #[cfg(all(target_arch = "x86_64", not(any(loom, shuttle, miri))))]
-        for line in self.slot(version).chunks_exact(LINE) {
+        for line in self.slot(version) {
             use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
             // SAFETY: a prefetch reads and writes nothing, and faults nowhere.
-            unsafe { _mm_prefetch::<_MM_HINT_ET0>(line.as_ptr().cast()) };
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(std::ptr::from_ref(line).cast()) };
         }
         #[cfg(not(all(target_arch = "x86_64", not(any(loom, shuttle, miri)))))]
         let _ = version;
@@ -216,7 +242,7 @@ impl History {
     pub(super) fn raise_head(&self, invoked: Tick) -> Version {
         // Relaxed: only ever used by one thread.
         let version = self.head.version.load(Ordering::Relaxed) + 1;
-        self.slot(version)[INVOKED].store(invoked, Ordering::Relaxed);
+        self.front(version)[INVOKED].store(invoked, Ordering::Relaxed);
         self.head.raise(version, invoked, Ordering::Relaxed);
         version
     }
@@ -237,14 +263,14 @@ impl History {
     #[inline]
     pub fn close(&self, version: Version, returned: Tick) {
         // Release: a reader that finds it closed also finds a `disown` made before.
-        self.slot(version)[CLOSED].store(returned, Ordering::Release);
+        self.front(version)[CLOSED].store(returned, Ordering::Release);
     }
 
     /// Takes back what was said of the newest version: the operation that was to make it failed.
     /// To be called before [`History::close`], with the lane's lock held.
     pub fn disown(&self, version: Version) {
         // Relaxed: only the lock holder writes; readers that must know come through `settled`.
-        let flags = &self.slot(version)[FLAGS];
+        let flags = &self.front(version)[FLAGS];
         flags.store(flags.load(Ordering::Relaxed) & !KNOWN, Ordering::Relaxed);
     }
 
@@ -252,7 +278,7 @@ impl History {
     /// succeeded is final and seen in [`History::known`] of the next version.
     pub fn settled(&self, version: Version) -> bool {
         // Acquire: pairs with the release in `close`.
-        self.slot(version)[CLOSED].load(Ordering::Acquire) != OPEN
+        self.front(version)[CLOSED].load(Ordering::Acquire) != OPEN
     }
 
     /// The newest version.
@@ -280,16 +306,14 @@ impl History {
     /// What a line is compared with, looked up once.
     #[inline]
     pub(super) fn glance(&self, version: Version, page: usize) -> Glance {
-        let slot = self.slot(version);
-        let word = |at: usize| slot[at].load(Ordering::Relaxed);
-        // The last first: the others are then known to be there.
-        let pages = word(PAGES + page / 2);
+        let front = self.front(version);
+        let word = |at: usize| front[at].load(Ordering::Relaxed);
         Glance {
             known: word(FLAGS) & KNOWN != 0,
-            closed: word(CLOSED),
+            closed: self.closed(version),
             mapped: word(MAPPED),
             starts: word(STARTS),
-            page: Page::from_bits((pages >> (32 * (page % 2))) as u32),
+            page: self.page(version, page),
         }
     }
 
@@ -297,48 +321,47 @@ impl History {
     /// mapped pages, looked up once.
     #[inline]
     pub(super) fn standing(&self, version: Version) -> (bool, Tick, u64) {
-        let slot = self.slot(version);
-        let word = |at: usize| slot[at].load(Ordering::Relaxed);
-        let flags = word(FLAGS);
-        (flags & KNOWN != 0, word(CLOSED), word(MAPPED))
+        let mapped = self.front(version)[MAPPED].load(Ordering::Relaxed);
+        (self.known(version), self.closed(version), mapped)
     }
 
     /// The tick before which the version can't have been seen.
     #[inline]
     pub fn invoked(&self, version: Version) -> Tick {
-        self.slot(version)[INVOKED].load(Ordering::Relaxed)
+        self.front(version)[INVOKED].load(Ordering::Relaxed)
     }
 
     /// The tick after which it can't have been seen; [`OPEN`] for the newest.
     #[inline]
     pub fn closed(&self, version: Version) -> Tick {
-        self.slot(version)[CLOSED].load(Ordering::Relaxed)
+        self.front(version)[CLOSED].load(Ordering::Relaxed)
     }
 
     /// Mask of mapped pages and mask of VMA starts.
     #[inline]
     pub fn masks(&self, version: Version) -> (u64, u64) {
-        let slot = self.slot(version);
-        (slot[MAPPED].load(Ordering::Relaxed), slot[STARTS].load(Ordering::Relaxed))
+        let front = self.front(version);
+        (front[MAPPED].load(Ordering::Relaxed), front[STARTS].load(Ordering::Relaxed))
     }
 
     /// Whether the version's layout is known.
     #[inline]
     pub fn known(&self, version: Version) -> bool {
-        self.slot(version)[FLAGS].load(Ordering::Relaxed) & KNOWN != 0
+        self.front(version)[FLAGS].load(Ordering::Relaxed) & KNOWN != 0
     }
 
     /// For a version made by a move from lane to lane: the version made in the other lane.
     #[inline]
     pub fn peer(&self, version: Version) -> Option<Version> {
-        let peer = self.slot(version)[PEER].load(Ordering::Relaxed);
+        let peer = self.front(version)[PEER].load(Ordering::Relaxed);
         (peer != NO_PEER).then_some(peer)
     }
 
     /// One page of the version.
     #[inline]
     pub fn page(&self, version: Version, at: usize) -> Page {
-        let word = self.slot(version)[PAGES + at / 2].load(Ordering::Relaxed);
+        let Line(line) = &self.slot(version)[1 + at / PAGES];
+        let word = line[at % PAGES / 2].load(Ordering::Relaxed);
         Page::from_bits((word >> (32 * (at % 2))) as u32)
     }
 
@@ -353,8 +376,8 @@ impl History {
 
     /// Who made the version and how.
     pub fn origin(&self, version: Version) -> Origin {
-        let slot = self.slot(version);
-        let word = |at: usize| slot[at].load(Ordering::Relaxed);
+        let front = self.front(version);
+        let word = |at: usize| front[at].load(Ordering::Relaxed);
         let flags = word(FLAGS);
         Origin {
             op: (flags & HAS_OP != 0).then(|| Op::unpack([word(OP), word(OP + 1)])).flatten(),
