@@ -25,7 +25,7 @@ const ONE_TRIED_IN: usize = 16;
 
 /// Walks that are read before the first of them is judged. What judging needs of a CPU's caches the
 /// kernel has turned out by the end of a call, and the other way round.
-const WALKS: usize = 4;
+const WALKS: usize = 8;
 
 /// The bytes that the calls of a walk ask for.
 #[derive(Clone, Copy)]
