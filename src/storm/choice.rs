@@ -64,8 +64,11 @@ impl Choice {
             return (*rng.pick(&Shape::ALL), TRIAL);
         }
         let best = self.standings.iter().map(|standing| standing.worth).fold(1.0, f64::max);
-        // To the eighth power, so that what is worth half as much is hardly played but for trials.
-        let weight = |standing: &Standing| ((standing.worth / best).powi(8) * 1e6) as usize + 1;
+        // Squared, so that what is worth half as much gets a quarter of the spells. Near misses are
+        // no tears, and each mechanism has shapes that it likes best: with the eighth power most
+        // storms played two or three shapes only, and those that had come upon the wrong ones waited
+        // long for what tears seldom.
+        let weight = |standing: &Standing| ((standing.worth / best).powi(2) * 1e6) as usize + 1;
         let mut left = rng.below(self.standings.iter().map(weight).sum());
         for (shape, standing) in Shape::ALL.iter().zip(&self.standings) {
             match left.checked_sub(weight(standing)) {
@@ -128,35 +131,30 @@ mod tests {
         assert!((900..990).contains(&long), "{long}");
         for (shape, standing) in choice.standings() {
             match shape {
-                // A trial of any of 12 shapes, 3 or 4 each of 1000; at a tenth of the worth nothing
-                // else goes to the others.
-                Shape::Pair => assert!(standing.spells > 900, "{}", standing.spells),
+                // At a tenth of the worth each of the others gets a hundredth of its spells.
+                Shape::Pair => assert!(standing.spells > 800, "{}", standing.spells),
                 _ => {
-                    assert!((2..20).contains(&standing.spells), "{shape} {}", standing.spells);
-                    // Its weight is one in a million, and one such spell is drawn with this seed.
-                    let most = TRIAL * standing.spells as u32 + SPELL;
-                    assert!(standing.time <= most, "{shape} {:?}", standing.time);
+                    assert!((2..30).contains(&standing.spells), "{shape} {}", standing.spells);
                 }
             }
         }
     }
 
     #[test]
-    fn half_the_worth_gets_few_spells_and_nine_tenths_get_many() {
+    fn half_the_worth_gets_a_quarter_of_the_spells() {
         let mut choice = Choice::new(None);
         let worth = |shape| match shape {
             Shape::Duel => 100,
-            Shape::Small => 90,
-            _ => 50,
+            Shape::Small => 50,
+            _ => 1,
         };
         Shape::ALL.iter().for_each(|&shape| choice.learn(shape, 16 * MS, 0, worth(shape), 0));
         let mut rng = Stream::new(3, "choice", 0);
         let mut spells = [0; Shape::ALL.len()];
         (0..2000).for_each(|_| spells[choice.next(&mut rng).0 as usize] += 1);
         let [duel, small] = [Shape::Duel, Shape::Small].map(|shape| spells[shape as usize]);
-        // 0.9 to the eighth is 0.43, a half 1/256.
-        assert!(small > duel / 3 && small < duel * 2 / 3, "{duel} {small}");
-        assert!(duel + small > 1700, "{duel} {small}");
+        assert!(small > duel / 5 && small < duel / 3, "{duel} {small}");
+        assert!(duel + small > 1800, "{duel} {small}");
     }
 
     #[test]
