@@ -62,8 +62,9 @@ const COLUMNS: [Column; 4] = [
 const CALL: u64 = 512;
 const BEYOND: u64 = 32;
 
-/// How long the same two threads run, as in the storm.
-const TURN: Duration = Duration::from_millis(16);
+/// How long a spell is, and for how many the same two threads play, as in the storm.
+const SPELL_TIME: Duration = Duration::from_millis(16);
+const SPELLS: usize = 8;
 
 /// How long one of the two that are compared goes on before it is the other's turn.
 const SLICE: Duration = Duration::from_millis(3);
@@ -102,10 +103,10 @@ fn main() {
     let millis = Duration::from_millis(numbers.get(1).copied().unwrap_or(200));
     println!(
         "{rounds} rounds of {} ms a column, {} CPUs; a quarter of the threads read, and one of \
-         each runs at a time, in turns of {} ms",
+         each runs at a time, in turns of {SPELLS} spells of {} ms",
         millis.as_millis(),
         Cpus::allowed().count(),
-        TURN.as_millis(),
+        SPELL_TIME.as_millis(),
     );
     // Operations that do not replace in flight, so that reading is not dominated by evidence of
     // tears; and everything, as the storm does it.
@@ -208,7 +209,9 @@ impl Bench {
                 std::thread::sleep(Duration::from_micros(100));
             }
             let begun = Instant::now();
-            for turn in 0.. {
+            for spell in 0.. {
+                // Another round, others first: it may have fewer turns than there are threads.
+                let turn = self.seed as usize + spell / SPELLS;
                 let left = length.saturating_sub(begun.elapsed());
                 if left.is_zero() {
                     break;
@@ -220,7 +223,7 @@ impl Bench {
                     };
                     plays.then_some(cpus.nth(usize::from(worker >= readers)))
                 });
-                std::thread::sleep(left.min(TURN));
+                std::thread::sleep(left.min(SPELL_TIME));
                 // Lest the next ones and those that finish share a CPU: who waits for it delivers
                 // nothing, and the walk or the operation under way would be blamed for it.
                 stage.rest();
@@ -312,8 +315,8 @@ impl<'a> Worker<'a> {
         self.count + counts.bytes + counts.operations.iter().sum::<u64>()
     }
 
-    /// In full and bare, slice by slice; which one a turn begins with changes. The slice that the
-    /// turn's end cuts short does not count: the others stop at once, and whoever has walks left to
+    /// In full and bare, slice by slice; which one a spell begins with changes. The slice that the
+    /// spell's end cuts short does not count: the others stop at once, and whoever has walks left to
     /// read and to judge finishes them undisturbed. Of mutators two slices that follow each other
     /// begin with the same layouts and draw the same operations: some take ten times as long as
     /// others.
