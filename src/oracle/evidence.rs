@@ -35,7 +35,8 @@ pub enum Mechanism {
     /// are not locked, so the reader walks past it.
     ReplacedInFlight,
     /// The VMA just reported merged with its neighbours: mm/mmap_lock.c, `lock_next_vma`, goes on
-    /// with an iterator that has gone stale, restarts inside the merged VMA and steps over it.
+    /// with an iterator that has gone stale, restarts inside the merged VMA and steps over it. A
+    /// move merges for a moment, too, where it puts the copy beside the source.
     SkippedAfterMerge,
     /// The VMA that the reader's iterator stood on was split or replaced before it was locked.
     /// mm/mmap_lock.c, `lock_next_vma`, judges the VMA it then holds by its own bounds (VMAs are
@@ -214,49 +215,73 @@ mod tests {
     use crate::oracle::{Oracle, Sighting, Verdict, Walk, Window};
     use crate::space::{Op, Page, Place, Prot, Span};
 
-    /// Which mechanisms explain a walk that saw `[8..9]` before and `[7..10]` after an operation
-    /// that cut `[9..13]`, and then `next`.
-    fn explained_by(next: (usize, usize)) -> Vec<Mechanism> {
+    /// Which mechanisms explain `lines` of a lane (first page, one past the last, what it is), read
+    /// while `op` is under way in a lane of `vmas`; `None` when they are right.
+    fn explained(vmas: &[Line], op: Op, lines: &[Line]) -> Option<Vec<Mechanism>> {
         let geometry = Geometry::new(0x7000_0000_0000, 4096, 1, 16);
-        let (old, cut, new) =
-            (Page::anon(Prot::READ), Page::anon(Prot::ALL), Page::anon(Prot::NONE));
         let mut layout = Layout::empty(16);
-        layout.pages_mut()[8] = old;
-        layout.pages_mut()[9..13].fill(cut);
-        layout.pages_mut()[13..16].fill(old);
+        vmas.iter().for_each(|&(start, end, page)| layout.pages_mut()[start..end].fill(page));
         let oracle = Oracle::new(geometry, &[layout], 64);
         let from = oracle.clock().now();
-        let at = Place { lane: 0, span: Span::new(7, 10) };
         let mut held = oracle.hold(0);
-        let op = Op::Map { at, page: new };
         let invoked = oracle.invoke(&op, 0, &mut held, None);
         oracle.returned(invoked);
         let window = Window { from, to: oracle.clock().now() };
-        let seen = |start, end, page| Sighting {
-            start: geometry.address(0, start),
-            end: geometry.address(0, end),
-            page,
-        };
-        let next_page = if next.0 < 13 { cut } else { old };
-        let lines = [seen(8, 9, old), seen(7, 10, new), seen(next.0, next.1, next_page)];
         let wrong = |walk: &mut Walk<'_>| {
             walk.begin(Some(0), window);
-            lines.iter().any(|line| matches!(walk.line(line, window), Verdict::Wrong(_)))
+            lines.iter().any(|&(start, end, page)| {
+                let address = |page| geometry.address(0, page);
+                let seen = Sighting { start: address(start), end: address(end), page };
+                matches!(walk.line(&seen, window), Verdict::Wrong(_))
+            })
         };
         if !wrong(&mut Walk::new(&oracle)) {
-            return Vec::new();
+            return None;
         }
         let tried = Mechanism::TRIED.into_iter();
         let right = tried.filter(|(_, f)| !wrong(&mut Walk::forgiving(&oracle, *f)));
         // What forgives a split alone, and what forgives a merge with it, have one name.
         let mut names: Vec<Mechanism> = right.map(|(mechanism, _)| mechanism).collect();
         names.dedup();
-        names
+        Some(names)
+    }
+
+    type Line = (usize, usize, Page);
+
+    const OLD: Page = Page::anon(Prot::READ);
+    const CUT: Page = Page::anon(Prot::ALL);
+    const NEW: Page = Page::anon(Prot::NONE);
+
+    fn at(start: usize, end: usize) -> Place {
+        Place { lane: 0, span: Span::new(start, end) }
     }
 
     #[test]
     fn a_remainder_skipped_after_a_split_is_named_so() {
-        assert_eq!(explained_by((10, 13)), [], "the walk is right, nothing is to be explained");
-        assert_eq!(explained_by((13, 16)), [Mechanism::SkippedAfterSplit, Mechanism::Both]);
+        let vmas = [(8, 9, OLD), (9, 13, CUT), (13, 16, OLD)];
+        let op = Op::Map { at: at(7, 10), page: NEW };
+        // Behind the VMA that takes its place, and what comes next.
+        let explained = |next| explained(&vmas, op, &[(8, 9, OLD), (7, 10, NEW), next]);
+        assert_eq!(explained((10, 13, CUT)), None, "the walk is right, nothing is to be explained");
+        let why = [Mechanism::SkippedAfterSplit, Mechanism::Both];
+        assert_eq!(explained((13, 16, OLD)), Some(why.into()));
+    }
+
+    #[test]
+    fn what_a_move_skips_by_merging_with_its_own_source_is_named_so() {
+        let vmas = [(1, 6, OLD), (10, 14, OLD), (14, 15, CUT)];
+        let beside = Op::Remap { from: at(2, 6), to: at(6, 10), keep: false };
+        let left_out = [(1, 6, OLD), (14, 15, CUT)];
+        let merged = [
+            Mechanism::SkippedAfterMerge,
+            // That forgives a merge as well.
+            Mechanism::SkippedAfterSplit,
+            Mechanism::Both,
+        ];
+        assert_eq!(explained(&vmas, beside, &left_out), Some(merged.into()));
+        // The same where the source lies apart merges nothing behind the line.
+        let vmas = [(0, 2, NEW), (4, 6, OLD), (10, 14, OLD), (14, 15, CUT)];
+        let apart = Op::Remap { from: at(0, 2), to: at(7, 9), keep: false };
+        assert_eq!(explained(&vmas, apart, &[(4, 6, OLD), (14, 15, CUT)]), Some(vec![]));
     }
 }

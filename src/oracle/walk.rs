@@ -17,7 +17,7 @@ use super::clock::{Tick, Window};
 use super::history::{History, Overrun, Version};
 use super::ledger::Oracle;
 use super::verdict::{Break, Class, Rule, Sighting, Tolerated, Verdict};
-use crate::space::{Kind, KindSet, Op, span_mask};
+use crate::space::{Kind, KindSet, Layout, Op, span_mask};
 
 const NO_LANE: u16 = u16::MAX;
 
@@ -490,18 +490,38 @@ impl<'a> Walk<'a> {
     /// Where an iterator that went stale behind page `start` comes out: each step is over a VMA
     /// that began below the page it stands at, either by a later version of the window (it has
     /// merged) or by an earlier one (it was split). With both forgiven one step follows another.
+    ///
+    /// A move may merge for a moment only: mm/mremap.c, `move_vma`, maps the copy (`copy_vma`, which
+    /// merges it with what lies beside it) before it unmaps the source, and where the source lies
+    /// beside its destination they are one VMA in between. No reader is shown it, because it is locked
+    /// until the call is over, but the tree holds it.
     #[cold]
     fn skipped(&self, history: &History, start: usize, window: Window) -> (usize, KindSet) {
         let version = self.now.version;
         let (mut end, mut kinds) = (start, KindSet::EMPTY);
-        let over = |at: usize, seen: Version| {
-            history.layout(seen).vma_at(at).filter(|vma| vma.start < at).map(|vma| vma.end)
+        let across = |at: usize, layout: &Layout| {
+            layout.vma_at(at).filter(|vma| vma.start < at).map(|vma| vma.end)
+        };
+        let over = |at: usize, seen: Version| across(at, &history.layout(seen));
+        let over_copy = |at: usize, made: Version| {
+            let Some(Op::Remap { from, to, keep: false }) = history.origin(made).op else {
+                return None;
+            };
+            if made == version || from.lane != to.lane {
+                return None;
+            }
+            let (mut both, before) = (history.layout(made), history.layout(made - 1));
+            let source = from.span.start()..from.span.end();
+            both.pages_mut()[source.clone()].copy_from_slice(&before.pages()[source]);
+            across(at, &both)
         };
         loop {
             let later = (version..=history.head())
                 .take_while(|&later| later == version || history.invoked(later) < window.to)
                 .filter(|_| self.forgive.merged && end < self.oracle.geometry().pages as usize)
-                .find_map(|later| Some((over(end, later)?, later)));
+                .find_map(|later| {
+                    Some((over(end, later).or_else(|| over_copy(end, later))?, later))
+                });
             let older = (history.tail()..version)
                 .rev()
                 .take_while(|&older| history.closed(older) >= window.from)
