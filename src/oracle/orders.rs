@@ -154,3 +154,20 @@ fn orders_a_settled_version_tells_whether_its_operation_failed() {
         thread.join().unwrap();
     });
 }
+
+/// What is taken at once rests on it: a version that is still the newest needs no closed tick.
+#[test]
+fn orders_the_newest_version_is_not_closed_before_the_clock_was_read() {
+    explore(|capacity| {
+        let world = World::new(capacity);
+        let mutator = world.clone();
+        let thread = thread::spawn(move || mutator.mutate());
+        let from = world.clock.now();
+        let newest = world.history.head();
+        thread.join().unwrap();
+        let closed = world.history.closed(newest);
+        if world.history.confirm(newest).is_ok() {
+            assert!(closed >= from, "version {newest} was closed at {closed}, before {from}");
+        }
+    });
+}
