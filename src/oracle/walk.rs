@@ -507,6 +507,7 @@ impl<'a> Walk<'a> {
             let Some(Op::Remap { from, to, keep: false }) = history.origin(made).op else {
                 return None;
             };
+            // The effect of what made the version reached has been seen: it unmapped its source.
             if made == version || from.lane != to.lane {
                 return None;
             }
