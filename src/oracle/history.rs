@@ -306,13 +306,12 @@ impl History {
     /// What a line is compared with, looked up once.
     #[inline]
     pub(super) fn glance(&self, version: Version, page: usize) -> Glance {
-        let front = self.front(version);
-        let word = |at: usize| front[at].load(Ordering::Relaxed);
+        let (mapped, starts) = self.masks(version);
         Glance {
-            known: word(FLAGS) & KNOWN != 0,
+            known: self.known(version),
             closed: self.closed(version),
-            mapped: word(MAPPED),
-            starts: word(STARTS),
+            mapped,
+            starts,
             page: self.page(version, page),
         }
     }
@@ -321,8 +320,7 @@ impl History {
     /// mapped pages, looked up once.
     #[inline]
     pub(super) fn standing(&self, version: Version) -> (bool, Tick, u64) {
-        let mapped = self.front(version)[MAPPED].load(Ordering::Relaxed);
-        (self.known(version), self.closed(version), mapped)
+        (self.known(version), self.closed(version), self.masks(version).0)
     }
 
     /// The tick before which the version can't have been seen.
