@@ -94,12 +94,8 @@ pub(super) struct Familiar {
 #[derive(Clone, Copy)]
 struct Joined {
     slot: u8,
-    /// Whether it is still what the slot remembers.
-    holds: bool,
     /// Whether nothing lies between the one before and it.
     abuts: bool,
-    run: Run,
-    lines: usize,
     /// Where its text ends in that of all.
     until: usize,
 }
@@ -250,9 +246,7 @@ impl Familiar {
                 (Begin::Behind(_), _) => {}
             }
         }
-        self.part(slot);
         self.bodies[slot].lines.clear();
-        let head = &mut self.heads[slot];
         match opens {
             Some(since) => {
                 head.clear(shown(since), Begin::Stretch);
@@ -275,8 +269,7 @@ impl Familiar {
         let body = &mut self.bodies[slot];
         let Some(at) = at.filter(|&at| !body.has(at, text)) else { return };
         body.lines.truncate(at);
-        self.part(slot);
-        let (head, body) = (&mut self.heads[slot], &self.bodies[slot]);
+        let head = &mut self.heads[slot];
         head.clear(shown, Begin::Stretch);
         if let Some(run) = body.run(shown, 0, at) {
             (head.run, head.used) = (run, body.from(at));
@@ -300,14 +293,7 @@ impl Familiar {
             _ => Run { gap: (end < seen.start).then_some((end, seen.start)), ..run },
         };
         head.used = until;
-        self.part(slot);
-    }
-
-    /// What the slot remembers is no longer what was joined.
-    fn part(&mut self, slot: usize) {
-        if let Some(number) = self.heads[slot].joined.take() {
-            self.joined[usize::from(number)].holds = false;
-        }
+        head.joined = None;
     }
 
     /// The stretch that comes next, where address `pos` is the end of one, or the beginning of the
@@ -346,25 +332,34 @@ impl Familiar {
         if told_apart(text, &self.joined_text[from..]) {
             return None;
         }
-        let (low, rest) = self.joined[first..].split_first()?;
+        let known = |number: usize| {
+            let joined = &self.joined[number];
+            let slot = usize::from(joined.slot);
+            (joined, &self.heads[slot], self.bodies[slot].lines.len())
+        };
+        let (low, Head { run, .. }, lines) = known(first);
         let most = from + text.len();
-        if low.until > most || !walk.again(&low.run, window) {
+        if low.until > most || !walk.again(run, window) {
             return None;
         }
         let borders = [self.geometry.base, play.start, play.end].into_iter();
-        let border = borders.filter(|&at| low.run.start < at).min().unwrap_or(u64::MAX);
-        let mut joint = Joint { first, count: 1, lines: low.lines, bytes: low.until - from };
-        for joined in rest {
-            let is_there = joined.holds && joined.abuts && joined.until <= most;
-            if !is_there || joined.run.start >= border || !walk.goes_on(&joined.run) {
+        let border = borders.filter(|&at| run.start < at).min().unwrap_or(u64::MAX);
+        let mut joint = Joint { first, count: 1, lines, bytes: low.until - from };
+        let (mut before, mut last) = (run, run);
+        for number in first + 1..self.joined.len() {
+            let (joined, head, lines) = known(number);
+            let is_there =
+                head.joined == Some(number as u8) && joined.abuts && joined.until <= most;
+            if !is_there || head.run.start >= border || !walk.goes_on(&head.run) {
                 break;
             }
+            (before, last) = (last, &head.run);
             joint.count += 1;
-            joint.lines += joined.lines;
+            joint.lines += lines;
             joint.bytes = joined.until - from;
         }
-        if let [.., before, last] = &self.joined[first..][..joint.count] {
-            walk.go_on(before.run.end, &last.run);
+        if joint.count > 1 {
+            walk.go_on(before.end, last);
         }
         (self.joined_text[from..][..joint.bytes] == text[..joint.bytes]).then_some(joint)
     }
@@ -410,15 +405,16 @@ impl Familiar {
         let stretches = std::iter::once(self.below()).chain(self.lanes_from(0));
         let slots: ArrayVec<usize, MOST_JOINED> =
             stretches.filter(|&slot| self.may_join(slot)).collect();
-        let mut until = 0;
+        let (mut until, mut below) = (0, None);
         for (number, slot) in slots.into_iter().enumerate() {
             let (head, from) = (&mut self.heads[slot], until);
             until += head.used;
             self.joined_text[from..until].copy_from_slice(&self.bodies[slot].text[..head.used]);
             head.joined = Some(number as u8);
-            let (run, lines) = (head.run, self.bodies[slot].lines.len());
-            let abuts = self.joined.last().is_some_and(|below| run.abuts(&below.run));
-            self.joined.push(Joined { slot: slot as u8, holds: true, abuts, run, lines, until });
+            let run = head.run;
+            let abuts = below.is_some_and(|below| run.abuts(&below));
+            below = Some(run);
+            self.joined.push(Joined { slot: slot as u8, abuts, until });
         }
     }
 
