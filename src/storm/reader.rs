@@ -34,6 +34,8 @@ enum Ask {
     Always(usize),
     /// An odd number up to so many, each call another.
     UpTo(usize),
+    /// So many, in one call and no more.
+    Once(usize),
 }
 
 /// A walk that was read, and how far it is judged.
@@ -57,6 +59,8 @@ enum End {
     Failed,
     /// A call delivered nothing.
     OfFile(Window),
+    /// It made the only call it was to make.
+    OfCall,
     /// It came behind the lanes in play. Where in the file the call was that came to the arena, and
     /// where the last one ended.
     BehindLanes(u64, u64),
@@ -88,11 +92,11 @@ pub struct Reader<'a, M> {
     /// The descriptor shared with other readers.
     shared: Option<M>,
     lines: Lines,
-    /// The walk that is being read or judged.
-    reel: Reel,
-    /// Walks of this turn that were read before it; so many of them wait to be judged.
-    others: [Reel; WALKS - 1],
-    waiting: usize,
+    /// The walks of this turn: so many were begun, the last of which may be under way, and so many
+    /// of these are judged.
+    reels: [Reel; WALKS],
+    begun: usize,
+    judged: usize,
     answer: Answer,
     rng: Stream,
     /// Where in the file the arena's lines were in the last whole walk.
@@ -154,9 +158,9 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             source,
             shared,
             lines: Lines::default(),
-            reel: Reel::new(),
-            others: std::array::from_fn(|_| Reel::new()),
-            waiting: 0,
+            reels: std::array::from_fn(|_| Reel::new()),
+            begun: 0,
+            judged: 0,
             answer: Answer::default(),
             rng,
             text: (0, 1 << 14),
@@ -232,19 +236,12 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                 // in play are is only known once a walk to them is judged.
                 let known = self.tripwire.is_none() || self.approach.begins().is_some();
                 let walks = if self.part.is_none() && known { WALKS } else { 1 };
-                for left in (0..walks).rev() {
-                    self.read(0, Ask::Always(later.unwrap_or(page)));
-                    if left > 0 {
-                        std::mem::swap(&mut self.reel, &mut self.others[self.waiting]);
-                        self.waiting += 1;
-                    }
-                }
-                self.judge_all();
+                self.walks(walks, 0, Ask::Always(later.unwrap_or(page)));
             }
             Mode::Short => {
                 // Odd sizes from a few bytes to some lines; every walk has its own.
                 let most = self.rng.between(8, 600);
-                self.walk(0, later.map_or(Ask::UpTo(most), Ask::Always));
+                self.walks(1, 0, later.map_or(Ask::UpTo(most), Ask::Always));
             }
             Mode::Pread => {
                 let (low, high) = self.text;
@@ -252,14 +249,14 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                 if let (None, Some((entry, span))) = (self.part, close) {
                     // From the last byte before the lines in play: the first whole line is the
                     // first of them.
-                    return self.walk(entry - 1, Ask::Always(span.min(page)));
+                    return self.walks(1, entry - 1, Ask::Always(span.min(page)));
                 }
                 let offset = low + self.rng.below((high - low).max(1) as usize) as u64;
                 // Half of them at a page boundary of the file, as a reader of whole pages would.
                 let aimed = self.part.is_some_and(|part| part.offsets.is_some());
                 let whole = !aimed && self.rng.one_in(2);
                 let mask = if whole { !(page as u64 - 1) } else { u64::MAX };
-                self.walk(offset & mask, Ask::Always(later.unwrap_or(page)));
+                self.walks(1, offset & mask, Ask::Always(later.unwrap_or(page)));
             }
             Mode::Shared => self.shared_turn(),
             Mode::Query => {
@@ -271,7 +268,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             Mode::Smaps => {
                 if let Some(smaps) = self.smaps.take() {
                     let maps = std::mem::replace(&mut self.source, smaps);
-                    self.walk(0, Ask::Always(page));
+                    self.walks(1, 0, Ask::Always(page));
                     self.smaps = Some(std::mem::replace(&mut self.source, maps));
                 }
             }
@@ -279,77 +276,111 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         self.aim.saw(self.judge.view == View::MIXED);
     }
 
-    /// Reads a walk from `offset` on, and judges it.
-    fn walk(&mut self, offset: u64, ask: Ask) {
-        self.read(offset, ask);
+    /// Reads so many walks from `offset` on, and judges them.
+    fn walks(&mut self, walks: usize, offset: u64, ask: Ask) {
+        self.read(walks, offset, ask);
         self.judge_all();
     }
 
-    /// Draws how the next walk is read, and whether its calls are tried for a common instant.
-    fn begin(&mut self, offset: u64) {
-        let together =
-            self.judge.one_instant || self.part.is_some() || self.rng.one_in(ONE_TRIED_IN);
-        self.reel.wind(offset, together);
+    /// Whether the calls of the walks to come are tried for a common instant.
+    fn tries_instant(&mut self) -> bool {
+        self.judge.one_instant || self.part.is_some() || self.rng.one_in(ONE_TRIED_IN)
+    }
+
+    /// Draws how the next walk is held up.
+    #[inline(never)]
+    fn draw(&mut self) {
         // Most walks are held up; the others tell how long a call takes.
         self.held_up = !self.rng.one_in(4);
         if self.held_up && self.part.is_some() {
             self.moment = self.aim.draw(&mut self.rng);
         }
-        let may_stop = self.tripwire.is_some() && self.part.is_none();
-        self.stops = may_stop && self.judge.mode == Mode::Walk && !self.rng.one_in(4);
-        Tally::add(&self.judge.tally.walks, 1);
+        self.stops = self.part.is_none() && self.judge.mode == Mode::Walk && !self.rng.one_in(4);
     }
 
-    /// Reads a walk from `offset` on.
+    /// Reads so many walks from `offset` on.
     ///
-    /// What goes on between two calls is kept apart from all that is seldom needed: every line of
-    /// code that is gone through here takes the place of one of the kernel's in the CPU's caches.
+    /// What goes on between two calls is kept apart from all that is seldom needed, and nothing is
+    /// counted or drawn there that can be for all of the walks: every line of code and of data that
+    /// is gone through takes the place of one of the kernel's in the CPU's caches.
     #[inline(never)]
-    fn read(&mut self, offset: u64, ask: Ask) {
-        self.begin(offset);
+    fn read(&mut self, walks: usize, offset: u64, ask: Ask) {
+        let together = self.tries_instant();
+        let (oracle, tally, mode) = (self.judge.oracle, self.judge.tally, self.judge.mode);
+        let (clock, base) = (oracle.clock(), oracle.geometry().base);
         let behind = self.approach.lanes().end;
-        let base = self.judge.oracle.geometry().base;
-        let onwards = self.part.is_none() && self.beyond.affords();
-        let until = if onwards { u64::MAX } else { behind };
-        let plain = self.part.is_none() && !self.stops;
-        let mut at = offset;
-        let mut kept = false;
-        let mut arena_text = None;
-        let mut beyond = false;
-        loop {
-            let asked = match ask {
-                Ask::Always(bytes) if plain => bytes.min(Tape::LONGEST),
-                _ => self.asks(offset, at, ask),
-            };
-            let Some(got) = self.call(at, asked, kept) else {
-                return;
-            };
-            if got == 0 {
-                self.beyond.pay(0, beyond);
-                return;
+        let holds = self.tripwire.is_some();
+        let (mut calls, mut bytes) = (0, 0);
+        for _ in 0..walks {
+            if holds {
+                self.draw();
             }
-            // How far the text of smaps has come is not so easily told.
-            let reached = match self.judge.mode {
-                Mode::Smaps => {
-                    self.judge_calls();
-                    self.judge.walk.pos()
+            self.begun += 1;
+            self.reel().wind(offset, together);
+            let onwards = self.part.is_none() && self.beyond.affords();
+            let until = if onwards { u64::MAX } else { behind };
+            let plain = self.part.is_none() && !self.stops;
+            let mut at = offset;
+            let mut kept = false;
+            let mut arena_text = None;
+            let mut beyond = false;
+            loop {
+                let asked = match ask {
+                    Ask::Always(bytes) if plain => bytes.min(Tape::LONGEST),
+                    _ => self.asks(offset, at, ask),
+                };
+                if self.reel().tape.is_full(asked) {
+                    self.turn_over();
                 }
-                _ => self.reel.tape.reached(),
-            };
-            let is_past = |address| reached.is_some_and(|reached| reached > address);
-            if is_past(base) {
-                arena_text.get_or_insert(at);
+                let timed = if holds { self.arm(at, asked) } else { None };
+                let room = self.reels[self.begun - 1].tape.room(asked);
+                let from = clock.now();
+                let result = self.source.pread(room, at);
+                let window = Window { from, to: clock.now() };
+                if let Some((begun, sort)) = timed {
+                    self.learn(begun, sort);
+                }
+                calls += 1;
+                let reel = &mut self.reels[self.begun - 1];
+                let Some(got) = self.judge.outcome(result) else {
+                    break;
+                };
+                bytes += got as u64;
+                let delivered = got as u32;
+                let asked = asked as u32;
+                reel.tape.push(TapeCall { offset: at, asked, got: delivered, window, kept });
+                self.beyond.pay(got, beyond);
+                if let Ask::Once(_) = ask {
+                    reel.end = End::OfCall;
+                    break;
+                }
+                if got == 0 {
+                    reel.end = End::OfFile(window);
+                    break;
+                }
+                // How far the text of smaps has come is not so easily told.
+                let reached = match mode {
+                    Mode::Smaps => self.judge_so_far(),
+                    _ => reel.tape.reached(),
+                };
+                let is_past = |address| reached.is_some_and(|reached| reached > address);
+                if is_past(base) {
+                    arena_text.get_or_insert(at);
+                }
+                at += got as u64;
+                // The call that comes to the end of the lanes is needed for them.
+                beyond = is_past(behind);
+                let reel = self.reel();
+                if reached.is_some_and(|reached| reached >= until) {
+                    reel.end = End::BehindLanes(arena_text.unwrap_or(0), at);
+                    break;
+                }
+                kept = delivered == asked && reel.tape.bytes().last() == Some(&b'\n');
             }
-            at += got as u64;
-            // The call that comes to the end of the lanes is needed for them.
-            self.beyond.pay(got, beyond);
-            beyond = is_past(behind);
-            if reached.is_some_and(|reached| reached >= until) {
-                self.reel.end = End::BehindLanes(arena_text.unwrap_or(0), at);
-                return;
-            }
-            kept = got == asked && self.reel.tape.bytes().last() == Some(&b'\n');
         }
+        Tally::add(&tally.walks, walks as u64);
+        Tally::add(&tally.calls[mode as usize], calls);
+        Tally::add(&tally.bytes, bytes);
     }
 
     /// How many bytes the call at `at` asks for, in a walk from `offset` on.
@@ -359,82 +390,65 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         let left = first.and_then(|first| first.checked_sub(at as usize)).filter(|&n| n > 0);
         let asked = left.or_else(|| self.approach.ask(at, self.page).filter(|_| self.stops));
         let asked = asked.unwrap_or_else(|| match ask {
-            Ask::Always(bytes) => bytes,
+            Ask::Always(bytes) | Ask::Once(bytes) => bytes,
             Ask::UpTo(most) => self.rng.between(1, most) | 1,
         });
         asked.min(Tape::LONGEST)
     }
 
+    /// The walk begun last.
+    #[inline]
+    fn reel(&mut self) -> &mut Reel {
+        &mut self.reels[self.begun - 1]
+    }
+
     /// Judges the walks that were read.
     fn judge_all(&mut self) {
-        self.judge_waiting();
-        self.judge_walk();
+        self.judge_walks(self.begun);
+        (self.begun, self.judged) = (0, 0);
     }
 
-    /// Judges those that wait.
-    fn judge_waiting(&mut self) {
-        for at in 0..std::mem::take(&mut self.waiting) {
-            std::mem::swap(&mut self.reel, &mut self.others[at]);
-            self.judge_walk();
-            std::mem::swap(&mut self.reel, &mut self.others[at]);
-        }
-    }
-
-    /// Judges what is left of a walk that was read to its end.
-    fn judge_walk(&mut self) {
-        self.judge_calls();
-        let Reel { tape, offset, end, .. } = &self.reel;
-        match *end {
-            End::Failed => {}
-            End::OfFile(window) => self.judge.end(window, self.lines.at_line_end(), tape),
-            End::BehindLanes(arena_text, at) => {
-                self.judge.finish_call(tape);
-                if *offset == 0 {
-                    self.approach.arrived();
-                    if self.part.is_none() {
-                        self.text = (arena_text, at);
+    /// Judges what is left of the first walks of this turn, which were read to their ends.
+    fn judge_walks(&mut self, walks: usize) {
+        for number in self.judged..walks {
+            self.judge_calls(number);
+            let Reel { tape, offset, end, .. } = &self.reels[number];
+            match *end {
+                End::Failed => {}
+                End::OfFile(window) => self.judge.end(window, self.lines.at_line_end(), tape),
+                End::OfCall => self.judge.finish_call(tape),
+                End::BehindLanes(arena_text, at) => {
+                    self.judge.finish_call(tape);
+                    if *offset == 0 {
+                        self.approach.arrived();
+                        if self.part.is_none() {
+                            self.text = (arena_text, at);
+                        }
                     }
                 }
             }
+            self.judged = number + 1;
         }
     }
 
-    /// One pread onto the tape, between two looks at the clock. Its bytes, or `None` when it failed;
-    /// with none the walk has come to its end.
-    #[inline(always)]
-    fn call(&mut self, offset: u64, asked: usize, kept: bool) -> Option<usize> {
-        if self.reel.tape.is_full(asked) {
-            self.turn_over();
-        }
-        let timed = if self.tripwire.is_some() { self.arm(offset, asked) } else { None };
-        let clock = self.judge.oracle.clock();
-        let room = self.reel.tape.room(asked);
-        let from = clock.now();
-        let result = self.source.pread(room, offset);
-        let window = Window { from, to: clock.now() };
-        if let Some((begun, sort)) = timed {
-            self.learn(begun, sort);
-        }
-        let judge = &mut self.judge;
-        Tally::add(&judge.tally.calls[judge.mode as usize], 1);
-        let got = judge.outcome(result)?;
-        Tally::add(&judge.tally.bytes, got as u64);
-        let (asked, delivered) = (asked as u32, got as u32);
-        self.reel.tape.push(TapeCall { offset, asked, got: delivered, window, kept });
-        if got == 0 {
-            self.reel.end = End::OfFile(window);
-        }
-        Some(got)
-    }
-
-    /// The tape is full: what is on it is judged, and it begins again at the front.
+    /// The tape of the walk begun last is full: what is on it is judged, and it begins again at the
+    /// front.
     #[cold]
     fn turn_over(&mut self) {
-        self.judge_waiting();
-        self.judge_calls();
+        let number = self.begun - 1;
+        self.judge_walks(number);
+        self.judge_calls(number);
         self.judge.rewound();
-        self.reel.tape.begin_again();
-        self.reel.unjudged.1 = 0;
+        let reel = self.reel();
+        reel.tape.begin_again();
+        reel.unjudged.1 = 0;
+    }
+
+    /// Judges what there is of the walk begun last, and tells how far it has come.
+    #[cold]
+    fn judge_so_far(&mut self) -> Option<u64> {
+        self.judge_calls(self.begun - 1);
+        self.judge.walk.pos()
     }
 
     /// Has the next call held up, if that is its lot; if not, it is timed: since when, and as which
@@ -466,9 +480,9 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         }
     }
 
-    /// Hands the bytes of all calls that are left to the checker.
-    fn judge_calls(&mut self) {
-        let Reel { tape, offset, begun, together, .. } = &mut self.reel;
+    /// Hands the bytes of all calls of a walk that are left to the checker.
+    fn judge_calls(&mut self, number: usize) {
+        let Reel { tape, offset, begun, together, .. } = &mut self.reels[number];
         if !*begun && let Some(first) = tape.calls().first() {
             *begun = true;
             self.lines.start(*offset != 0);
@@ -476,15 +490,15 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             self.judge.together = *together;
             self.judge.begin((*offset == 0).then_some(0), first.window);
         }
-        while let Some(call) = self.reel.tape.call(self.reel.unjudged.0) {
-            self.feed(call.got as usize);
+        while let Some(call) = self.reels[number].tape.call(self.reels[number].unjudged.0) {
+            self.feed(number, call.got as usize);
         }
     }
 
-    /// Hands the bytes of the next call, so many, to the checker.
-    fn feed(&mut self, got: usize) {
-        let Reader { lines, reel, judge, approach, .. } = self;
-        let Reel { tape, unjudged: (next, at), .. } = reel;
+    /// Hands the bytes of a walk's next call, so many, to the checker.
+    fn feed(&mut self, number: usize, got: usize) {
+        let Reader { lines, reels, judge, approach, .. } = self;
+        let Reel { tape, unjudged: (next, at), .. } = &mut reels[number];
         let play = approach.lanes();
         let call = *next;
         let bytes = &tape.bytes()[*at..*at + got];
@@ -529,15 +543,10 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         };
         // Sometimes go on where another reader's call is likely to have ended.
         let offset = if self.rng.one_in(4) { offset & !(self.page as u64 - 1) } else { offset };
-        self.begin(offset);
         std::mem::swap(&mut shared, &mut self.source);
-        let called = self.call(offset, 2 * self.page, false);
+        self.walks(1, offset, Ask::Once(2 * self.page));
         std::mem::swap(&mut shared, &mut self.source);
         self.shared = Some(shared);
-        if called.is_some_and(|got| got > 0) {
-            self.judge_calls();
-            self.judge.finish_call(&self.reel.tape);
-        }
     }
 
     /// A query at random; in a scenario, mostly where something changes.
@@ -599,10 +608,10 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         judge.piece = None;
         let verdict = judge.walk.query(address, or_next, seen.as_ref(), window);
         if matches!(verdict, Verdict::Wrong(_)) {
-            self.reel.tape.answered(address, window, answer.as_ref());
+            self.reels[0].tape.answered(address, window, answer.as_ref());
         }
         judge.count_window(window);
-        judge.deliver(verdict, seen.as_ref(), window, &self.reel.tape);
+        judge.deliver(verdict, seen.as_ref(), window, &self.reels[0].tape);
         judge.close_window();
         if let Some(views) = judge.views {
             judge.view = match &seen {
