@@ -6,7 +6,7 @@
 //! sharing the history between CPUs costs comes on top (`--bench overhead`).
 
 use mapstorm::arena::{FileIdentity, Identities, Mm};
-use mapstorm::maps::{Kept, Line, MapsRead};
+use mapstorm::maps::{Answer, Kept, Line, MapsRead, QueryFlags};
 use mapstorm::oracle::{Contract, Oracle};
 use mapstorm::seed::Stream;
 use mapstorm::space::{
@@ -23,7 +23,7 @@ const PAGES: usize = 16;
 const PAGE: usize = 4096;
 /// How often each figure is taken.
 const TURNS: usize = 200;
-/// Walks or operations in a turn.
+/// Turns of the reader, or operations, in a turn.
 const WALKS: usize = 64;
 const OPERATIONS: usize = 4096;
 
@@ -105,6 +105,49 @@ fn place<'a>(
     }
 }
 
+/// A file of which some lanes change before each walk.
+struct Moving<'a> {
+    oracle: &'a Oracle,
+    lanes: u16,
+    /// What it says before a walk and after, and whether the next one is of the second sort.
+    texts: [&'a [u8]; 2],
+    side: bool,
+    kept: Kept,
+}
+
+impl Moving<'_> {
+    /// What the lanes' operations put where.
+    fn ops(lanes: u16, side: bool) -> impl Iterator<Item = Op> {
+        let prot = if side { Prot::NONE } else { Prot::READ };
+        let page = mapstorm::space::Page::anon(prot);
+        (0..lanes).map(move |lane| Op::Map { at: Pages { lane, span: Span::new(4, 8) }, page })
+    }
+}
+
+impl MapsRead for Moving<'_> {
+    fn pread(&mut self, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        if offset == 0 {
+            for op in Moving::ops(self.lanes, self.side) {
+                let mut held = self.oracle.hold(op.at().lane);
+                let invoked = self.oracle.invoke(&op, 0, &mut held, None);
+                self.oracle.returned(invoked);
+            }
+            self.kept.say(self.texts[usize::from(self.side)]);
+            self.side = !self.side;
+        }
+        self.kept.pread(buf, offset)
+    }
+
+    fn query<'a>(
+        &mut self,
+        address: u64,
+        flags: QueryFlags,
+        answer: &'a mut Answer,
+    ) -> Result<Option<Line<'a>>, Errno> {
+        self.kept.query(address, flags, answer)
+    }
+}
+
 /// Nanoseconds for a page's worth of text, judged and only read, with operations in `moving` lanes
 /// between any two walks.
 fn walks(moving: usize) -> [f64; 2] {
@@ -113,54 +156,43 @@ fn walks(moving: usize) -> [f64; 2] {
     let mut rng = Stream::new(7, "layout", 0);
     let mut first: Vec<Layout> =
         (0..LANES as u16).map(|lane| draw_layout(&mut rng, &may, lane, PAGES)).collect();
-    let spot = Span::new(4, 8);
-    let ops = |prot| {
-        (0..moving as u16).map(move |lane| Op::Map {
-            at: Pages { lane, span: spot },
-            page: mapstorm::space::Page::anon(prot),
-        })
-    };
     let oracle = Oracle::new(geometry(), &first, 1 << 12);
     let findings = Findings::new(Vec::new(), false, 1, 64);
     let tally = Tally::default();
-    let operate = |prot| {
-        for op in ops(prot) {
-            let mut held = oracle.hold(op.at().lane);
-            let invoked = oracle.invoke(&op, 0, &mut held, None);
-            oracle.returned(invoked);
+    let texts = [false, true].map(|side| {
+        for op in Moving::ops(moving as u16, side) {
+            apply_alone(&op, &mut first[op.at().lane as usize]);
         }
+        text(&first, &identities)
+    });
+    let texts = [&texts[0][..], &texts[1]];
+    let file = || Moving {
+        oracle: &oracle,
+        lanes: moving as u16,
+        texts,
+        side: false,
+        kept: Kept::default(),
     };
-    let told = |prot, lanes: &mut [Layout]| {
-        for op in ops(prot) {
-            apply_alone(&op, &mut lanes[op.at().lane as usize]);
-        }
-        text(lanes, &identities)
-    };
-    let texts = [Prot::READ, Prot::NONE].map(|prot| told(prot, &mut first));
-    let kept = Kept::new(&texts[1]);
     let place = place(&oracle, &identities, &findings, &tally);
-    let mut reader = Reader::new(kept.clone(), None, Stream::new(1, "reader", 0), place);
-    let mut page = vec![0; PAGE];
-    operate(Prot::NONE);
+    let mut reader = Reader::new(file(), None, Stream::new(1, "reader", 0), place);
+    let (mut alone, mut page) = (file(), vec![0; PAGE]);
     (0..WALKS).for_each(|_| reader.turn(Mode::Walk));
     let mut least = [f64::MAX; 2];
     for _ in 0..TURNS {
         let mut sum = [0.0; 2];
-        for turn in 0..WALKS {
-            let side = turn % 2;
-            operate([Prot::READ, Prot::NONE][side]);
-            kept.say(&texts[side]);
-            let before = Counts::from(&tally).bytes;
+        for _ in 0..WALKS {
+            let before = Counts::from(&tally);
             let begun = Instant::now();
             reader.turn(Mode::Walk);
             let judged = begun.elapsed();
-            let pages = (Counts::from(&tally).bytes - before) as f64 / PAGE as f64;
-            // The same calls.
-            let mut file = kept.clone();
-            let calls = pages.ceil() as u64;
+            let after = Counts::from(&tally);
+            let pages = (after.bytes - before.bytes) as f64 / PAGE as f64;
+            // As many calls, of as many walks.
+            let walks = after.walks - before.walks;
+            let calls = (pages / walks as f64).ceil() as u64;
             let begun = Instant::now();
-            for call in 0..calls {
-                file.pread(&mut page, call * PAGE as u64).expect("memory");
+            for call in (0..walks).flat_map(|_| 0..calls) {
+                alone.pread(&mut page, call * PAGE as u64).expect("memory");
             }
             let read = begun.elapsed();
             sum[0] += judged.as_nanos() as f64 / pages / WALKS as f64;
