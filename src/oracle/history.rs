@@ -29,21 +29,6 @@ pub struct Origin {
     pub known: bool,
 }
 
-/// What [`History::glance`] gives, to be confirmed like every other reading.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Glance {
-    /// Whether the layout is known.
-    pub(super) known: bool,
-    /// The tick after which it can't have been seen.
-    pub(super) closed: Tick,
-    /// Mask of mapped pages.
-    pub(super) mapped: u64,
-    /// Mask of VMA starts.
-    pub(super) starts: u64,
-    /// The page asked for.
-    pub(super) page: Page,
-}
-
 const INVOKED: usize = 0;
 const CLOSED: usize = 1;
 const MAPPED: usize = 2;
@@ -303,24 +288,12 @@ impl History {
         if self.tail.load(Ordering::Relaxed) <= version { Ok(()) } else { Err(Overrun) }
     }
 
-    /// What a line is compared with, looked up once.
+    /// Whether the version is known, the tick after which it can't have been seen, and its masks of
+    /// mapped pages and of VMA starts, looked up once.
     #[inline]
-    pub(super) fn glance(&self, version: Version, page: usize) -> Glance {
+    pub(super) fn standing(&self, version: Version) -> (bool, Tick, u64, u64) {
         let (mapped, starts) = self.masks(version);
-        Glance {
-            known: self.known(version),
-            closed: self.closed(version),
-            mapped,
-            starts,
-            page: self.page(version, page),
-        }
-    }
-
-    /// Whether the version is known, the tick after which it can't have been seen, and its mask of
-    /// mapped pages, looked up once.
-    #[inline]
-    pub(super) fn standing(&self, version: Version) -> (bool, Tick, u64) {
-        (self.known(version), self.closed(version), self.masks(version).0)
+        (self.known(version), self.closed(version), mapped, starts)
     }
 
     /// The tick before which the version can't have been seen.
@@ -383,6 +356,31 @@ impl History {
             peer: self.peer(version),
             known: flags & KNOWN != 0,
         }
+    }
+
+    /// [`History::first_at`], where it is known already that no version before `least` can be seen
+    /// then: most often it is that one, or one of the next. What is looked at besides the answer was
+    /// passed over since, so that no other version's line has to be waited for.
+    ///
+    /// # Errors
+    /// Those of [`History::first_at`].
+    #[inline]
+    pub fn first_from(&self, least: Version, from: Tick) -> Result<Version, Overrun> {
+        /// Beyond so many it is found sooner from the newest one down.
+        const NEAR: u64 = 32;
+        // Slots up to the head were written before it was raised. The head itself is not closed
+        // before `from`, as `first_at` says.
+        let head = self.head();
+        if head.saturating_sub(least) <= NEAR {
+            let mut version = least;
+            while version < head && self.closed(version) < from {
+                version += 1;
+            }
+            if self.confirm(least).is_ok() {
+                return Ok(version);
+            }
+        }
+        self.first_at(from)
     }
 
     /// The first version that can be seen at tick `from` or later: the first one not closed
@@ -519,6 +517,8 @@ mod tests {
             for from in 0..about + 1 {
                 let expected = (0..=versions).find(|&v| history.closed(v) >= from).unwrap();
                 assert_eq!(history.first_at(from), Ok(expected), "from {from}, {about} to come");
+                let least = rng.below(expected as usize + 1) as u64;
+                assert_eq!(history.first_from(least, from), Ok(expected), "{least}, {from}");
             }
         }
     }
@@ -540,6 +540,12 @@ mod tests {
             match history.first_at(from) {
                 Ok(found) => assert_eq!(found, expected, "from {from}"),
                 Err(Overrun) => assert!(expected <= tail, "from {from}: {expected} is still there"),
+            }
+            for least in [expected, expected.saturating_sub(5), expected / 2] {
+                match history.first_from(least, from) {
+                    Ok(found) => assert_eq!(found, expected, "{least}, from {from}"),
+                    Err(Overrun) => assert!(expected <= tail, "{least}, from {from}"),
+                }
             }
         }
         assert_eq!(history.confirm(tail - 1), Err(Overrun));

@@ -4,8 +4,8 @@
 //! late as the C11 model allows. `RUSTFLAGS="--cfg shuttle"`: many random executions of a larger
 //! one, without such stores.
 
-use super::clock::Clock;
-use super::history::{History, Origin};
+use super::clock::{Clock, Tick};
+use super::history::{History, Origin, Overrun, Version};
 use super::sync::{AtomicU64, Ordering};
 use crate::space::{Layout, Page, Prot};
 #[cfg(loom)]
@@ -83,11 +83,15 @@ impl World {
     /// A reader, as the walk checker does it: what the kernel showed in the window has to be
     /// among the versions of the window, or the history has to say that it is gone.
     fn read(&self) {
+        self.read_from(|from| self.history.first_at(from));
+    }
+
+    fn read_from(&self, first_at: impl FnOnce(Tick) -> Result<Version, Overrun>) {
         let from = self.clock.now();
         let seen = layout(self.kernel.load(Ordering::Acquire)).pages()[0];
         let to = self.clock.now();
         let history = &self.history;
-        let Ok(first) = history.first_at(from) else { return };
+        let Ok(first) = first_at(from) else { return };
         let mut version = first;
         let shown = loop {
             if history.masks(version) == (1, 1) && history.page(version, 0) == seen {
@@ -112,6 +116,21 @@ fn orders_what_the_kernel_shows_is_in_the_history_or_known_to_be_gone() {
         let mutator = world.clone();
         let thread = thread::spawn(move || mutator.mutate());
         world.read();
+        thread.join().unwrap();
+    });
+}
+
+/// What was the first version once is where the next search begins.
+#[test]
+fn orders_the_first_version_is_found_from_an_earlier_one_on() {
+    explore(|capacity| {
+        let world = World::new(capacity);
+        let mutator = world.clone();
+        let thread = thread::spawn(move || mutator.mutate());
+        let history = &world.history;
+        if let Ok(least) = history.first_at(world.clock.now()) {
+            world.read_from(|from| history.first_from(least, from));
+        }
         thread.join().unwrap();
     });
 }

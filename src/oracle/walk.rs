@@ -72,6 +72,9 @@ pub struct Walk<'a> {
     /// For lanes above: the version that a move seen from its other lane demands, valid in `round`.
     floors: Box<[(u32, Version)]>,
     round: u32,
+    /// For each lane a tick, and the first version that could be seen then: walks follow each other,
+    /// and the next one has not far to search from there.
+    firsts: Box<[(Tick, Version)]>,
     forgive: Forgive,
     /// Kinds of the operations that something was forgiven for.
     forgave: KindSet,
@@ -90,6 +93,7 @@ impl<'a> Walk<'a> {
             now: Progress { earliest: 0, lane: NO_LANE, version: 0 },
             floors: vec![(0, 0); oracle.geometry().lanes as usize].into(),
             round: 0,
+            firsts: vec![(0, 0); oracle.geometry().lanes as usize].into(),
             forgive: Forgive::default(),
             forgave: KindSet::EMPTY,
             first_forgiven: true,
@@ -150,11 +154,24 @@ impl<'a> Walk<'a> {
     /// Judges the next line. `window` is that of the call that generated it.
     #[inline]
     pub fn line(&mut self, seen: &Sighting, window: Window) -> Verdict {
-        if self.as_before(seen, window) { Verdict::Right } else { self.by_rules(seen, window) }
+        if self.as_before(seen, window) || self.as_first(seen, window) {
+            return Verdict::Right;
+        }
+        self.by_rules(seen, window)
     }
 
     /// Whether the version reached already shows the line, and nothing between it and the line
-    /// before: then nothing has to be searched. Changes nothing where the answer is no.
+    /// before; see [`Walk::along`].
+    #[inline]
+    fn as_before(&mut self, seen: &Sighting, window: Window) -> bool {
+        let mut line = Some((*seen, 0));
+        self.along(window, || line.take()).0 == 1
+    }
+
+    /// Takes the lines that `next` gives, with their bytes, for as long as the version reached shows
+    /// them, and nothing between each and the one before: then nothing has to be searched. How many
+    /// it took, and their bytes; where none, nothing has changed. The first that is not shown is
+    /// asked for and not taken, unless it can't be of this lane.
     ///
     /// This is the way through [`Walk::by_rules`] with the first choice right each time, so it
     /// accepts nothing else. With `pos` in the line's lane, that lane is the one entered, and
@@ -162,41 +179,115 @@ impl<'a> Walk<'a> {
     /// begin below. No hole: the version is known, and the pages from `pos` on are unmapped in it
     /// (`hole_in` goes no further, and leaves `earliest`). Existence and order: no earlier than
     /// `earliest` and the window, the version is not closed, and shows the line (`exists` goes no
-    /// further). What was read is confirmed after both, at the same version.
+    /// further). What was read is confirmed after all of that, at the same version.
     #[inline]
-    fn as_before(&mut self, seen: &Sighting, window: Window) -> bool {
+    pub(crate) fn along(
+        &mut self,
+        window: Window,
+        mut next: impl FnMut() -> Option<(Sighting, usize)>,
+    ) -> (usize, usize) {
+        let Some(pos) = self.pos.filter(|_| self.now.lane != NO_LANE) else { return (0, 0) };
         let geometry = self.oracle.geometry();
-        let Some(pos) = self.pos else { return false };
-        let begin = geometry.address(self.now.lane, 0);
-        // Below the lane these wrap to more than any lane has.
-        let (from, start) = (pos.wrapping_sub(begin), seen.start.wrapping_sub(begin));
-        let end = seen.end.wrapping_sub(begin);
+        let (version, begin) = (self.now.version, geometry.address(self.now.lane, 0));
         let lane_bytes = u64::from(geometry.pages) << geometry.page_shift;
-        if self.now.lane == NO_LANE
-            || !(from <= start && start < end && end <= lane_bytes)
-            || (from | start | end) & (geometry.page_size() - 1) != 0
-        {
-            return false;
+        let in_page = geometry.page_size() - 1;
+        // Below the lane these wrap to more than any lane has.
+        let mut from = pos.wrapping_sub(begin);
+        if from > lane_bytes || from & in_page != 0 {
+            return (0, 0);
+        }
+        let history = self.oracle.history(self.now.lane);
+        let (known, closed, mapped, starts) = history.standing(version);
+        let earliest = self.now.earliest.max(window.from);
+        if !known || closed < earliest {
+            return (0, 0);
         }
         let page = |offset: u64| (offset >> geometry.page_shift) as usize;
-        let history = self.oracle.history(self.now.lane);
-        let version = history.glance(self.now.version, page(start));
-        let earliest = self.now.earliest.max(window.from);
-        let unmapped = version.mapped & span_mask(page(from), page(start)) == 0;
-        let stop = end_of(version.mapped, version.starts, page(start));
-        let right = version.known
-            && version.closed >= earliest
-            && unmapped
-            && stop == Some(page(end))
-            && version.page.visible() == seen.page;
-        if !right || history.confirm(self.now.version).is_err() {
-            return false;
+        let mut gap = None;
+        let mut taken = (0, 0);
+        // Above its last VMA nothing more is of this lane.
+        while mapped & span_mask(page(from), usize::from(geometry.pages)) != 0 {
+            let Some((seen, bytes)) = next() else { break };
+            let (start, end) = (seen.start.wrapping_sub(begin), seen.end.wrapping_sub(begin));
+            if !(from <= start && start < end && end <= lane_bytes)
+                || (start | end) & in_page != 0
+                || mapped & span_mask(page(from), page(start)) != 0
+                || end_of(mapped, starts, page(start)) != Some(page(end))
+                || history.page(version, page(start)).visible() != seen.page
+            {
+                break;
+            }
+            gap = (start > from).then_some((begin + from, seen.start));
+            from = end;
+            taken = (taken.0 + 1, taken.1 + bytes);
+        }
+        if taken.0 == 0 || history.confirm(version).is_err() {
+            return (0, 0);
         }
         self.now.earliest = earliest;
         self.reported = true;
-        self.gap = (start > from).then_some((pos, seen.start));
+        (self.pos, self.gap) = (Some(begin + from), gap);
+        taken
+    }
+
+    /// Whether the line is the first of a lane not entered yet, in the first version that can be seen
+    /// there, and nothing lies between it and the line before. Changes nothing where the answer is
+    /// no.
+    ///
+    /// This, too, is the way through [`Walk::by_rules`] with the first choice right each time: what
+    /// was reached has nothing up to the end of its lane, nor have the lanes between at the first
+    /// versions that can be seen (`hole_in` goes no further, and leaves `earliest`). The version is
+    /// the first one at `earliest`, which no move demands a later one of (`enter`); it has nothing
+    /// below the line, and is not closed before the window either, so that it is also the first
+    /// there (`exists`).
+    #[inline]
+    fn as_first(&mut self, seen: &Sighting, window: Window) -> bool {
+        let geometry = self.oracle.geometry();
+        let Some(pos) = self.pos.filter(|&pos| pos <= seen.start) else { return false };
+        if !geometry.contains(seen.start) {
+            return false;
+        }
+        let (lane, start) = geometry.locate(seen.start);
+        let bytes = seen.end.saturating_sub(seen.start);
+        let end = start + (bytes >> geometry.page_shift) as usize;
+        if self.now.lane == lane
+            || (seen.start | bytes) & (geometry.page_size() - 1) != 0
+            || self.floors[lane as usize].0 == self.round
+            || !self.is_free(pos, lane)
+        {
+            return false;
+        }
+        let Ok(version) = self.first_at(lane, self.now.earliest) else { return false };
+        let history = self.oracle.history(lane);
+        let (known, closed, mapped, starts) = history.standing(version);
+        let earliest = self.now.earliest.max(window.from);
+        if !known
+            || closed < earliest
+            || mapped & span_mask(0, start) != 0
+            || end_of(mapped, starts, start) != Some(end)
+            || history.page(version, start).visible() != seen.page
+            || history.confirm(version).is_err()
+        {
+            return false;
+        }
+        self.now = Progress { earliest, lane, version };
+        self.gap = (seen.start > pos).then_some((pos, seen.start));
+        self.reported = true;
         self.pos = Some(seen.end);
         true
+    }
+
+    /// The first version of a lane that can be seen at tick `from` or later.
+    #[inline]
+    fn first_at(&mut self, lane: u16, from: Tick) -> Result<Version, Overrun> {
+        let history = self.oracle.history(lane);
+        let first = &mut self.firsts[lane as usize];
+        if from < first.0 {
+            return history.first_at(from);
+        }
+        let version = history.first_from(first.1, from)?;
+        *first = (from, version);
+        Ok(version)
     }
 
     /// [`Walk::line`] by the rules, one after the other.
@@ -583,7 +674,7 @@ impl<'a> Walk<'a> {
     fn enter(&mut self, lane: u16, from: Tick) -> Result<&'a History, Overrun> {
         let history = self.oracle.history(lane);
         if self.now.lane != lane {
-            let mut version = history.first_at(from)?;
+            let mut version = self.first_at(lane, from)?;
             let (round, floor) = self.floors[lane as usize];
             if round == self.round {
                 version = version.max(floor);

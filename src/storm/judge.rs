@@ -246,15 +246,28 @@ impl Judge<'_> {
             }
             None => {
                 self.walk.stand_again(stood);
-                let Some(met) = self.familiar.meet(comes, reached, pos, text) else {
-                    return 0;
-                };
-                if !self.familiar.run(&met).is_some_and(|run| self.walk.again(&run, window)) {
-                    return 0;
+                match self.familiar.meet(comes, reached, pos, text) {
+                    Some(met) => {
+                        let run = self.familiar.run(&met);
+                        if !run.is_some_and(|run| self.walk.again(&run, window)) {
+                            return 0;
+                        }
+                        self.met(begun.is_none(), call, window, tape, |familiar| {
+                            familiar.lines(&met)
+                        });
+                        self.familiar.met(&met);
+                        (met.count, met.bytes)
+                    }
+                    None => match self.along(text, window) {
+                        (0, _) => return 0,
+                        along => {
+                            if begun.is_none() {
+                                self.open(call, window, tape);
+                            }
+                            along
+                        }
+                    },
                 }
-                self.met(begun.is_none(), call, window, tape, |familiar| familiar.lines(&met));
-                self.familiar.met(&met);
-                (met.count, met.bytes)
             }
         };
         self.fed.1 += lines as u32;
@@ -265,6 +278,23 @@ impl Judge<'_> {
         Tally::add(&self.tally.lines, lines as u64);
         Tally::add(&self.tally.checked, lines as u64);
         bytes
+    }
+
+    /// Takes as many of the lines that `text` begins with as the version reached shows, one after the
+    /// other; how many, and their bytes. Not of a version that is still the newest, because what that
+    /// shows is to be remembered, and not where somebody asks for each line.
+    fn along(&mut self, text: &[u8], window: Window) -> (usize, usize) {
+        if self.together || self.views.is_some() || self.walk.lasts() {
+            return (0, 0);
+        }
+        let (identities, geometry) = (self.identities, self.oracle.geometry());
+        let mut rest = text;
+        self.walk.along(window, || {
+            let (line, behind) = rest.split_at_checked(memchr::memchr(b'\n', rest)?)?;
+            rest = &behind[1..];
+            let seen = identities.sight_in(&parse(line).ok()?, geometry);
+            Some((seen, line.len() + 1))
+        })
     }
 
     /// Takes note of lines that are right because they were met before; `opens` tells whether they

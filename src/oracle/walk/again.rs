@@ -128,7 +128,7 @@ impl Walk<'_> {
     /// changed when they are not, or not at once.
     ///
     /// This is [`Walk::by_rules`] for each of them with the first choice right each time, so it
-    /// accepts nothing else. Within the version reached, as in [`Walk::as_before`]: it shows the
+    /// accepts nothing else. Within the version reached, as in [`Walk::along`]: it shows the
     /// lines and nothing between them, and what may have changed since that was found out, whether
     /// it is known and when it was closed, is the same for all of them. Coming from elsewhere, what
     /// was reached there has nothing up to the end of its lane, nor have the lanes between at the
@@ -156,9 +156,7 @@ impl Walk<'_> {
                 }
                 let last = lanes - 1;
                 if pos < self.oracle.geometry().end() && now.lane != last {
-                    let Ok(version) = self.oracle.history(last).first_at(now.earliest) else {
-                        return false;
-                    };
+                    let Ok(version) = self.first_at(last, now.earliest) else { return false };
                     (now.lane, now.version) = (last, version);
                 }
             }
@@ -174,7 +172,7 @@ impl Walk<'_> {
                     return false;
                 }
                 if !entered || history.head() != version {
-                    let (known, closed, _) = history.standing(version);
+                    let (known, closed, ..) = history.standing(version);
                     if !known || closed < earliest || history.confirm(version).is_err() {
                         return false;
                     }
@@ -191,13 +189,17 @@ impl Walk<'_> {
     /// Whether the lines of `run`, which is that of a whole lane, are right behind those of the lane
     /// just below it, taken in whole [just now](Walk::again) in the same call.
     ///
-    /// What is left of [`Walk::again`] then: nothing lies between, and `earliest` stays.
+    /// What is left of [`Walk::again`] then: nothing lies between, and `earliest` stays. That the
+    /// version is known is final, because the run names a tick; so of one that is no longer the
+    /// newest all that counts is when it was closed.
     #[inline]
     pub(crate) fn goes_on(&self, run: &Run) -> bool {
         let Shown::In { lane, version, since } = run.shown else { return false };
+        let history = self.oracle.history(lane);
         since <= self.now.earliest
             && self.floors[lane as usize].0 != self.round
-            && self.oracle.history(lane).head() == version
+            && (history.head() == version
+                || history.closed(version) >= self.now.earliest && history.confirm(version).is_ok())
     }
 
     /// Comes to the end of `run`, the last of those that [go on](Walk::goes_on) behind each other;
@@ -220,7 +222,7 @@ impl Walk<'_> {
 
     /// Whether nothing is mapped from `pos`, the end of the last line, up to lane `lane`, at the
     /// version reached and at the first that can be seen of the lanes between.
-    fn is_free(&self, pos: u64, lane: u16) -> bool {
+    pub(super) fn is_free(&mut self, pos: u64, lane: u16) -> bool {
         let geometry = self.oracle.geometry();
         if pos >= geometry.end() {
             return true;
@@ -233,7 +235,7 @@ impl Walk<'_> {
                 return false;
             }
             let (history, version) = (self.oracle.history(self.now.lane), self.now.version);
-            let (known, _, mapped) = history.standing(version);
+            let (known, _, mapped, _) = history.standing(version);
             let mapped = mapped & span_mask(page as usize, pages);
             if !known || mapped != 0 || history.confirm(version).is_err() {
                 return false;
@@ -246,10 +248,10 @@ impl Walk<'_> {
     }
 
     /// Whether the first version that can be seen of a lane not entered yet has no VMA.
-    fn is_empty(&self, lane: u16) -> bool {
+    fn is_empty(&mut self, lane: u16) -> bool {
         let history = self.oracle.history(lane);
-        let Ok(version) = history.first_at(self.now.earliest) else { return false };
-        let (known, _, mapped) = history.standing(version);
+        let Ok(version) = self.first_at(lane, self.now.earliest) else { return false };
+        let (known, _, mapped, _) = history.standing(version);
         known
             && mapped == 0
             && self.floors[lane as usize].0 != self.round
@@ -354,6 +356,10 @@ mod tests {
     struct Counts {
         tried: [u32; 4],
         accepted: [u32; 4],
+        /// Lines before which none was taken along, and some were.
+        along: [u32; 2],
+        /// Lines that were not taken as the first of their lane, and that were.
+        first: [u32; 2],
     }
 
     /// Goes up the lanes, in each with some version's lines, all at once where that is possible,
@@ -437,8 +443,34 @@ mod tests {
                     continue;
                 }
                 assert_eq!((walk.pos, walk.now, walk.gap, walk.reported), before);
-                for line in part {
-                    let verdict = walk.by_rules(line, windows[window]);
+                let mut rest = part.iter();
+                while !rest.as_slice().is_empty() {
+                    twin.follow(&walk);
+                    let mut ahead = rest.clone();
+                    let next = || ahead.next().map(|line| (*line, 7));
+                    let (lines, bytes) = walk.along(windows[window], next);
+                    assert_eq!(bytes, 7 * lines);
+                    for line in rest.by_ref().take(lines) {
+                        let verdict = twin.by_rules(line, windows[window]);
+                        assert_eq!(verdict, Verdict::Right, "{line:?} of {part:?}");
+                    }
+                    assert_eq!(
+                        (walk.pos, walk.now, walk.gap, walk.reported),
+                        (twin.pos, twin.now, twin.gap, twin.reported)
+                    );
+                    let Some(line) = rest.next() else { break };
+                    counts.along[usize::from(lines > 0)] += 1;
+                    let first = walk.as_first(line, windows[window]);
+                    counts.first[usize::from(first)] += 1;
+                    let verdict = twin.by_rules(line, windows[window]);
+                    match first {
+                        true => assert_eq!(verdict, Verdict::Right, "{line:?} of {part:?}"),
+                        false => assert_eq!(walk.by_rules(line, windows[window]), verdict),
+                    }
+                    assert_eq!(
+                        (walk.pos, walk.now, walk.gap, walk.reported, &walk.floors),
+                        (twin.pos, twin.now, twin.gap, twin.reported, &twin.floors)
+                    );
                     if matches!(verdict, Verdict::Wrong(_) | Verdict::Undecided) {
                         let pos = (!rng.one_in(8)).then_some(line.end);
                         walk.resume(pos, windows[window]);
@@ -499,5 +531,6 @@ mod tests {
             let (tried, accepted) = (counts.tried[sort], counts.accepted[sort]);
             assert!(accepted > 500 && tried - accepted > 500, "{sort}: {accepted} of {tried}");
         }
+        assert!(counts.along.into_iter().chain(counts.first).all(|count| count > 500));
     }
 }
