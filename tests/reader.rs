@@ -164,8 +164,8 @@ fn a_line_whose_call_is_forgotten_leaves_doubt_and_no_hole() {
 }
 
 /// A reader that remembers text comes to the same verdicts, of the same lines and windows, and to
-/// the same names for violations, as one that judges each line anew: on right kernels and wrong ones, with histories that run over and
-/// operations that fail, and with faults planted in what it reads.
+/// the same names for violations, as one that judges each line anew: on right kernels and wrong
+/// ones, with operations that fail, and with faults planted in what it reads.
 #[test]
 fn what_a_reader_remembers_changes_nothing_but_its_speed() {
     let modes = [Mode::Walk, Mode::Pread, Mode::Walk, Mode::Short];
@@ -195,23 +195,25 @@ fn what_a_reader_remembers_changes_nothing_but_its_speed() {
     assert!(named > 20, "{named}");
 }
 
-/// With a history that runs over, what is remembered of a version can decide more, and never less
-/// or otherwise: when the version before it is gone, it is still known since when it was the first.
+/// With a history that runs over, either may find a version gone that the other has no need to look
+/// for: each walk leaves behind which versions were the first ones, and what is remembered passes
+/// lanes without asking. Neither is ever wrong, and neither decides markedly less.
 #[test]
-fn what_a_reader_remembers_leaves_less_undecided() {
+fn what_a_reader_remembers_leaves_as_little_undecided() {
     let modes = [Mode::Walk, Mode::Pread, Mode::Walk, Mode::Short];
-    let (mut less, mut more) = (0, 0);
+    let mut undecided = [0, 0];
     for seed in 0..40 {
         let mut shape = Shape::draw(seed);
         shape.history = 16;
         let run =
             |remembers| read(shape, Model::VmaLocks, None, None, seed, 200, &modes, remembers);
-        let ((found, with), (_, without)) = (run(true), run(false));
+        let ((found, with), (forgetful, without)) = (run(true), run(false));
         let (with, without) = (with.counts, without.counts);
-        assert_eq!(sum(&found), 0, "{seed} {found:?}");
+        assert_eq!((sum(&found), sum(&forgetful)), (0, 0), "{seed} {found:?} {forgetful:?}");
         assert_eq!((with.lines, with.windows), (without.lines, without.windows));
-        assert!(with.undecided <= without.undecided, "{seed}: {with:?} {without:?}");
-        (less, more) = (less + with.undecided, more + without.undecided);
+        undecided[0] += with.undecided;
+        undecided[1] += without.undecided;
     }
-    assert!(less > 0 && less < more, "{less} {more}");
+    let [with, without] = undecided;
+    assert!(with > 1000 && with.abs_diff(without) * 100 < without, "{with} {without}");
 }
