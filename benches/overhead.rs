@@ -69,6 +69,11 @@ const SPELLS: usize = 8;
 /// How long one of the two that are compared goes on before it is the other's turn.
 const SLICE: Duration = Duration::from_millis(3);
 
+/// How long a reader goes on before a slice counts, of either sort. What a reader that checks knows is
+/// as old as its own last slice then, so that its first walks take twice as long to judge; in a storm
+/// there is no such gap between two walks.
+const SETTLING: Duration = Duration::from_micros(300);
+
 /// Bytes or operations, and the nanoseconds they took.
 #[derive(Clone, Copy, Default)]
 struct Yield {
@@ -315,36 +320,27 @@ impl<'a> Worker<'a> {
         self.count + counts.bytes + counts.operations.iter().sum::<u64>()
     }
 
-    /// In full and bare, slice by slice; which one a spell begins with changes. The slice that the
-    /// spell's end cuts short does not count: the others stop at once, and whoever has walks left to
-    /// read and to judge finishes them undisturbed. Of mutators two slices that follow each other
-    /// begin with the same layouts and draw the same operations: some take ten times as long as
-    /// others.
+    /// In full and bare, slice by slice; which one a spell begins with changes. Readers
+    /// [settle](SETTLING) first. The slice that the spell's end cuts short does not count: the others
+    /// stop at once, and whoever has walks left to read and to judge finishes them undisturbed. Of
+    /// mutators two slices that follow each other begin with the same layouts and draw the same
+    /// operations: some take ten times as long as others.
     fn by_turns(&mut self, reads: bool, on: impl Fn() -> bool) {
         let mut full = self.rng.one_in(2);
         for slice in 0.. {
             if !on() {
                 break;
             }
-            if !reads {
+            if reads {
+                self.go_on(true, full, &on, SETTLING);
+            } else {
                 if slice % 2 == 0 {
                     self.drawn += 1;
                 }
                 self.begin_slice();
             }
             let (begun, before) = (Instant::now(), self.done());
-            // A walk takes longer than a look at the clock, an operation does not.
-            let looks = Cell::new(0u32);
-            let goes_on = || {
-                looks.set(looks.get() + 1);
-                on() && (!reads && !looks.get().is_multiple_of(16) || begun.elapsed() < SLICE)
-            };
-            match (reads, full) {
-                (true, true) => self.check(goes_on),
-                (true, false) => self.only_read(goes_on),
-                (false, true) => self.record(goes_on),
-                (false, false) => self.only_act(goes_on),
-            }
+            self.go_on(reads, full, &on, SLICE);
             let nanos = begun.elapsed().as_nanos() as u64;
             let done = self.done() - before;
             if !on() {
@@ -352,6 +348,23 @@ impl<'a> Worker<'a> {
             }
             self.yields[usize::from(!full)].add(Yield { done, nanos });
             full = !full;
+        }
+    }
+
+    /// In full or bare for some time.
+    fn go_on(&mut self, reads: bool, full: bool, on: impl Fn() -> bool, time: Duration) {
+        let begun = Instant::now();
+        // A walk takes longer than a look at the clock, an operation does not.
+        let looks = Cell::new(0u32);
+        let goes_on = || {
+            looks.set(looks.get() + 1);
+            on() && (!reads && !looks.get().is_multiple_of(16) || begun.elapsed() < time)
+        };
+        match (reads, full) {
+            (true, true) => self.check(goes_on),
+            (true, false) => self.only_read(goes_on),
+            (false, true) => self.record(goes_on),
+            (false, false) => self.only_act(goes_on),
         }
     }
 
