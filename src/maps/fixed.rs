@@ -29,6 +29,17 @@ const NAME: usize = 73;
 /// What follows the permissions of a line without file and name.
 const ANON_TAIL: &[u8; 18] = b" 00000000 00:00 0 ";
 
+/// The line that `text` begins with, if it has neither file nor name, and its bytes, newline
+/// included. Each of its bytes has its place, so nobody has to look for the newline.
+#[inline]
+pub(super) fn first(text: &[u8]) -> Option<(Line<'_>, usize)> {
+    let (line, rest) = text.split_first_chunk()?;
+    if rest.first() != Some(&b'\n') {
+        return None;
+    }
+    Some((anon(line)?, ANON + 1))
+}
+
 /// The line, if it has one of the two shapes.
 #[inline]
 pub(super) fn parse(line: &[u8]) -> Option<Line<'_>> {

@@ -120,6 +120,16 @@ pub fn parse(line: &[u8]) -> Result<Line<'_>, Malformed> {
     }
 }
 
+/// The line that `text` begins with, and its bytes, newline included. `None` where it is not whole or
+/// does not [parse].
+#[inline]
+pub fn parse_first(text: &[u8]) -> Option<(Line<'_>, usize)> {
+    fixed::first(text).or_else(|| {
+        let at = memchr::memchr(b'\n', text)?;
+        Some((parse(&text[..at]).ok()?, at + 1))
+    })
+}
+
 /// A line of any shape, field by field.
 #[cold]
 #[inline(never)]
@@ -273,6 +283,29 @@ mod tests {
             if let Some(line) = fixed::parse(&text) {
                 prop_assert_eq!(by_fields(&text), Ok(line));
             }
+        }
+
+        /// The line that a text begins with is what comes before its newline, wherever that is.
+        #[test]
+        fn the_first_line_is_the_one_before_the_newline(
+            (named, newline, at, byte, whole) in
+                (any::<bool>(), 40usize..90, 0usize..90, any::<u8>(), any::<bool>())
+        ) {
+            let first: &[u8] = if named {
+                b"7f83503f0000-7f8350412000 r-xs 0001c000 fe:01 1234567                     /lib/x y\n"
+            } else {
+                b"7f83503f0000-7f8350412000 rw-p 00000000 00:00 0 \n"
+            };
+            let mut text = [first, b"7f8350600000-7f8350628000 rw-p 00000000 00:00 0 \n"].concat();
+            if !whole {
+                text[newline] = b'\n';
+                text[at] = byte;
+            }
+            let end = text.iter().position(|&byte| byte == b'\n');
+            let line = end.and_then(|end| Some((parse(&text[..end]).ok()?, end + 1)));
+            prop_assert_eq!(parse_first(&text), line);
+            prop_assert!(!whole || line.is_some());
+            prop_assert_eq!(parse_first(&first[..first.len() - 1]), None, "not whole");
         }
 
         #[test]

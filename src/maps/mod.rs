@@ -13,6 +13,6 @@ mod walk;
 pub use descriptor::{MapsFile, MapsRead};
 pub use inject::{Fault, Injector};
 pub use kept::Kept;
-pub use line::{Line, Malformed, is_detail, parse, range_end};
+pub use line::{Line, Malformed, is_detail, parse, parse_first, range_end};
 pub use query::{Answer, QueryFlags};
 pub use walk::{Chunk, Lines};

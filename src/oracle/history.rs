@@ -329,7 +329,7 @@ impl History {
     }
 
     /// One page of the version.
-    #[inline]
+    #[inline(always)]
     pub fn page(&self, version: Version, at: usize) -> Page {
         let Line(line) = &self.slot(version)[1 + at / PAGES];
         let word = line[at % PAGES / 2].load(Ordering::Relaxed);

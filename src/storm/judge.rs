@@ -8,7 +8,7 @@ use super::tape::Tape;
 use super::testimony::Seconds;
 use super::views::{View, Views};
 use crate::arena::Identities;
-use crate::maps::{is_detail, parse};
+use crate::maps::{is_detail, parse, parse_first};
 use crate::oracle::{
     Class, Contract, Oracle, Rule, Sighting, Snapshot, Tick, Tolerated, Verdict, Walk, Window,
 };
@@ -290,10 +290,9 @@ impl Judge<'_> {
         let (identities, geometry) = (self.identities, self.oracle.geometry());
         let mut rest = text;
         self.walk.along(window, || {
-            let (line, behind) = rest.split_at_checked(memchr::memchr(b'\n', rest)?)?;
-            rest = &behind[1..];
-            let seen = identities.sight_in(&parse(line).ok()?, geometry);
-            Some((seen, line.len() + 1))
+            let (line, bytes) = parse_first(rest)?;
+            rest = &rest[bytes..];
+            Some((identities.sight_in(&line, geometry), bytes))
         })
     }
 
