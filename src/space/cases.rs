@@ -159,6 +159,7 @@ pub fn cases_in(op: &Op, lane: u16, before: Divided<'_>, after: Divided<'_>) -> 
 
 /// What became of the pages of `span`: a merge when they now belong to a VMA that reaches beyond
 /// them, a split when a VMA that reached beyond them no longer has them.
+#[inline]
 fn cases_of_span(span: Span, before: Divided<'_>, after: Divided<'_>) -> CaseSet {
     let whole = span_mask(span.start(), span.end());
     // Only pages that changed count: the rest of the span was so before.

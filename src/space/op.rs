@@ -419,6 +419,7 @@ impl fmt::Display for Op {
 ///
 /// # Errors
 /// The first reason found why it does not fit.
+#[inline]
 pub fn fits(op: &Op, first: &Layout, second: &Layout) -> Result<(), Misfit> {
     let at = op.at().span;
     if at.len == 0 {
@@ -485,6 +486,7 @@ pub fn fits(op: &Op, first: &Layout, second: &Layout) -> Result<(), Misfit> {
 ///
 /// `first` is the lane of [`Op::at`]; `second` that of [`Op::other_lane`], left alone where there
 /// is none. The operation has to [fit](fits).
+#[inline]
 pub fn apply(op: &Op, first: &mut Layout, second: &mut Layout) {
     debug_assert_eq!(fits(op, first, second), Ok(()), "{op} on {first:?}");
     change_lanes(op, first, Some(second));
@@ -494,11 +496,13 @@ pub fn apply(op: &Op, first: &mut Layout, second: &mut Layout) {
 ///
 /// # Panics
 /// When it has.
+#[inline]
 pub fn apply_alone(op: &Op, lane: &mut Layout) {
     debug_assert_eq!(fits(op, lane, &Layout::empty(1)), Ok(()), "{op} on {lane:?}");
     change_lanes(op, lane, None);
 }
 
+#[inline]
 fn change_lanes(op: &Op, first: &mut Layout, second: Option<&mut Layout>) {
     let at = op.at().span;
     match *op {

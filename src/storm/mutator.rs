@@ -167,6 +167,7 @@ impl<'a> Mutator<'a> {
         }
     }
 
+    #[inline]
     fn count_cases_in(&self, op: &Op, held: &Held<'_>, before: &Current) {
         let after = held.current().divided();
         for case in cases_in(op, held.lane(), before.divided(), after).iter() {

@@ -65,6 +65,7 @@ impl Program {
 
     /// The next operation to try. `layout` and `second` are the lanes of the program as they are
     /// now; `None` when the program is at its end because the lane no longer fits it.
+    #[inline]
     pub fn next(
         &mut self,
         rng: &mut Stream,
