@@ -161,11 +161,42 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether the version reached already shows the line, and nothing between it and the line
-    /// before; see [`Walk::along`].
+    /// before: [`Walk::along`] for a single line, which that takes a fifth longer for.
     #[inline]
     fn as_before(&mut self, seen: &Sighting, window: Window) -> bool {
-        let mut line = Some((*seen, 0));
-        self.along(window, || line.take()).0 == 1
+        let geometry = self.oracle.geometry();
+        let Some(pos) = self.pos else { return false };
+        let begin = geometry.address(self.now.lane, 0);
+        // Below the lane these wrap to more than any lane has.
+        let (from, start) = (pos.wrapping_sub(begin), seen.start.wrapping_sub(begin));
+        let end = seen.end.wrapping_sub(begin);
+        let lane_bytes = u64::from(geometry.pages) << geometry.page_shift;
+        if self.now.lane == NO_LANE
+            || !(from <= start && start < end && end <= lane_bytes)
+            || (from | start | end) & (geometry.page_size() - 1) != 0
+        {
+            return false;
+        }
+        let page = |offset: u64| (offset >> geometry.page_shift) as usize;
+        let history = self.oracle.history(self.now.lane);
+        let (known, closed, mapped, starts) = history.standing(self.now.version);
+        let earliest = self.now.earliest.max(window.from);
+        let unmapped = mapped & span_mask(page(from), page(start)) == 0;
+        let stop = end_of(mapped, starts, page(start));
+        let shown = history.page(self.now.version, page(start)).visible();
+        let right = known
+            && closed >= earliest
+            && unmapped
+            && stop == Some(page(end))
+            && shown == seen.page;
+        if !right || history.confirm(self.now.version).is_err() {
+            return false;
+        }
+        self.now.earliest = earliest;
+        self.reported = true;
+        self.gap = (start > from).then_some((pos, seen.start));
+        self.pos = Some(seen.end);
+        true
     }
 
     /// Takes the lines that `next` gives, with their bytes, for as long as the version reached shows

@@ -444,12 +444,14 @@ mod tests {
                 }
                 assert_eq!((walk.pos, walk.now, walk.gap, walk.reported), before);
                 let mut rest = part.iter();
-                while !rest.as_slice().is_empty() {
+                while let Some(line) = rest.as_slice().first() {
+                    twin.follow(&walk);
+                    let as_before = twin.as_before(line, windows[window]);
                     twin.follow(&walk);
                     let mut ahead = rest.clone();
                     let next = || ahead.next().map(|line| (*line, 7));
                     let (lines, bytes) = walk.along(windows[window], next);
-                    assert_eq!(bytes, 7 * lines);
+                    assert_eq!((bytes, lines > 0), (7 * lines, as_before), "{line:?}");
                     for line in rest.by_ref().take(lines) {
                         let verdict = twin.by_rules(line, windows[window]);
                         assert_eq!(verdict, Verdict::Right, "{line:?} of {part:?}");
