@@ -23,7 +23,7 @@ const PAGES: usize = 16;
 const PAGE: usize = 4096;
 /// How often each figure is taken.
 const TURNS: usize = 200;
-/// Turns of the reader, or operations, in a turn.
+/// Turns of the reader, or operations, that a figure is taken over.
 const WALKS: usize = 64;
 const OPERATIONS: usize = 4096;
 
@@ -109,7 +109,7 @@ fn place<'a>(
 struct Moving<'a> {
     oracle: &'a Oracle,
     lanes: u16,
-    /// What it says before a walk and after, and whether the next one is of the second sort.
+    /// What it says by turns, and whether the next walk is told the second.
     texts: [&'a [u8]; 2],
     side: bool,
     kept: Kept,
