@@ -290,13 +290,12 @@ impl<'a> Walk<'a> {
         }
         let Ok(version) = self.first_at(lane, self.now.earliest) else { return false };
         let history = self.oracle.history(lane);
-        let (known, closed, mapped, starts) = history.standing(version);
+        let (known, closed, mapped, _) = history.standing(version);
         let earliest = self.now.earliest.max(window.from);
         if !known
             || closed < earliest
             || mapped & span_mask(0, start) != 0
-            || end_of(mapped, starts, start) != Some(end)
-            || history.page(version, start).visible() != seen.page
+            || !shows(history, version, start, end, seen)
             || history.confirm(version).is_err()
         {
             return false;
