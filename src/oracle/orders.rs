@@ -25,7 +25,7 @@ const CAPACITIES: [usize; 2] = [2, 4];
 const CAPACITIES: [usize; 2] = [8, 32];
 
 #[cfg(loom)]
-fn explore(test: fn(usize)) {
+fn explore(test: impl Fn(usize) + Copy + Send + Sync + 'static) {
     let mut model = loom::model::Builder::new();
     // Three switches away from a thread that could go on find every weakening tried by hand;
     // without a bound the search does not end.
@@ -36,11 +36,22 @@ fn explore(test: fn(usize)) {
 }
 
 #[cfg(not(loom))]
-fn explore(test: fn(usize)) {
+fn explore(test: impl Fn(usize) + Copy + Send + Sync + 'static) {
     for capacity in CAPACITIES {
         shuttle::check_random(move || test(capacity), 5_000);
         shuttle::check_pct(move || test(capacity), 5_000, 4);
     }
+}
+
+/// What a reader does beside a mutator.
+fn beside_a_mutator(test: fn(&World)) {
+    explore(move |capacity| {
+        let world = World::new(capacity);
+        let mutator = world.clone();
+        let thread = thread::spawn(move || mutator.mutate());
+        test(&world);
+        thread.join().unwrap();
+    });
 }
 
 /// A layout that tells its version.
@@ -111,36 +122,23 @@ impl World {
 
 #[test]
 fn orders_what_the_kernel_shows_is_in_the_history_or_known_to_be_gone() {
-    explore(|capacity| {
-        let world = World::new(capacity);
-        let mutator = world.clone();
-        let thread = thread::spawn(move || mutator.mutate());
-        world.read();
-        thread.join().unwrap();
-    });
+    beside_a_mutator(World::read);
 }
 
 /// What was the first version once is where the next search begins.
 #[test]
 fn orders_the_first_version_is_found_from_an_earlier_one_on() {
-    explore(|capacity| {
-        let world = World::new(capacity);
-        let mutator = world.clone();
-        let thread = thread::spawn(move || mutator.mutate());
+    beside_a_mutator(|world| {
         let history = &world.history;
         if let Ok(least) = history.first_at(world.clock.now()) {
             world.read_from(|from| history.first_from(least, from));
         }
-        thread.join().unwrap();
     });
 }
 
 #[test]
 fn orders_a_confirmed_version_is_read_whole() {
-    explore(|capacity| {
-        let world = World::new(capacity);
-        let mutator = world.clone();
-        let thread = thread::spawn(move || mutator.mutate());
+    beside_a_mutator(|world| {
         let history = &world.history;
         let version = history.head();
         let (invoked, page) = (history.invoked(version), history.page(version, 0));
@@ -149,7 +147,6 @@ fn orders_a_confirmed_version_is_read_whole() {
             // Two ticks an operation: version v was invoked at tick 2 (v - 1).
             assert_eq!(invoked, 2 * version.saturating_sub(1));
         }
-        thread.join().unwrap();
     });
 }
 
