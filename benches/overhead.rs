@@ -412,7 +412,9 @@ impl<'a> Worker<'a> {
             }
             bench.arena.carry_out(&op).expect("an operation that fits");
             match op.other_lane().map(|other| [lane as usize, other as usize]) {
-                None => apply_alone(&op, &mut lanes[lane as usize]),
+                None => {
+                    apply_alone(&op, &mut lanes[lane as usize]);
+                }
                 Some(both) => {
                     let [first, second] = lanes.get_disjoint_mut(both).expect("two lanes");
                     apply(&op, first, second);

@@ -148,7 +148,7 @@ impl Ground {
                 match first {
                     0 => apply(op, &mut low[0], &mut high[0]),
                     _ => apply(op, &mut high[0], &mut low[0]),
-                }
+                };
             }
             self.compare(&lanes, op)?;
         }

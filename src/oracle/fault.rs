@@ -30,8 +30,8 @@ impl Oracle {
         worker: u16,
         held: &mut Held<'_>,
     ) -> Invoked {
-        apply_alone(op, &mut held.current.layout);
-        held.current.divide();
+        let changed = apply_alone(op, &mut held.current.layout);
+        held.current.divide(changed);
         let invoked = self.clock().take();
         let history = self.history(held.lane);
         let version = match fault {

@@ -28,6 +28,8 @@ pub struct Current {
     pub layout: Layout,
     /// Its [masks](Layout::masks).
     pub masks: (u64, u64),
+    /// The pages that the operation which made the version changed, as a mask.
+    pub changed: u64,
     /// Its version.
     pub version: Version,
     /// False after a failed operation, until the lane is seen again at a standstill.
@@ -36,25 +38,19 @@ pub struct Current {
 
 impl Current {
     pub(crate) fn new(layout: &Layout, version: Version, known: bool) -> Current {
-        Current { layout: *layout, masks: layout.masks(), version, known }
+        Current { layout: *layout, masks: layout.masks(), changed: 0, version, known }
     }
 
-    /// Becomes the same as `other`; see [`Layout::follow`].
+    /// The layout, of which pages `changed` were changed just now, with its masks.
     #[inline]
-    pub(crate) fn follow(&mut self, other: &Current) {
-        self.layout.follow(&other.layout);
-        (self.masks, self.version, self.known) = (other.masks, other.version, other.known);
-    }
-
-    /// The layout, which was changed just now, with its masks.
-    #[inline]
-    pub(super) fn divide(&mut self) -> Divided<'_> {
-        self.masks = self.layout.masks();
+    pub(super) fn divide(&mut self, changed: u64) -> Divided<'_> {
+        (self.masks, self.changed) = (self.layout.masks(), changed);
         self.divided()
     }
 
     /// The layout with its masks.
-    pub fn divided(&self) -> Divided<'_> {
+    #[inline]
+    pub(super) fn divided(&self) -> Divided<'_> {
         Divided { layout: &self.layout, masks: self.masks }
     }
 }
@@ -180,22 +176,22 @@ impl Oracle {
         debug_assert_eq!(op.at().lane, first.lane);
         debug_assert_eq!(op.other_lane(), second.as_ref().map(|held| held.lane));
         let origin = |peer| Origin { op: Some(*op), worker, peer, known: true };
-        let push = |held: &mut Held<'_>, invoked: Tick, peer: Option<Version>| {
+        let push = |held: &mut Held<'_>, changed: u64, invoked: Tick, peer: Option<Version>| {
             let current = &mut *held.current;
             let history = self.history(held.lane);
-            current.version = history.push(invoked, current.divide(), &origin(peer));
+            current.version = history.push(invoked, current.divide(changed), &origin(peer));
         };
         let Some(second) = second else {
-            apply_alone(op, &mut first.current.layout);
-            push(first, self.clock.take(), None);
+            let changed = apply_alone(op, &mut first.current.layout);
+            push(first, changed, self.clock.take(), None);
             return Invoked { first: (first.lane, first.current.version), second: None };
         };
-        apply(op, &mut first.current.layout, &mut second.current.layout);
+        let changed = apply(op, &mut first.current.layout, &mut second.current.layout);
         let invoked = self.clock.take();
         // Both numbers are known beforehand: the locks are held.
         let (a, b) = (first.current.version + 1, second.current.version + 1);
-        push(first, invoked, Some(b));
-        push(second, invoked, Some(a));
+        push(first, changed[0], invoked, Some(b));
+        push(second, changed[1], invoked, Some(a));
         Invoked { first: (first.lane, a), second: Some((second.lane, b)) }
     }
 

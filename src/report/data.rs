@@ -324,7 +324,7 @@ impl StormReport {
                 failed: counts.failed,
                 by_kind: by_kind.into_iter().collect(),
                 cases: Case::ALL
-                    .map(|case| (case.number(), counts.cases[case.index()]))
+                    .map(|case| (case.number(), counts.case(case)))
                     .into_iter()
                     .collect(),
             },

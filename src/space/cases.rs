@@ -4,7 +4,7 @@
 //! five merges that change VMAs which were there, three into a gap, and two splits. Told from the
 //! layouts before and after alone, so that it is the same for every system call.
 
-use super::layout::{Divided, span_mask};
+use super::layout::Divided;
 use super::op::{Op, Span};
 use std::fmt;
 
@@ -139,74 +139,100 @@ impl fmt::Debug for CaseSet {
 }
 
 /// The cases that `op` is in lane `lane`, which looked like `before` and looks like `after`.
-#[inline]
 pub fn cases_in(op: &Op, lane: u16, before: Divided<'_>, after: Divided<'_>) -> CaseSet {
-    match *op {
-        Op::Remap { from, to, .. } => {
-            let part = |at: super::op::Place| match at.lane == lane {
-                true => cases_of_span(at.span, before, after),
-                false => CaseSet::NONE,
-            };
-            part(from).union(part(to))
-        }
-        Op::Resize { at, new_len } => {
-            let span = Span { start: at.span.start, len: at.span.len.max(new_len) };
-            cases_of_span(span, before, after)
-        }
-        _ => cases_of_span(op.at().span, before, after),
-    }
+    let changed = before.layout.differing(after.layout);
+    let (at, to) = op.places();
+    let here = [Some(at), to].into_iter().flatten().filter(|place| place.lane == lane);
+    here.map(|place| Change::new(place.span, changed, before.masks, after.masks).cases())
+        .fold(CaseSet::NONE, CaseSet::union)
 }
 
-/// What became of the pages of `span`: a merge when they now belong to a VMA that reaches beyond
-/// them, a split when a VMA that reached beyond them no longer has them.
-#[inline]
-fn cases_of_span(span: Span, before: Divided<'_>, after: Divided<'_>) -> CaseSet {
-    let whole = span_mask(span.start(), span.end());
-    // Only pages that changed count: the rest of the span was so before.
-    let changed = before.layout.differing(after.layout) & whole;
-    if changed == 0 {
-        return CaseSet::NONE;
-    }
-    let (start, last) = (changed.trailing_zeros(), changed.ilog2());
-    let ((old, old_starts), (new, new_starts)) = (before.masks, after.masks);
-    // Pages whose VMA takes in the next one, too.
-    let (old_on, new_on) = ((old & !old_starts) >> 1, (new & !new_starts) >> 1);
-    let has = |mask: u64, page: u32| mask >> page & 1 != 0;
-    // Of those between the first and the last that changed, the last left out.
-    let inner = span_mask(start as usize, last as usize);
-    let reaches_below = |on: u64| start > 0 && has(on, start - 1);
-    let (was_below, was_above) = (reaches_below(old_on), has(old_on, last));
-    if !has(new, start) {
-        // Taken away: a split only when something is left on both sides.
-        let one = has(old, start) && old_on & inner == inner;
-        let middle = one && was_below && was_above;
-        return if middle { SPLIT_BOTH } else { CaseSet::NONE };
-    }
-    // More than one VMA has come about, or pages in between did not change.
-    if changed != inner | 1 << last || new_on & inner != inner {
-        return CaseSet::NONE;
-    }
-    let (left, right) = (reaches_below(new_on), has(new_on, last));
-    let gap = old & changed == 0;
-    let case = match (left, right, gap) {
-        (true, true, true) => Case::GapBoth,
-        (true, false, true) => Case::GapLeft,
-        (false, true, true) => Case::GapRight,
-        (true, true, false) => Case::MergeBoth,
-        (true, false, false) if was_above => Case::MergeLeftPartial,
-        (true, false, false) => Case::MergeLeftFull,
-        (false, true, false) if was_below => Case::MergeRightPartial,
-        (false, true, false) => Case::MergeRightFull,
-        (false, false, _) => {
-            let below =
-                if was_below { CaseSet::NONE.with(Case::SplitBelow) } else { CaseSet::NONE };
-            return if was_above { below.with(Case::SplitAbove) } else { below };
-        }
-    };
-    CaseSet::NONE.with(case)
-}
+/// What became of neighbouring pages that one operation changed: as much as tells its cases, found
+/// without a branch, so that it can be counted for each operation and told when somebody asks.
+///
+/// The pages are those from the first to the last that is not what it was. Five bits; none of them
+/// for pages that neither became part of one VMA nor were taken out of the middle of one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Change(u8);
 
-const SPLIT_BOTH: CaseSet = CaseSet::NONE.with(Case::SplitBelow).with(Case::SplitAbove);
+impl Change {
+    /// How many there can be.
+    pub const COUNT: usize = 1 << 5;
+
+    /// The first page's VMA reached below them; the last one's reached above them.
+    const WAS_BELOW: u8 = 1;
+    const WAS_ABOVE: u8 = 1 << 1;
+    /// The same now.
+    const BELOW: u8 = 1 << 2;
+    const ABOVE: u8 = 1 << 3;
+    /// None of those that changed was mapped.
+    const GAP: u8 = 1 << 4;
+
+    /// What became of the pages of `span`, of which those in `changed` are not what they were, in a
+    /// lane whose [masks](super::Layout::masks) were `before` and are `after`.
+    #[inline]
+    pub fn new(span: Span, changed: u64, before: (u64, u64), after: (u64, u64)) -> Change {
+        let changed = changed & span.mask();
+        let first = changed & changed.wrapping_neg();
+        let last = (1u64 << 63).checked_shr(changed.leading_zeros()).unwrap_or(0);
+        // All but the last one.
+        let inner = last.wrapping_sub(first);
+        // Pages whose VMA takes in the next one, too.
+        let on = |(mapped, starts): (u64, u64)| (mapped & !starts) >> 1;
+        let (old_on, new_on) = (on(before), on(after));
+        let reaches = |on: u64| (on & first >> 1 != 0, on & last != 0);
+        let ((was_below, was_above), (below, above)) = (reaches(old_on), reaches(new_on));
+        let laid = after.0 & first != 0;
+        // They are one VMA now, all of them changed.
+        let one = laid & (changed == inner | last) & (new_on & inner == inner);
+        // They were taken out of one that is left on both sides.
+        let middle = !laid & (old_on & inner == inner) & was_below & was_above;
+        let told = one | middle;
+        let gap = before.0 & changed == 0;
+        let bit = |set: bool, bit: u8| if set { bit } else { 0 };
+        Change(
+            bit(told & was_below, Change::WAS_BELOW)
+                | bit(told & was_above, Change::WAS_ABOVE)
+                | bit(one & below, Change::BELOW)
+                | bit(one & above, Change::ABOVE)
+                | bit(one & gap, Change::GAP),
+        )
+    }
+
+    /// Its number, below [`Change::COUNT`].
+    #[inline]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// All that there can be, by their [numbers](Change::index).
+    pub fn all() -> impl Iterator<Item = Change> {
+        (0..Change::COUNT as u8).map(Change)
+    }
+
+    /// The cases it is: a merge when the pages now belong to a VMA that reaches beyond them, a split
+    /// when a VMA that reached beyond them no longer has them.
+    pub fn cases(self) -> CaseSet {
+        let has = |bit: u8| self.0 & bit != 0;
+        let (was_below, was_above) = (has(Change::WAS_BELOW), has(Change::WAS_ABOVE));
+        let case = match (has(Change::BELOW), has(Change::ABOVE), has(Change::GAP)) {
+            (true, true, true) => Case::GapBoth,
+            (true, false, true) => Case::GapLeft,
+            (false, true, true) => Case::GapRight,
+            (true, true, false) => Case::MergeBoth,
+            (true, false, false) if was_above => Case::MergeLeftPartial,
+            (true, false, false) => Case::MergeLeftFull,
+            (false, true, false) if was_below => Case::MergeRightPartial,
+            (false, true, false) => Case::MergeRightFull,
+            (false, false, _) => {
+                let below =
+                    if was_below { CaseSet::NONE.with(Case::SplitBelow) } else { CaseSet::NONE };
+                return if was_above { below.with(Case::SplitAbove) } else { below };
+            }
+        };
+        CaseSet::NONE.with(case)
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -358,7 +384,8 @@ mod tests {
                 true => after.pages_mut()[range].fill(page),
                 false => after.pages_mut()[range.clone()].copy_from_slice(&other.pages()[range]),
             }
-            let cases = cases_of_span(span, Divided::from(&before), Divided::from(&after));
+            let (changed, old, new) = (before.differing(&after), before.masks(), after.masks());
+            let cases = Change::new(span, changed, old, new).cases();
             assert_eq!(cases, told_by_vmas(span, &before, &after), "{span:?} {before} {after}");
             seen = seen.union(cases);
         }

@@ -12,7 +12,7 @@ mod making;
 mod op;
 mod page;
 
-pub use cases::{Case, CaseSet, cases_in};
+pub use cases::{Case, CaseSet, Change, cases_in};
 pub use geometry::Geometry;
 #[cfg(test)]
 pub(crate) use layout::drawing;

@@ -4,6 +4,7 @@ use super::layout::Layout;
 use super::page::{Advice, MAX_PGOFF, Page, Prot};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 /// Some neighbouring pages of a lane: `start..start + len`.
@@ -333,6 +334,19 @@ impl Op {
         }
     }
 
+    /// The pages that may change: of a resize, as many as the larger size has; of a move, source and
+    /// destination.
+    #[inline]
+    pub(crate) const fn places(&self) -> (Place, Option<Place>) {
+        match *self {
+            Op::Resize { at, new_len } if new_len > at.span.len => {
+                (Place { lane: at.lane, span: Span { start: at.span.start, len: new_len } }, None)
+            }
+            Op::Remap { from, to, .. } => (from, Some(to)),
+            _ => (self.at(), None),
+        }
+    }
+
     /// Of a move between `lane` and another lane, the other.
     pub fn across(&self, lane: u16) -> Option<u16> {
         self.other_lane().map(|other| if other == lane { self.at().lane } else { other })
@@ -483,13 +497,14 @@ pub fn fits(op: &Op, first: &Layout, second: &Layout) -> Result<(), Misfit> {
 }
 
 /// Does `op` to the layouts: what the kernel must have made of them when the call has returned.
+/// Gives the pages of each that are not what they were, as masks.
 ///
 /// `first` is the lane of [`Op::at`]; `second` that of [`Op::other_lane`], left alone where there
 /// is none. The operation has to [fit](fits).
 #[inline]
-pub fn apply(op: &Op, first: &mut Layout, second: &mut Layout) {
+pub fn apply(op: &Op, first: &mut Layout, second: &mut Layout) -> [u64; 2] {
     debug_assert_eq!(fits(op, first, second), Ok(()), "{op} on {first:?}");
-    change_lanes(op, first, Some(second));
+    change_lanes(op, first, Some(second))
 }
 
 /// [`apply`] for an operation that has no [other lane](Op::other_lane).
@@ -497,50 +512,66 @@ pub fn apply(op: &Op, first: &mut Layout, second: &mut Layout) {
 /// # Panics
 /// When it has.
 #[inline]
-pub fn apply_alone(op: &Op, lane: &mut Layout) {
+pub fn apply_alone(op: &Op, lane: &mut Layout) -> u64 {
     debug_assert_eq!(fits(op, lane, &Layout::empty(1)), Ok(()), "{op} on {lane:?}");
-    change_lanes(op, lane, None);
+    change_lanes(op, lane, None)[0]
 }
 
 #[inline]
-fn change_lanes(op: &Op, first: &mut Layout, second: Option<&mut Layout>) {
+fn change_lanes(op: &Op, first: &mut Layout, second: Option<&mut Layout>) -> [u64; 2] {
     let at = op.at().span;
-    match *op {
+    let changed = match *op {
         Op::Map { page, .. } => lay(first, at, page),
-        Op::Unmap { .. } => first.pages_mut()[at.range()].fill(Page::HOLE),
-        Op::Protect { prot, .. } => change(first, at, |page| page.with_prot(prot)),
-        Op::Name { name, .. } => change(first, at, |page| page.with_name(name)),
-        Op::Advise { advice, on, .. } => change(first, at, |page| page.with_advice(advice, on)),
+        Op::Unmap { .. } => empty(first, at.range()),
+        Op::Protect { prot, .. } => change(first, at.range(), |page| page.with_prot(prot)),
+        Op::Name { name, .. } => change(first, at.range(), |page| page.with_name(name)),
+        Op::Advise { advice, on, .. } => {
+            change(first, at.range(), |page| page.with_advice(advice, on))
+        }
         Op::Resize { new_len, .. } if new_len < at.len => {
-            let end = at.start() + new_len as usize;
-            first.pages_mut()[end..at.end()].fill(Page::HOLE);
+            empty(first, at.start() + new_len as usize..at.end())
         }
         Op::Resize { new_len, .. } => {
             let page = first.pages()[at.start()];
-            lay(first, Span::new(at.start(), at.start() + new_len as usize), page);
+            lay(first, Span::new(at.start(), at.start() + new_len as usize), page)
         }
         Op::Remap { from, to, keep } => {
             let page = first.pages()[at.start()];
-            if !keep {
-                first.pages_mut()[at.range()].fill(Page::HOLE);
+            let left = if keep { 0 } else { empty(first, at.range()) };
+            if from.lane != to.lane {
+                let there = second.expect("the lane that it moves to");
+                return [left, lay(there, to.span, page)];
             }
-            let there = if from.lane == to.lane { Some(first) } else { second };
-            let there = there.expect("the lane that it moves to");
-            lay(there, to.span, page);
+            // The two do not overlap.
+            left | lay(first, to.span, page)
         }
-    }
+    };
+    [changed, 0]
 }
 
-fn lay(layout: &mut Layout, span: Span, page: Page) {
-    for (i, at) in span.range().enumerate() {
-        layout.pages_mut()[at] = page.step(i as u16);
-    }
+fn empty(layout: &mut Layout, pages: Range<usize>) -> u64 {
+    change(layout, pages, |_| Page::HOLE)
 }
 
-fn change(layout: &mut Layout, span: Span, f: impl Fn(Page) -> Page) {
-    for page in &mut layout.pages_mut()[span.range()] {
-        *page = f(*page);
+fn lay(layout: &mut Layout, span: Span, page: Page) -> u64 {
+    change_each(layout, span.range(), |i, _| page.step(i as u16))
+}
+
+fn change(layout: &mut Layout, pages: Range<usize>, to: impl Fn(Page) -> Page) -> u64 {
+    change_each(layout, pages, |_, page| to(page))
+}
+
+/// Changes pages one by one, told the how manieth each is, and gives those that are not what they
+/// were.
+#[inline]
+fn change_each(layout: &mut Layout, pages: Range<usize>, to: impl Fn(usize, Page) -> Page) -> u64 {
+    let start = pages.start;
+    let mut changed = 0;
+    for (i, page) in layout.pages_mut()[pages].iter_mut().enumerate() {
+        let was = std::mem::replace(page, to(i, *page));
+        changed |= u64::from(was != *page) << i;
     }
+    changed << start
 }
 
 #[cfg(test)]
@@ -557,7 +588,8 @@ mod tests {
         let mut layout = draw(picture);
         let mut unused = Layout::empty(1);
         assert_eq!(fits(&op, &layout, &unused), Ok(()), "{op} on {picture}");
-        apply(&op, &mut layout, &mut unused);
+        let changed = apply(&op, &mut layout, &mut unused);
+        assert_eq!(changed, [layout.differing(&draw(picture)), 0], "{op} on {picture}");
         layout
     }
 
@@ -589,8 +621,9 @@ mod tests {
         let from = at(0, 2);
         let to = Place { lane: 1, span: Span::new(1, 3) };
         let (mut first, mut second) = (draw("45.."), draw("wwww"));
-        apply(&Op::Remap { from, to, keep: false }, &mut first, &mut second);
+        let changed = apply(&Op::Remap { from, to, keep: false }, &mut first, &mut second);
         assert_eq!((first, second), (draw("...."), draw("w45w")));
+        assert_eq!(changed, [0b0011, 0b0110]);
     }
 
     #[test]

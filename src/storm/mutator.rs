@@ -5,9 +5,9 @@ use super::repertoire::Repertoire;
 use super::stage::Spell;
 use super::tally::Tally;
 use crate::arena::Mm;
-use crate::oracle::{Current, Held, Invoked, Oracle};
+use crate::oracle::{Held, Invoked, Oracle};
 use crate::seed::Stream;
-use crate::space::{Layout, Op, cases_in, fits};
+use crate::space::{Change, Layout, Op, Span, fits};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,8 +21,6 @@ pub struct Mutator<'a> {
     program: Option<Program>,
     /// Operations left in this stint.
     left: usize,
-    /// The lanes as they were before the operation under way.
-    before: [Current; 2],
     /// Whether the program is a scenario's, which is kept whatever happens.
     scripted: bool,
 }
@@ -33,6 +31,8 @@ pub struct UnderWay<'a> {
     pub op: Op,
     first: Held<'a>,
     second: Option<Held<'a>>,
+    /// The [masks](Layout::masks) of the lanes before it.
+    before: [(u64, u64); 2],
     invoked: Invoked,
 }
 
@@ -45,8 +45,7 @@ impl<'a> Mutator<'a> {
         rng: Stream,
         worker: u16,
     ) -> Mutator<'a> {
-        let before = [Current::new(&Layout::empty(1), 0, false); 2];
-        Mutator { oracle, tally, may, rng, worker, program: None, left: 0, before, scripted: false }
+        Mutator { oracle, tally, may, rng, worker, program: None, left: 0, scripted: false }
     }
 
     /// Makes it do the operations of `ops` in a loop, and nothing else. One that does not fit
@@ -134,12 +133,9 @@ impl<'a> Mutator<'a> {
         }
         let there = second.as_ref().map_or(NONE, |held| &held.current().layout);
         fits(&op, &first.current().layout, there).ok()?;
-        self.before[0].follow(first.current());
-        if let Some(second) = &second {
-            self.before[1].follow(second.current());
-        }
+        let before = [first.current().masks, second.as_ref().map_or((0, 0), |s| s.current().masks)];
         let invoked = self.oracle.invoke(&op, self.worker, &mut first, second.as_mut());
-        Some(UnderWay { op, first, second, invoked })
+        Some(UnderWay { op, first, second, before, invoked })
     }
 
     /// Writes down that the operation has returned.
@@ -148,7 +144,7 @@ impl<'a> Mutator<'a> {
         if done {
             self.oracle.returned(under_way.invoked);
             Tally::add(&self.tally.operations[under_way.op.kind() as usize], 1);
-            self.count_cases(&under_way);
+            self.count_changes(&under_way);
         } else {
             let second = under_way.second.as_mut();
             self.oracle.failed(under_way.invoked, &mut under_way.first, second);
@@ -157,21 +153,23 @@ impl<'a> Mutator<'a> {
         }
     }
 
-    /// Counts which of the ten merges and splits it was. After it has returned: what comes between
-    /// the two ticks blurs what readers can be held to.
+    /// Counts what became of the pages, which tells the ten merges and splits. After the operation
+    /// has returned: what comes between the two ticks blurs what readers can be held to.
     #[inline]
-    fn count_cases(&self, under_way: &UnderWay<'_>) {
-        self.count_cases_in(&under_way.op, &under_way.first, &self.before[0]);
-        if let Some(second) = &under_way.second {
-            self.count_cases_in(&under_way.op, second, &self.before[1]);
-        }
-    }
-
-    #[inline]
-    fn count_cases_in(&self, op: &Op, held: &Held<'_>, before: &Current) {
-        let after = held.current().divided();
-        for case in cases_in(op, held.lane(), before.divided(), after).iter() {
-            Tally::add(&self.tally.cases[case.index()], 1);
+    fn count_changes(&self, under_way: &UnderWay<'_>) {
+        let UnderWay { op, first, second, before, .. } = under_way;
+        let count = |span: Span, held: &Held<'_>, before: (u64, u64)| {
+            let now = held.current();
+            let change = Change::new(span, now.changed, before, now.masks);
+            Tally::add(&self.tally.changes[change.index()], 1);
+        };
+        let (at, to) = op.places();
+        count(at.span, first, before[0]);
+        if let Some(to) = to {
+            match second {
+                Some(second) => count(to.span, second, before[1]),
+                None => count(to.span, first, before[0]),
+            }
         }
     }
 

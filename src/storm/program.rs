@@ -410,7 +410,10 @@ mod tests {
                 if fits(&op, &first, &second).is_err() {
                     break;
                 }
-                apply(&op, &mut first, &mut second);
+                let before = [first, second];
+                let changed = apply(&op, &mut first, &mut second);
+                let differing = [first.differing(&before[0]), second.differing(&before[1])];
+                assert_eq!(changed, differing, "{op} on {before:?}");
                 lanes[a as usize] = first;
                 if let Some(b) = op.other_lane() {
                     lanes[b as usize] = second;

@@ -3,14 +3,14 @@
 use super::findings::Mode;
 use super::views::View;
 use crate::oracle::{Rule, Tolerated};
-use crate::space::{Case, Kind};
+use crate::space::{Case, Change, Kind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const KINDS: usize = Kind::ALL.len();
 const MODES: usize = Mode::ALL.len();
 const RULES: usize = Rule::ALL.len();
 const TOLERATED: usize = Tolerated::ALL.len();
-const CASES: usize = Case::ALL.len();
+const CHANGES: usize = Change::COUNT;
 const VIEWS: usize = View::COUNTED.len();
 
 macro_rules! counters {
@@ -99,12 +99,20 @@ counters! {
     tried_instants,
     /// Tolerated anomalies, by [`Tolerated`].
     tolerated[TOLERATED],
-    /// Operations that succeeded, by the [`Case`] they are; some are two, most are none.
-    cases[CASES],
+    /// What operations that succeeded made of their pages, by [`Change`]; of a move, two.
+    changes[CHANGES],
     /// Bytes read.
     bytes,
     /// Walks and queries by what they showed of a scenario, by [`View::COUNTED`].
     views[VIEWS],
+}
+
+impl Counts {
+    /// How often an operation was `case`: some are two, most are none, of a move each end counts.
+    pub fn case(&self, case: Case) -> u64 {
+        let which = Change::all().filter(|change| change.cases().has(case));
+        which.map(|change| self.changes[change.index()]).sum()
+    }
 }
 
 impl Tally {
