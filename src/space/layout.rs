@@ -64,11 +64,13 @@ impl Layout {
 
     /// The number of pages, mapped or not.
     #[allow(clippy::len_without_is_empty)] // A lane has at least one page.
+    #[inline]
     pub fn len(&self) -> usize {
         self.len as usize
     }
 
     /// All pages, lowest address first.
+    #[inline]
     pub fn pages(&self) -> &[Page] {
         &self.pages[..self.len()]
     }
@@ -80,6 +82,7 @@ impl Layout {
     }
 
     /// The pages, to be changed.
+    #[inline]
     pub fn pages_mut(&mut self) -> &mut [Page] {
         let len = self.len();
         &mut self.pages[..len]

@@ -26,9 +26,8 @@ pub struct Mutator<'a> {
 }
 
 /// An operation that is about to be made, or is under way, with the locks of its lanes.
-pub struct UnderWay<'a> {
-    /// What is done.
-    pub op: Op,
+struct UnderWay<'a> {
+    op: Op,
     first: Held<'a>,
     second: Option<Held<'a>>,
     /// The [masks](Layout::masks) of the lanes before it.
@@ -67,11 +66,11 @@ impl<'a> Mutator<'a> {
     /// One operation, if the lane it was planned for is free. Whether there was one.
     #[inline]
     pub fn step(&mut self, mm: &impl Mm, spell: &Spell) -> bool {
-        let Some(under_way) = self.begin(spell) else {
+        let Some(mut under_way) = self.begin(spell) else {
             return false;
         };
         let done = mm.carry_out(&under_way.op).is_ok();
-        self.finish(under_way, done);
+        self.finish(&mut under_way, done);
         true
     }
 
@@ -94,7 +93,7 @@ impl<'a> Mutator<'a> {
     /// Plans the next operation, takes the locks of its lanes, and writes down what it is going
     /// to do. `None` when a lane was not free or no longer fits; nothing has happened then.
     #[inline]
-    pub fn begin(&mut self, spell: &Spell) -> Option<UnderWay<'a>> {
+    fn begin(&mut self, spell: &Spell) -> Option<UnderWay<'a>> {
         if !self.scripted {
             if self.left == 0 || self.program.is_none() {
                 self.program = Some(self.plan(spell)?);
@@ -140,11 +139,11 @@ impl<'a> Mutator<'a> {
 
     /// Writes down that the operation has returned.
     #[inline]
-    pub fn finish(&mut self, mut under_way: UnderWay<'a>, done: bool) {
+    fn finish(&mut self, under_way: &mut UnderWay<'a>, done: bool) {
         if done {
             self.oracle.returned(under_way.invoked);
             Tally::add(&self.tally.operations[under_way.op.kind() as usize], 1);
-            self.count_changes(&under_way);
+            self.count_changes(under_way);
         } else {
             let second = under_way.second.as_mut();
             self.oracle.failed(under_way.invoked, &mut under_way.first, second);

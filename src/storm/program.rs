@@ -98,6 +98,7 @@ impl Program {
     }
 
     /// The lanes of the next operation: its own and, for a move, the other.
+    #[inline]
     pub fn lanes(&self) -> (u16, Option<u16>) {
         match self {
             Program::Scatter { lane, other } => (*lane, (lane != other).then_some(*other)),
