@@ -56,8 +56,8 @@ impl Lines {
     }
 
     /// The same for somebody who may know what comes: wherever a line begins, `known` is given all
-    /// bytes that are left, and tells how many of them to pass over: whole lines, which are then
-    /// not handed over. Both closures are lent `with`.
+    /// whole lines that are left, and tells how many bytes of them to pass over: whole lines, which
+    /// are then not handed over. Both closures are lent `with`.
     #[inline]
     pub fn feed_beyond<T>(
         &mut self,
@@ -74,6 +74,8 @@ impl Lines {
             }
             self.skip = false;
         }
+        let (mut bytes, cut) =
+            bytes.split_at(memchr::memrchr(b'\n', bytes).map_or(0, |last| last + 1));
         while !bytes.is_empty() {
             if self.carried == 0 {
                 let beyond = known(with, bytes);
@@ -83,8 +85,7 @@ impl Lines {
                 }
             }
             let Some(at) = memchr::memchr(b'\n', bytes) else {
-                self.keep(bytes, call, |chunk| take(with, chunk));
-                return;
+                unreachable!("the last byte is a newline");
             };
             let (line, tail) = (&bytes[..at], &bytes[at + 1..]);
             if self.carried == 0 {
@@ -100,6 +101,9 @@ impl Lines {
                 self.skip = false;
             }
             bytes = tail;
+        }
+        if !cut.is_empty() {
+            self.keep(cut, call, |chunk| take(with, chunk));
         }
     }
 
@@ -179,15 +183,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_is_asked_for_only_where_a_line_begins() {
+    fn what_is_known_is_asked_for_only_where_whole_lines_begin() {
         for cut in 1..TEXT.len() {
             let mut lines = Lines::default();
             lines.start(false);
             let mut at = 0;
             for (call, piece) in [&TEXT[..cut], &TEXT[cut..]].into_iter().enumerate() {
+                let whole =
+                    piece.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
                 let asked = |at: &mut usize, rest: &[u8]| {
-                    let from = *at + piece.len() - rest.len();
+                    let from = *at + whole - rest.len();
                     assert!(from == 0 || TEXT[from - 1] == b'\n', "cut at {cut}, asked at {from}");
+                    assert_eq!(rest.last(), Some(&b'\n'), "cut at {cut}, asked at {from}");
                     0
                 };
                 lines.feed_beyond(piece, call as u32, &mut at, asked, |_, _| {});
