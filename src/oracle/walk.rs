@@ -154,55 +154,17 @@ impl<'a> Walk<'a> {
     /// Judges the next line. `window` is that of the call that generated it.
     #[inline]
     pub fn line(&mut self, seen: &Sighting, window: Window) -> Verdict {
-        if self.as_before(seen, window) || self.as_first(seen, window) {
+        let mut only = Some(*seen);
+        if self.along(window, || only.take()) > 0 || self.as_first(seen, window) {
             return Verdict::Right;
         }
         self.by_rules(seen, window)
     }
 
-    /// Whether the version reached already shows the line, and nothing between it and the line
-    /// before: [`Walk::along`] for a single line, which that takes a fifth longer for.
-    #[inline]
-    fn as_before(&mut self, seen: &Sighting, window: Window) -> bool {
-        let geometry = self.oracle.geometry();
-        let Some(pos) = self.pos else { return false };
-        let begin = geometry.address(self.now.lane, 0);
-        // Below the lane these wrap to more than any lane has.
-        let (from, start) = (pos.wrapping_sub(begin), seen.start.wrapping_sub(begin));
-        let end = seen.end.wrapping_sub(begin);
-        let lane_bytes = u64::from(geometry.pages) << geometry.page_shift;
-        if self.now.lane == NO_LANE
-            || !(from <= start && start < end && end <= lane_bytes)
-            || (from | start | end) & (geometry.page_size() - 1) != 0
-        {
-            return false;
-        }
-        let page = |offset: u64| (offset >> geometry.page_shift) as usize;
-        let history = self.oracle.history(self.now.lane);
-        let (known, closed, mapped, starts) = history.standing(self.now.version);
-        let earliest = self.now.earliest.max(window.from);
-        let unmapped = mapped & span_mask(page(from), page(start)) == 0;
-        let stop = end_of(mapped, starts, page(start));
-        let shown = history.page(self.now.version, page(start)).visible();
-        let right = known
-            && closed >= earliest
-            && unmapped
-            && stop == Some(page(end))
-            && shown == seen.page;
-        if !right || history.confirm(self.now.version).is_err() {
-            return false;
-        }
-        self.now.earliest = earliest;
-        self.reported = true;
-        self.gap = (start > from).then_some((pos, seen.start));
-        self.pos = Some(seen.end);
-        true
-    }
-
-    /// Takes the lines that `next` gives, with their bytes, for as long as the version reached shows
-    /// them, and nothing between each and the one before: then nothing has to be searched. How many
-    /// it took, and their bytes; where none, nothing has changed. The first that is not shown is
-    /// asked for and not taken, unless it can't be of this lane.
+    /// Takes the lines that `next` gives for as long as the version reached shows them, and nothing
+    /// between each and the one before: then nothing has to be searched. How many it took; where none,
+    /// nothing has changed. The first that is not shown is asked for and not taken, unless it can't be
+    /// of this lane.
     ///
     /// This is the way through [`Walk::by_rules`] with the first choice right each time, so it
     /// accepts nothing else. With `pos` in the line's lane, that lane is the one entered, and
@@ -215,9 +177,9 @@ impl<'a> Walk<'a> {
     pub(crate) fn along(
         &mut self,
         window: Window,
-        mut next: impl FnMut() -> Option<(Sighting, usize)>,
-    ) -> (usize, usize) {
-        let Some(pos) = self.pos.filter(|_| self.now.lane != NO_LANE) else { return (0, 0) };
+        mut next: impl FnMut() -> Option<Sighting>,
+    ) -> usize {
+        let Some(pos) = self.pos.filter(|_| self.now.lane != NO_LANE) else { return 0 };
         let geometry = self.oracle.geometry();
         let (version, begin) = (self.now.version, geometry.address(self.now.lane, 0));
         let lane_bytes = u64::from(geometry.pages) << geometry.page_shift;
@@ -225,20 +187,20 @@ impl<'a> Walk<'a> {
         // Below the lane these wrap to more than any lane has.
         let mut from = pos.wrapping_sub(begin);
         if from > lane_bytes || from & in_page != 0 {
-            return (0, 0);
+            return 0;
         }
         let history = self.oracle.history(self.now.lane);
         let (known, closed, mapped, starts) = history.standing(version);
         let earliest = self.now.earliest.max(window.from);
         if !known || closed < earliest {
-            return (0, 0);
+            return 0;
         }
         let page = |offset: u64| (offset >> geometry.page_shift) as usize;
         let mut gap = None;
-        let mut taken = (0, 0);
+        let mut taken = 0;
         // Above its last VMA nothing more is of this lane.
         while mapped & span_mask(page(from), usize::from(geometry.pages)) != 0 {
-            let Some((seen, bytes)) = next() else { break };
+            let Some(seen) = next() else { break };
             let (start, end) = (seen.start.wrapping_sub(begin), seen.end.wrapping_sub(begin));
             if !(from <= start && start < end && end <= lane_bytes)
                 || (start | end) & in_page != 0
@@ -250,10 +212,10 @@ impl<'a> Walk<'a> {
             }
             gap = (start > from).then_some((begin + from, seen.start));
             from = end;
-            taken = (taken.0 + 1, taken.1 + bytes);
+            taken += 1;
         }
-        if taken.0 == 0 || history.confirm(version).is_err() {
-            return (0, 0);
+        if taken == 0 || history.confirm(version).is_err() {
+            return 0;
         }
         self.now.earliest = earliest;
         self.reported = true;
@@ -363,6 +325,18 @@ impl<'a> Walk<'a> {
             Some((_, end)) if seen.start < end => Verdict::Tolerated(Tolerated::GapThenVma),
             _ => Verdict::Tolerated(Tolerated::Twice),
         }
+    }
+
+    /// Whether the version reached has nothing from the end of the last line to the end of its lane,
+    /// as far as can be told: nothing is confirmed, and no verdict may rest on it.
+    #[inline]
+    pub(crate) fn leaves_lane(&self) -> bool {
+        let Progress { lane, version, .. } = self.now;
+        let Some(pos) = self.pos.filter(|_| lane != NO_LANE) else { return true };
+        let geometry = self.oracle.geometry();
+        let page = pos.wrapping_sub(geometry.address(lane, 0)) >> geometry.page_shift;
+        let left = span_mask(page.min(geometry.pages.into()) as usize, geometry.pages.into());
+        self.oracle.history(lane).masks(version).0 & left == 0
     }
 
     /// Judges the end of the file, `window` being that of the call that delivered nothing.

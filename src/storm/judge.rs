@@ -10,7 +10,8 @@ use super::views::{View, Views};
 use crate::arena::Identities;
 use crate::maps::{is_detail, parse, parse_first};
 use crate::oracle::{
-    Class, Contract, Oracle, Rule, Sighting, Snapshot, Tick, Tolerated, Verdict, Walk, Window,
+    Class, Contract, Oracle, Reached, Rule, Sighting, Snapshot, Tick, Tolerated, Verdict, Walk,
+    Window,
 };
 use rustix::io::Errno;
 use std::ops::Range;
@@ -187,21 +188,12 @@ impl Judge<'_> {
         self.low.get_or_insert(seen.start);
         let verdict = self.walk.line(&seen, window);
         self.on_firm_ground = verdict == Verdict::Right && !widened && self.remembers();
-        let outside = !self.oracle.geometry().overlaps(seen.start, seen.end);
-        if self.on_firm_ground && (outside || self.walk.lasts()) {
-            let now = self.walk.reached();
-            let edges = self.walk.edges(&seen);
-            self.familiar.note(reached, now, before, edges, &seen, text);
+        if self.on_firm_ground {
+            self.learn(reached, before, &seen, text);
         }
-        if let Some(views) = self.views {
-            self.view = self.view | views.of(&seen);
-        }
-        // A line made in the call before is no part of this call's snapshot.
-        if !widened && self.together {
-            self.snapshot.line(&seen);
-        }
+        self.show(&seen, widened);
         // Outside the arena only order is judged, and only lines that come after something.
-        if !outside || before.is_some() {
+        if before.is_some() || self.oracle.geometry().overlaps(seen.start, seen.end) {
             self.deliver(verdict, Some(&seen), window, tape);
         }
     }
@@ -246,26 +238,20 @@ impl Judge<'_> {
             }
             None => {
                 self.walk.stand_again(stood);
-                match self.familiar.meet(comes, reached, pos, text) {
+                let met = self.familiar.meet(comes, reached, pos, text).filter(|met| {
+                    self.familiar.run(met).is_some_and(|run| self.walk.again(&run, window))
+                });
+                match met {
                     Some(met) => {
-                        let run = self.familiar.run(&met);
-                        if !run.is_some_and(|run| self.walk.again(&run, window)) {
-                            return 0;
-                        }
                         self.met(begun.is_none(), call, window, tape, |familiar| {
                             familiar.lines(&met)
                         });
                         self.familiar.met(&met);
                         (met.count, met.bytes)
                     }
-                    None => match self.along(text, window) {
+                    None => match self.lane(text, begun.is_none(), call, window, tape) {
                         (0, _) => return 0,
-                        along => {
-                            if begun.is_none() {
-                                self.open(call, window, tape);
-                            }
-                            along
-                        }
+                        taken => taken,
                     },
                 }
             }
@@ -280,20 +266,91 @@ impl Judge<'_> {
         bytes
     }
 
-    /// Takes as many of the lines that `text` begins with as the version reached shows, one after the
-    /// other; how many, and their bytes. Not of a version that is still the newest, because what that
-    /// shows is to be remembered, and not where somebody asks for each line.
-    fn along(&mut self, text: &[u8], window: Window) -> (usize, usize) {
-        if self.together || self.views.is_some() || self.walk.lasts() {
-            return (0, 0);
+    /// Judges the lines that `text` begins with one by one, as long as they are right, but not beyond
+    /// the lane that the first of them lies in; how many, and their bytes. `opens` tells whether they
+    /// are the first of their call.
+    ///
+    /// What this takes, [`Judge::text`] would judge in the same way, but with all between two lines
+    /// that is needed where they may be anything.
+    fn lane(
+        &mut self,
+        text: &[u8],
+        opens: bool,
+        call: u32,
+        window: Window,
+        tape: &Tape,
+    ) -> (usize, usize) {
+        let (identities, geometry) = (self.identities, *self.oracle.geometry());
+        // What lies outside is remembered in another way.
+        let parse = |at: usize| {
+            let (line, bytes) = parse_first(&text[at..])?;
+            let inside = geometry.overlaps(line.start, line.end);
+            inside.then(|| (identities.sight(&line), bytes))
+        };
+        let (mut lines, mut taken) = (0, 0);
+        let mut next = parse(0);
+        while let Some((seen, bytes)) = next {
+            let stood = self.walk.stand();
+            let (before, reached) = (self.walk.pos(), self.walk.reached());
+            if self.walk.line(&seen, window) != Verdict::Right {
+                // To be judged once more, by somebody who can tell what is wrong with it.
+                self.walk.stand_again(stood);
+                break;
+            }
+            if opens && lines == 0 {
+                self.open(call, window, tape);
+            }
+            (lines, taken) = (lines + 1, taken + bytes);
+            self.show(&seen, false);
+            let (mut ahead, mut asked, mut end) = (None, 0, taken);
+            let mut along = 0;
+            if self.walk.lasts() {
+                self.learn(reached, before, &seen, &text[taken - bytes..taken - 1]);
+            } else if !self.together && self.views.is_none() {
+                along = self.walk.along(window, || {
+                    ahead = parse(end);
+                    let (seen, bytes) = ahead?;
+                    (asked, end) = (asked + 1, end + bytes);
+                    Some(seen)
+                });
+            }
+            if along == asked {
+                (taken, ahead) = (end, None);
+            } else {
+                // The last was not taken; or none was, because the history ran over meanwhile.
+                ahead = ahead.filter(|_| along + 1 == asked);
+                taken = ahead.map_or(taken, |(_, bytes)| end - bytes);
+            }
+            lines += along;
+            if self.walk.leaves_lane() {
+                break;
+            }
+            next = ahead.or_else(|| parse(taken));
         }
-        let (identities, geometry) = (self.identities, self.oracle.geometry());
-        let mut rest = text;
-        self.walk.along(window, || {
-            let (line, bytes) = parse_first(rest)?;
-            rest = &rest[bytes..];
-            Some((identities.sight_in(&line, geometry), bytes))
-        })
+        (lines, taken)
+    }
+
+    /// Remembers the line that was right just now, unless what showed it is gone already. `reached` and
+    /// `before` tell where the walk stood before it.
+    #[inline]
+    fn learn(&mut self, reached: Reached, before: Option<u64>, seen: &Sighting, text: &[u8]) {
+        let outside = !self.oracle.geometry().overlaps(seen.start, seen.end);
+        if outside || self.walk.lasts() {
+            let edges = self.walk.edges(seen);
+            self.familiar.note(reached, self.walk.reached(), before, edges, seen, text);
+        }
+    }
+
+    /// Takes note of what a line shows; `earlier` tells whether it may have been made in the call
+    /// before, and so is no part of this call's snapshot.
+    #[inline]
+    fn show(&mut self, seen: &Sighting, earlier: bool) {
+        if let Some(views) = self.views {
+            self.view = self.view | views.of(seen);
+        }
+        if self.together && !earlier {
+            self.snapshot.line(seen);
+        }
     }
 
     /// Takes note of lines that are right because they were met before; `opens` tells whether they
