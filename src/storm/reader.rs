@@ -21,7 +21,7 @@ use std::time::Instant;
 /// Where no call has to show one instant, the turns of which one is tried for it, to tell how often
 /// calls do: all lines of a call are gone through once more for that, which costs a third of all
 /// judging.
-const ONE_TRIED_IN: usize = 16;
+const ONE_TRIED_IN: usize = 64;
 
 /// Walks that are read before the first of them is judged. What judging needs of a CPU's caches the
 /// kernel has turned out by the end of a call, and the other way round.
