@@ -404,6 +404,12 @@ impl Judge<'_> {
         self.finish_call(tape);
     }
 
+    /// Counts calls that have come back, and the bytes they delivered.
+    pub(super) fn count_calls(&self, calls: u64, bytes: u64) {
+        Tally::add(&self.tally.calls[self.mode as usize], calls);
+        Tally::add(&self.tally.bytes, bytes);
+    }
+
     /// Counts a window that is about to be judged.
     pub(super) fn count_window(&mut self, window: Window) {
         Tally::add(&self.tally.windows, 1);

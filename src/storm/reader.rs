@@ -27,6 +27,10 @@ const ONE_TRIED_IN: usize = 64;
 /// kernel has turned out by the end of a call, and the other way round.
 const WALKS: usize = 8;
 
+/// Calls that are counted together, at most: those of a walk in small pieces are many, and whoever
+/// asks while it is under way, or hangs, is to be told of them.
+const UNCOUNTED: u64 = 64;
+
 /// The bytes that the calls of a walk ask for.
 #[derive(Clone, Copy)]
 enum Ask {
@@ -306,7 +310,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
     #[inline(never)]
     fn read(&mut self, walks: usize, offset: u64, ask: Ask) {
         let together = self.tries_instant();
-        let (oracle, tally, mode) = (self.judge.oracle, self.judge.tally, self.judge.mode);
+        let (oracle, mode) = (self.judge.oracle, self.judge.mode);
         let (clock, base) = (oracle.clock(), oracle.geometry().base);
         let behind = self.approach.lanes().end;
         let holds = self.tripwire.is_some();
@@ -339,6 +343,10 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                 let window = Window { from, to: clock.now() };
                 if let Some((begun, sort)) = timed {
                     self.learn(begun, sort);
+                }
+                if calls == UNCOUNTED {
+                    self.judge.count_calls(calls, std::mem::take(&mut bytes));
+                    calls = 0;
                 }
                 calls += 1;
                 let reel = &mut self.reels[self.begun - 1];
@@ -378,9 +386,8 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                 kept = delivered == asked && reel.tape.bytes().last() == Some(&b'\n');
             }
         }
-        Tally::add(&tally.walks, walks as u64);
-        Tally::add(&tally.calls[mode as usize], calls);
-        Tally::add(&tally.bytes, bytes);
+        Tally::add(&self.judge.tally.walks, walks as u64);
+        self.judge.count_calls(calls, bytes);
     }
 
     /// How many bytes the call at `at` asks for, in a walk from `offset` on.
