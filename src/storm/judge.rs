@@ -188,12 +188,13 @@ impl Judge<'_> {
         self.low.get_or_insert(seen.start);
         let verdict = self.walk.line(&seen, window);
         self.on_firm_ground = verdict == Verdict::Right && !widened && self.remembers();
-        if self.on_firm_ground {
+        let outside = !self.oracle.geometry().overlaps(seen.start, seen.end);
+        if self.on_firm_ground && (outside || self.walk.lasts()) {
             self.learn(reached, before, &seen, text);
         }
         self.show(&seen, widened);
         // Outside the arena only order is judged, and only lines that come after something.
-        if before.is_some() || self.oracle.geometry().overlaps(seen.start, seen.end) {
+        if !outside || before.is_some() {
             self.deliver(verdict, Some(&seen), window, tape);
         }
     }
@@ -330,15 +331,12 @@ impl Judge<'_> {
         (lines, taken)
     }
 
-    /// Remembers the line that was right just now, unless what showed it is gone already. `reached` and
-    /// `before` tell where the walk stood before it.
+    /// Remembers the line that was right just now, and what showed it [lasts](Walk::lasts). `reached`
+    /// and `before` tell where the walk stood before it.
     #[inline]
     fn learn(&mut self, reached: Reached, before: Option<u64>, seen: &Sighting, text: &[u8]) {
-        let outside = !self.oracle.geometry().overlaps(seen.start, seen.end);
-        if outside || self.walk.lasts() {
-            let edges = self.walk.edges(seen);
-            self.familiar.note(reached, self.walk.reached(), before, edges, seen, text);
-        }
+        let edges = self.walk.edges(seen);
+        self.familiar.note(reached, self.walk.reached(), before, edges, seen, text);
     }
 
     /// Takes note of what a line shows; `earlier` tells whether it may have been made in the call
