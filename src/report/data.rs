@@ -96,6 +96,8 @@ pub struct ShapeCount {
     pub spells: u64,
     /// How long they took together; one that is tried at random is shorter.
     pub ms: u64,
+    /// Near misses: lines at a changing place.
+    pub places: u64,
     /// Near misses: VMAs told twice, and gaps followed by the VMA that filled them.
     pub twice: u64,
     /// Near misses: windows in which an operation was in flight or took effect.
@@ -487,8 +489,9 @@ fn shapes(run: &Run) -> Vec<ShapeCount> {
         about: shape.about(),
         spells: standing.spells,
         ms: standing.time.as_millis() as u64,
-        twice: standing.twice,
-        busy: standing.busy,
+        places: standing.near.places,
+        twice: standing.near.twice,
+        busy: standing.near.busy,
         tears: standing.tears,
     };
     played.map(count).collect()

@@ -110,17 +110,18 @@ fn totals(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
 fn shapes(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     writeln!(
         out,
-        "\n{BOLD}{:<12} {:>6} {:>7}  {:>20} {:>9} {:>8}{BOLD:#}",
-        "shape", "spells", "ms", "a second: told twice", "in flight", "tears"
+        "\n{BOLD}{:<12} {:>6} {:>7}  {:>18} {:>10} {:>9} {:>8}{BOLD:#}",
+        "shape", "spells", "ms", "a second: changing", "told twice", "in flight", "tears"
     )?;
     for shape in &report.shapes {
         let a_second = |n: u64| n as f64 * 1000.0 / shape.ms.max(1) as f64;
         writeln!(
             out,
-            "{:<12} {:>6} {:>7}  {:>20.1} {:>9.0} {:>8.1}  {}",
+            "{:<12} {:>6} {:>7}  {:>18.0} {:>10.1} {:>9.0} {:>8.1}  {}",
             shape.shape,
             shape.spells,
             shape.ms,
+            a_second(shape.places),
             a_second(shape.twice),
             a_second(shape.busy),
             a_second(shape.tears),

@@ -1,10 +1,13 @@
 //! Which shape the next spell has: more often those in which it nearly happened.
 //!
 //! A violation is rare; what comes before one is not. Readers count near misses, none of which
-//! knows a mechanism: VMAs told twice because they grew under the reader's hands, and windows
-//! with an operation inside. A shape is worth what a second of it brought lately.
+//! knows a mechanism: lines at a changing place, VMAs told twice because they grew under the reader's
+//! hands, and windows with an operation inside. A shape is worth the lines at a changing place that a
+//! second of it brought lately: the other two hardly differ between shapes that tear often and others
+//! that don't, because windows are long, and VMAs grow less where they are small.
 
 use super::shape::Shape;
+use super::tally::NearMisses;
 use crate::seed::Stream;
 use std::time::Duration;
 
@@ -15,23 +18,29 @@ pub struct Standing {
     pub spells: u64,
     /// How long they took together.
     pub time: Duration,
-    /// VMAs told twice, and gaps followed by the VMA that filled them.
-    pub twice: u64,
-    /// Windows in which an operation was in flight or took effect.
-    pub busy: u64,
+    /// What came before tears.
+    pub near: NearMisses,
     /// Violations.
     pub tears: u64,
-    /// Near misses a second, lately.
-    worth: f64,
+    /// Lines at a changing place, lately, and the seconds that brought them.
+    lately: (f64, f64),
+}
+
+impl Standing {
+    /// Lines at a changing place a second, lately, at most: what is known badly is given the benefit
+    /// of the doubt. A shape that was tried for a few milliseconds and had bad luck would have to wait
+    /// for seconds otherwise until it is tried again.
+    fn worth(&self) -> f64 {
+        let (places, seconds) = self.lately;
+        (places + places.sqrt()) / seconds.max(1e-6)
+    }
 }
 
 /// How long a spell is.
 pub(super) const SPELL: Duration = Duration::from_millis(16);
 /// The same of one whose shape is tried: with many threads some shapes bring nothing at all.
 const TRIAL: Duration = Duration::from_millis(4);
-/// How much a VMA told twice counts beside a window with an operation inside.
-const TWICE: f64 = 16.0;
-/// What the last spell counts beside all those before it.
+/// What the last spell counts beside all those before it, at least.
 const LAST: f64 = 0.125;
 /// Of so many spells, one goes to a shape whatever it is worth.
 const TRY_ONE_IN: usize = 24;
@@ -69,13 +78,13 @@ impl Choice {
         if rng.one_in(TRY_ONE_IN) {
             return (*rng.pick(&Shape::ALL), TRIAL);
         }
-        let best = self.standings.iter().map(|standing| standing.worth).fold(1.0, f64::max);
+        let best = self.standings.iter().map(Standing::worth).fold(1.0, f64::max);
         // The fourth power, so that what is worth half as much gets a sixteenth of the spells. Near
         // misses are no tears, and each mechanism has shapes that it likes best: with the eighth power
         // most storms played two or three shapes only, and those that had come upon the wrong ones
         // waited long for what tears seldom. Squared, shapes that have near misses and hardly a tear,
         // which come with many threads, took an eighth of the time.
-        let weight = |standing: &Standing| ((standing.worth / best).powi(4) * 1e6) as usize + 1;
+        let weight = |standing: &Standing| ((standing.worth() / best).powi(4) * 1e6) as usize + 1;
         let mut left = rng.below(self.standings.iter().map(weight).sum());
         for (shape, standing) in Shape::ALL.iter().zip(&self.standings) {
             match left.checked_sub(weight(standing)) {
@@ -87,22 +96,16 @@ impl Choice {
     }
 
     /// A spell is over, which took so long: what it brought.
-    pub fn learn(&mut self, shape: Shape, took: Duration, twice: u64, busy: u64, tears: u64) {
+    pub fn learn(&mut self, shape: Shape, took: Duration, near: NearMisses, tears: u64) {
         let standing = &mut self.standings[shape as usize];
-        let brought = twice as f64 * TWICE + busy as f64;
-        let worth = brought / took.as_secs_f64().max(1e-6);
-        standing.worth = match standing.spells {
-            0 => worth,
-            _ => {
-                // What took a quarter of a spell says a quarter as much.
-                let share = (took.as_secs_f64() / SPELL.as_secs_f64()).min(1.0);
-                standing.worth + (worth - standing.worth) * LAST * share
-            }
-        };
+        let seconds = took.as_secs_f64();
+        // What took a quarter of a spell makes forget a quarter as much.
+        let kept = 1.0 - LAST * (seconds / SPELL.as_secs_f64()).min(1.0);
+        let (places, before) = standing.lately;
+        standing.lately = (places * kept + near.places as f64, before * kept + seconds);
         standing.spells += 1;
         standing.time += took;
-        standing.twice += twice;
-        standing.busy += busy;
+        standing.near = standing.near + near;
         standing.tears += tears;
     }
 
@@ -118,6 +121,10 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
+    fn places(places: u64) -> NearMisses {
+        NearMisses { places, ..NearMisses::default() }
+    }
+
     #[test]
     fn everything_is_tried_for_a_short_time_and_the_best_most_often() {
         let mut choice = Choice::new(None);
@@ -125,8 +132,13 @@ mod tests {
         // The same near misses a second, however long it is played.
         let mut play = |choice: &mut Choice| {
             let (shape, long) = choice.next(&mut rng);
-            let near = long.as_millis() as u64;
-            choice.learn(shape, long, if shape == Shape::Pair { 10 * near } else { near }, 0, 0);
+            let near = 10 * long.as_millis() as u64;
+            choice.learn(
+                shape,
+                long,
+                places(if shape == Shape::Pair { 10 * near } else { near }),
+                0,
+            );
             long
         };
         for tried in 1..=Shape::ALL.len() {
@@ -153,11 +165,11 @@ mod tests {
     fn half_the_worth_gets_a_sixteenth_of_the_spells() {
         let mut choice = Choice::new(None);
         let worth = |shape| match shape {
-            Shape::Duel => 100,
-            Shape::Small => 50,
-            _ => 1,
+            Shape::Duel => 100_000,
+            Shape::Small => 50_000,
+            _ => 1000,
         };
-        Shape::ALL.iter().for_each(|&shape| choice.learn(shape, 16 * MS, 0, worth(shape), 0));
+        Shape::ALL.iter().for_each(|&shape| choice.learn(shape, 160 * MS, places(worth(shape)), 0));
         let mut rng = Stream::new(3, "choice", 0);
         let mut spells = [0; Shape::ALL.len()];
         (0..2000).for_each(|_| spells[choice.next(&mut rng).0 as usize] += 1);
@@ -169,12 +181,22 @@ mod tests {
     #[test]
     fn what_is_worth_nothing_any_more_is_left() {
         let mut choice = Choice::new(None);
-        Shape::ALL.iter().for_each(|&shape| choice.learn(shape, 16 * MS, 0, 10, 0));
-        (0..50).for_each(|_| choice.learn(Shape::Crowd, 16 * MS, 100, 0, 0));
-        let before = choice.standings[Shape::Crowd as usize].worth;
-        (0..50).for_each(|_| choice.learn(Shape::Crowd, 16 * MS, 0, 10, 0));
-        let after = choice.standings[Shape::Crowd as usize].worth;
+        Shape::ALL.iter().for_each(|&shape| choice.learn(shape, 16 * MS, places(10), 0));
+        (0..50).for_each(|_| choice.learn(Shape::Crowd, 16 * MS, places(1600), 0));
+        let before = choice.standings[Shape::Crowd as usize].worth();
+        (0..50).for_each(|_| choice.learn(Shape::Crowd, 16 * MS, places(10), 0));
+        let after = choice.standings[Shape::Crowd as usize].worth();
         assert!(before > 90_000.0 && after < 2_000.0, "{before} {after}");
+    }
+
+    #[test]
+    fn what_is_known_badly_is_worth_more() {
+        let mut choice = Choice::new(None);
+        choice.learn(Shape::Duel, 4 * MS, places(16), 0);
+        assert_eq!(choice.standings[Shape::Duel as usize].worth(), 5000.0);
+        (0..100).for_each(|_| choice.learn(Shape::Duel, 16 * MS, places(64), 0));
+        let worth = choice.standings[Shape::Duel as usize].worth();
+        assert!(worth > 4000.0 && worth < 4200.0, "{worth}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::script::Script;
 use super::shape::{Scene, Shape, Turn};
 use super::stage::Stage;
 use super::standstill::{Difference, SeenLane, read_lanes_and};
-use super::tally::{Counts, Tally};
+use super::tally::{Counts, NearMisses, Tally};
 use super::tripwire::Tripwire;
 use crate::arena::{Arena, Mm};
 use crate::maps::{Lines, MapsFile, MapsRead};
@@ -23,7 +23,7 @@ use crate::seed::Stream;
 use crate::space::{Layout, Op, Span, making};
 use rustix::io::Errno;
 use std::num::NonZeroU64;
-use std::ops::Range;
+use std::ops::{Add, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -358,12 +358,10 @@ impl Storm {
         counts
     }
 
-    /// Near misses and violations so far: VMAs told twice, windows with an operation inside,
-    /// violations.
-    fn brought(&self) -> [u64; 3] {
+    /// Near misses and violations so far.
+    fn brought(&self) -> (NearMisses, u64) {
         let near = self.tallies.iter().map(Tally::near_misses);
-        let (twice, busy) = near.fold((0, 0), |sum, near| (sum.0 + near.0, sum.1 + near.1));
-        [twice, busy, self.findings.counts().0]
+        (near.fold(NearMisses::default(), NearMisses::add), self.findings.counts().0)
     }
 
     fn spawn(
@@ -528,8 +526,7 @@ impl Storm {
             std::thread::sleep(left.min(long));
             let (after, took) = (self.brought(), played.elapsed());
             if let Some(shape) = shape {
-                let [twice, busy, tears] = std::array::from_fn(|i| after[i] - before[i]);
-                run.shapes.learn(shape, took, twice, busy, tears);
+                run.shapes.learn(shape, took, after.0 - before.0, after.1 - before.1);
             }
             if let Some(number) = signal() {
                 break Ended::Signal(number);

@@ -192,6 +192,7 @@ impl Judge<'_> {
         if self.on_firm_ground && (outside || self.walk.lasts()) {
             self.learn(reached, before, &seen, text);
         }
+        self.count_place(reached, before, &seen);
         self.show(&seen, widened);
         // Outside the arena only order is judged, and only lines that come after something.
         if !outside || before.is_some() {
@@ -302,6 +303,7 @@ impl Judge<'_> {
                 self.open(call, window, tape);
             }
             (lines, taken) = (lines + 1, taken + bytes);
+            self.count_place(reached, before, &seen);
             self.show(&seen, false);
             let (mut ahead, mut asked, mut end) = (None, 0, taken);
             let mut along = 0;
@@ -413,6 +415,15 @@ impl Judge<'_> {
         Tally::add(&self.tally.windows, 1);
         if window.to != window.from {
             Tally::add(&self.tally.busy, 1);
+        }
+    }
+
+    /// Counts the line judged just now if it lies at a changing place. `reached` and `before` tell where
+    /// the walk stood before it.
+    #[inline]
+    fn count_place(&self, reached: Reached, before: Option<u64>, seen: &Sighting) {
+        if self.walk.at_changing_place(reached, before, seen) {
+            Tally::add(&self.tally.places, 1);
         }
     }
 

@@ -44,7 +44,7 @@ pub use script::{Reading, Script};
 pub use shape::Shape;
 pub use stage::{Cue, Spell, Stage};
 pub use standstill::{Difference, SeenLane, read_lanes, sort_lanes};
-pub use tally::{Counts, Tally};
+pub use tally::{Counts, NearMisses, Tally};
 pub use tape::{Tape, TapeCall};
 pub use tripwire::Tripwire;
 pub use views::{View, Views};

@@ -4,6 +4,7 @@ use super::findings::Mode;
 use super::views::View;
 use crate::oracle::{Rule, Tolerated};
 use crate::space::{Case, Change, Kind};
+use std::ops::{Add, Sub};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const KINDS: usize = Kind::ALL.len();
@@ -92,6 +93,8 @@ counters! {
     errors,
     /// Windows in which at least one operation was in flight or took effect.
     busy,
+    /// Lines at a changing place: the lane changed there between the line before and this one.
+    places,
     /// Verdicts that were wrong, by [`Rule`], whether or not the contract asked for makes them
     /// violations.
     broken[RULES],
@@ -107,6 +110,41 @@ counters! {
     views[VIEWS],
 }
 
+/// What comes before a tear, counted: none of it is wrong.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct NearMisses {
+    /// Lines at a changing place.
+    pub places: u64,
+    /// VMAs told twice, and gaps followed by the VMA that filled them.
+    pub twice: u64,
+    /// Windows in which an operation was in flight or took effect.
+    pub busy: u64,
+}
+
+impl Add for NearMisses {
+    type Output = NearMisses;
+
+    fn add(self, other: NearMisses) -> NearMisses {
+        NearMisses {
+            places: self.places + other.places,
+            twice: self.twice + other.twice,
+            busy: self.busy + other.busy,
+        }
+    }
+}
+
+impl Sub for NearMisses {
+    type Output = NearMisses;
+
+    fn sub(self, earlier: NearMisses) -> NearMisses {
+        NearMisses {
+            places: self.places - earlier.places,
+            twice: self.twice - earlier.twice,
+            busy: self.busy - earlier.busy,
+        }
+    }
+}
+
 impl Counts {
     /// How often an operation was `case`: some are two, most are none, of a move each end counts.
     pub fn case(&self, case: Case) -> u64 {
@@ -116,12 +154,14 @@ impl Counts {
 }
 
 impl Tally {
-    /// VMAs told twice and gaps followed by the VMA that filled them, and windows with an
-    /// operation inside.
-    pub(super) fn near_misses(&self) -> (u64, u64) {
+    /// What this worker counted that comes before a tear.
+    pub(super) fn near_misses(&self) -> NearMisses {
         // Relaxed: they steer the next spell, roughly.
-        let twice = self.tolerated.iter().map(|cell| cell.load(Ordering::Relaxed)).sum();
-        (twice, self.busy.load(Ordering::Relaxed))
+        NearMisses {
+            places: self.places.load(Ordering::Relaxed),
+            twice: self.tolerated.iter().map(|cell| cell.load(Ordering::Relaxed)).sum(),
+            busy: self.busy.load(Ordering::Relaxed),
+        }
     }
 
     /// Adds to a counter of this worker's own.
