@@ -10,6 +10,7 @@
 //! operations of different lanes only the ticks order.
 
 mod again;
+mod changing;
 
 pub(crate) use again::{Edges, Run, Shown};
 
@@ -18,13 +19,8 @@ use super::history::{History, Overrun, Version};
 use super::ledger::Oracle;
 use super::verdict::{Break, Class, Rule, Sighting, Tolerated, Verdict};
 use crate::space::{Kind, KindSet, Layout, Op, span_mask};
-use std::ops::Range;
 
 const NO_LANE: u16 = u16::MAX;
-
-/// So many changes of a lane between two lines that follow each other are not told from each other
-/// by a reader that was at work.
-const SLEPT_THROUGH: Version = 16;
 
 /// How far the walk has come in time: all that a line changes and a break puts back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -342,48 +338,6 @@ impl<'a> Walk<'a> {
         let page = pos.wrapping_sub(geometry.address(lane, 0)) >> geometry.page_shift;
         let left = span_mask(page.min(geometry.pages.into()) as usize, geometry.pages.into());
         self.oracle.history(lane).masks(version).0 & left == 0
-    }
-
-    /// Whether the last line, `seen`, lies at a changing place: since `reached` explained the line
-    /// before, which ended at `before`, its lane changed next to where that ended or this one begins.
-    /// The text that the walk read is then of two layouts, and an iterator passed where they differ.
-    ///
-    /// Where many changes lie between, the reader slept through them, and none is counted. Nothing is
-    /// confirmed, and no verdict may rest on it.
-    #[inline]
-    pub(crate) fn at_changing_place(
-        &self,
-        reached: Reached,
-        before: Option<u64>,
-        seen: &Sighting,
-    ) -> bool {
-        let now = self.reached();
-        now.lane == reached.lane
-            && now.version.wrapping_sub(reached.version).wrapping_sub(1) < SLEPT_THROUGH
-            && self.changed_between(reached.version..now.version, before, seen.start)
-    }
-
-    /// Whether one of the changes behind `versions` of the lane reached was to a page beside one of
-    /// the addresses.
-    fn changed_between(
-        &self,
-        mut versions: Range<Version>,
-        before: Option<u64>,
-        start: u64,
-    ) -> bool {
-        let geometry = self.oracle.geometry();
-        let pages = usize::from(geometry.pages);
-        let places = [before, Some(start)].into_iter().flatten();
-        let places = places.filter(|&place| geometry.contains(place)).fold(0, |all, place| {
-            let page = geometry.locate(place).1.min(pages);
-            all | span_mask(page.saturating_sub(1), (page + 1).min(pages))
-        });
-        let history = self.oracle.history(self.now.lane);
-        versions.any(|version| {
-            let (mapped, starts) = history.masks(version);
-            let (then_mapped, then_starts) = history.masks(version + 1);
-            ((mapped ^ then_mapped) | (starts ^ then_starts)) & places != 0
-        })
     }
 
     /// Judges the end of the file, `window` being that of the call that delivered nothing.

@@ -10,8 +10,8 @@ use super::views::{View, Views};
 use crate::arena::Identities;
 use crate::maps::{is_detail, parse, parse_first};
 use crate::oracle::{
-    Class, Contract, Oracle, Reached, Rule, Sighting, Snapshot, Tick, Tolerated, Verdict, Walk,
-    Window,
+    Class, Contract, Oracle, Reached, Rule, Sighting, Snapshot, Tick, Tolerated, Verdict, Version,
+    Walk, Window,
 };
 use rustix::io::Errno;
 use std::ops::Range;
@@ -63,6 +63,8 @@ pub(super) struct Judge<'a> {
     familiar: Familiar,
     pub(super) remembers: bool,
     on_firm_ground: bool,
+    /// For each lane the last version that was counted as a changing place.
+    places: Box<[Version]>,
     /// The call whose lines the snapshot collects.
     collecting: Option<(u32, Window)>,
     /// Whether a line of the window under judgement was undecided, or wrong.
@@ -105,6 +107,7 @@ impl<'a> Judge<'a> {
             familiar: Familiar::new(*oracle.geometry()),
             remembers: true,
             on_firm_ground: false,
+            places: vec![0; oracle.geometry().lanes as usize].into(),
             collecting: None,
             undecided: false,
             broke: false,
@@ -420,9 +423,16 @@ impl Judge<'_> {
 
     /// Counts the line judged just now if it lies at a changing place. `reached` and `before` tell where
     /// the walk stood before it.
+    ///
+    /// Each change counts once: one that is in flight while its thread has lost the CPU has a changing
+    /// place for as long as that lasts, in every walk, and nothing moves there.
     #[inline]
-    fn count_place(&self, reached: Reached, before: Option<u64>, seen: &Sighting) {
-        if self.walk.at_changing_place(reached, before, seen) {
+    fn count_place(&mut self, reached: Reached, before: Option<u64>, seen: &Sighting) {
+        if let Some(change) = self.walk.changing_place(reached, before, seen)
+            && let Some(counted) = change.lane.and_then(|lane| self.places.get_mut(lane as usize))
+            && change.version > *counted
+        {
+            *counted = change.version;
             Tally::add(&self.tally.places, 1);
         }
     }
