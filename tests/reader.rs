@@ -190,7 +190,7 @@ fn what_a_reader_remembers_changes_nothing_but_its_speed() {
     for &bug in Bug::ALL.iter().filter(|bug| !endless.contains(bug)) {
         (0..8).for_each(|seed| duel(bug.model(), Some(bug), None, seed));
     }
-    assert!(seen.undecided > 20 && seen.busy > 1000, "{seen:?}");
+    assert!(seen.undecided > 20 && seen.busy > 1000 && seen.places > 1000, "{seen:?}");
     assert!(seen.broken.iter().filter(|&&count| count > 20).count() >= 5, "{seen:?}");
     assert!(named > 20, "{named}");
 }

@@ -230,3 +230,36 @@ fn a_violation_waits_for_the_operation_under_way() {
         assert_eq!((found, undecided), expected, "{ending:?}: found and undecided");
     }
 }
+
+/// An operation that stays under way has a changing place in every walk, and is one near miss.
+#[test]
+fn a_change_under_way_is_one_changing_place_however_often_it_is_read() {
+    const AT: Pages = Pages { lane: 1, span: Span::new(5, 6) };
+    for remembers in [true, false] {
+        let stand = Stand::new();
+        let reader = stand.reader();
+        let mut reader = if remembers { reader } else { reader.forgetful() };
+        let places = || Counts::from(&stand.tally).places;
+        (0..2).for_each(|_| reader.turn(Mode::Walk));
+        assert_eq!(places(), 0);
+        let mut lanes = stand.lanes.clone();
+        let page = lanes[1].pages()[5];
+        let ops = [(Op::Unmap { at: AT }, Page::HOLE), (Op::Map { at: AT, page }, page)];
+        for (number, (op, then)) in (1..).zip(ops) {
+            let mut held = stand.oracle.hold(1);
+            let invoked = stand.oracle.invoke(&op, 0, &mut held, None);
+            // The file shows it already, and what lies below it in the lane is as it was.
+            lanes[1].pages_mut()[5] = then;
+            stand.say(&lines(&lanes));
+            for _ in 0..3 {
+                reader.turn(Mode::Walk);
+                assert_eq!(places(), number, "remembers: {remembers}");
+            }
+            stand.oracle.returned(invoked);
+            drop(held);
+            reader.turn(Mode::Walk);
+            assert_eq!(places(), number, "returned");
+        }
+        assert_eq!(stand.found(), 0, "{:?}", stand.findings.by_class());
+    }
+}

@@ -48,14 +48,19 @@ const TRY_ONE_IN: usize = 24;
 /// Chooses the shapes of spells, and remembers what came of them.
 #[derive(Clone, Debug)]
 pub struct Choice {
-    only: Option<Shape>,
+    shapes: Vec<Shape>,
     standings: [Standing; Shape::ALL.len()],
 }
 
 impl Choice {
-    /// A choice among all shapes, or of the only one.
-    pub fn new(only: Option<Shape>) -> Choice {
-        Choice { only, standings: Default::default() }
+    /// A choice among these shapes, of which there is one at least.
+    pub fn new(shapes: Vec<Shape>) -> Choice {
+        Choice { shapes, standings: Default::default() }
+    }
+
+    /// The shapes among which it chooses, and what each has brought.
+    fn known(&self) -> impl Iterator<Item = (Shape, &Standing)> {
+        self.shapes.iter().map(|&shape| (shape, &self.standings[shape as usize]))
     }
 
     /// The next shape, and how long to play it: by worth, with one in `TRY_ONE_IN` at random. Before
@@ -63,30 +68,30 @@ impl Choice {
     /// their order. What is not chosen for its worth, or before all are known, is played for a short
     /// time only: the more spots are hammered the sooner one tears.
     pub fn next(&self, rng: &mut Stream) -> (Shape, Duration) {
-        if let Some(only) = self.only {
+        if let [only] = self.shapes[..] {
             return (only, SPELL);
         }
         // Not all of them at once: with 256 threads on two CPUs those that everybody plays in take
         // longer to get going and to end than all others together, and tear nothing meanwhile.
-        let untried = Shape::ALL.iter().zip(&self.standings).find(|(_, s)| s.spells == 0);
-        let spells: u64 = self.standings.iter().map(|standing| standing.spells).sum();
+        let untried = self.known().find(|(_, standing)| standing.spells == 0);
+        let spells: u64 = self.known().map(|(_, standing)| standing.spells).sum();
         if let Some((shape, _)) = untried
             && spells.is_multiple_of(2)
         {
-            return (*shape, TRIAL);
+            return (shape, TRIAL);
         }
         if rng.one_in(TRY_ONE_IN) {
-            return (*rng.pick(&Shape::ALL), TRIAL);
+            return (*rng.pick(&self.shapes), TRIAL);
         }
-        let best = self.standings.iter().map(Standing::worth).fold(1.0, f64::max);
+        let best = self.known().map(|(_, standing)| standing.worth()).fold(1.0, f64::max);
         // The sixth power, so that what is worth half as much gets a 64th of the spells, and nine
         // tenths as much half of them. Near misses are no tears, and each mechanism has shapes that it
         // likes best, so no shape that is nearly as good as the best is left out for long.
         let weight = |standing: &Standing| ((standing.worth() / best).powi(6) * 1e6) as usize + 1;
-        let mut left = rng.below(self.standings.iter().map(weight).sum());
-        for (shape, standing) in Shape::ALL.iter().zip(&self.standings) {
+        let mut left = rng.below(self.known().map(|(_, standing)| weight(standing)).sum());
+        for (shape, standing) in self.known() {
             match left.checked_sub(weight(standing)) {
-                None => return (*shape, if untried.is_some() { TRIAL } else { SPELL }),
+                None => return (shape, if untried.is_some() { TRIAL } else { SPELL }),
                 Some(rest) => left = rest,
             }
         }
@@ -125,7 +130,7 @@ mod tests {
 
     #[test]
     fn everything_is_tried_for_a_short_time_and_the_best_most_often() {
-        let mut choice = Choice::new(None);
+        let mut choice = Choice::new(Shape::ALL.to_vec());
         let mut rng = Stream::new(1, "choice", 0);
         // The same near misses a second, however long it is played.
         let mut play = |choice: &mut Choice| {
@@ -161,7 +166,7 @@ mod tests {
 
     #[test]
     fn four_fifths_of_the_worth_get_a_quarter_of_the_spells() {
-        let mut choice = Choice::new(None);
+        let mut choice = Choice::new(Shape::ALL.to_vec());
         let worth = |shape| match shape {
             Shape::Duel => 100_000,
             Shape::Small => 80_000,
@@ -178,7 +183,7 @@ mod tests {
 
     #[test]
     fn what_is_worth_nothing_any_more_is_left() {
-        let mut choice = Choice::new(None);
+        let mut choice = Choice::new(Shape::ALL.to_vec());
         Shape::ALL.iter().for_each(|&shape| choice.learn(shape, 16 * MS, places(10), 0));
         (0..50).for_each(|_| choice.learn(Shape::Crowd, 16 * MS, places(1600), 0));
         let before = choice.standings[Shape::Crowd as usize].worth();
@@ -189,7 +194,7 @@ mod tests {
 
     #[test]
     fn what_is_known_badly_is_worth_more() {
-        let mut choice = Choice::new(None);
+        let mut choice = Choice::new(Shape::ALL.to_vec());
         choice.learn(Shape::Duel, 4 * MS, places(16), 0);
         assert_eq!(choice.standings[Shape::Duel as usize].worth(), 5000.0);
         (0..100).for_each(|_| choice.learn(Shape::Duel, 16 * MS, places(64), 0));
@@ -199,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_pinned_shape_is_the_only_one() {
-        let choice = Choice::new(Some(Shape::Idle));
+        let choice = Choice::new(vec![Shape::Idle]);
         let mut rng = Stream::new(2, "choice", 0);
         assert!((0..50).all(|_| choice.next(&mut rng) == (Shape::Idle, SPELL)));
     }

@@ -318,7 +318,12 @@ impl Storm {
                 }
             }
         }
-        let mut run = Run::new(self.plan.shape);
+        let lanes = self.arena.geometry().lanes;
+        let shapes = match self.plan.shape {
+            Some(only) => vec![only],
+            None => Shape::distinct(&self.plan, lanes),
+        };
+        let mut run = Run::new(shapes);
         // Everybody has allocated what it needs when everybody rests.
         while !self.stage.at_rest() {
             std::thread::sleep(Duration::from_micros(100));
@@ -739,7 +744,7 @@ pub(crate) fn lay_out(arena: &Arena, lane: u16, layout: &Layout) -> Result<(), (
 }
 
 impl Run {
-    fn new(shape: Option<Shape>) -> Run {
+    fn new(shapes: Vec<Shape>) -> Run {
         Run {
             ended: Ended::Time,
             elapsed: Duration::ZERO,
@@ -751,7 +756,7 @@ impl Run {
             lost: None,
             stalled: None,
             spells: 0,
-            shapes: Choice::new(shape),
+            shapes: Choice::new(shapes),
         }
     }
 }

@@ -21,6 +21,14 @@ impl Cpus {
         Cpus { all, list }
     }
 
+    /// The first so many, whether or not this machine has them.
+    #[cfg(test)]
+    pub(super) fn first(count: usize) -> Cpus {
+        let mut all = CpuSet::new();
+        (0..count).for_each(|cpu| all.set(cpu));
+        Cpus { all, list: (0..count).collect() }
+    }
+
     /// How many, at least one.
     pub fn count(&self) -> usize {
         self.list.len().max(1)

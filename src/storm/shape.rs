@@ -157,6 +157,57 @@ impl Shape {
     }
 }
 
+/// What of a spell follows from its shape alone, in a given storm.
+#[derive(PartialEq, Eq)]
+struct Outline {
+    /// How many play.
+    play: usize,
+    seats: Seats,
+    /// Its first lane is not drawn yet.
+    spell: Spell,
+}
+
+impl Shape {
+    /// The shapes that are spells of their own in this storm: where two threads a CPU are everybody, two
+    /// of them are the same.
+    pub(super) fn distinct(plan: &Plan, lanes: u16) -> Vec<Shape> {
+        let mut outlines = Vec::new();
+        let mut is_new = |shape: &Shape| {
+            let outline = shape.outline(plan, lanes);
+            let new = !outlines.contains(&outline);
+            outlines.push(outline);
+            new
+        };
+        Shape::ALL.into_iter().filter(|shape| is_new(shape)).collect()
+    }
+
+    fn outline(self, plan: &Plan, lanes: u16) -> Outline {
+        let Traits { cast, in_play, hammer, spin, sleep, idle, longest } = self.traits();
+        let cpus = plan.cpus.count();
+        let play = match cast {
+            Cast::OneEach => cpus,
+            Cast::TwoEach | Cast::Couples => 2 * cpus,
+            Cast::Everybody => plan.threads,
+        };
+        let play = play.clamp(2, plan.threads);
+        let seats = match cast {
+            Cast::OneEach if play <= cpus => Seats::Apart,
+            Cast::Couples => Seats::Together,
+            _ => Seats::Anywhere,
+        };
+        let lanes = match in_play {
+            InPlay::One => 1,
+            InPlay::Two => lanes.min(2),
+            InPlay::All => lanes,
+        };
+        Outline {
+            play,
+            seats,
+            spell: Spell { first_lane: 0, lanes, hammer, spin, sleep, idle, longest },
+        }
+    }
+}
+
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.word())
@@ -237,43 +288,18 @@ impl Turn {
 impl Scene {
     /// Draws a spell of this shape. With fewer threads than it asks for all of them play.
     pub fn draw(rng: &mut Stream, shape: Shape, plan: &Plan, lanes: u16, turn: Turn) -> Scene {
-        let traits = shape.traits();
         let (all_readers, all_mutators) = (plan.readers, plan.threads - plan.readers);
-        let cpus = plan.cpus.count();
-        let play = match traits.cast {
-            Cast::OneEach => cpus,
-            Cast::TwoEach | Cast::Couples => 2 * cpus,
-            Cast::Everybody => plan.threads,
-        };
+        let Outline { play, seats, mut spell } = shape.outline(plan, lanes);
         // At least one of each; the rest are mutators and readers at random.
-        let play = play.clamp(2, plan.threads);
         let most = all_readers.min(play - 1);
         let least = play.saturating_sub(all_mutators).max(1);
-        let readers = match traits.cast {
-            Cast::Couples => (play / 2).clamp(least, most.max(least)),
+        let readers = match seats {
+            Seats::Together => (play / 2).clamp(least, most.max(least)),
             _ => rng.between(least, most.max(least)),
         };
-        let in_play = match traits.in_play {
-            InPlay::One => 1,
-            InPlay::Two => lanes.min(2),
-            InPlay::All => lanes,
-        };
         // The lowest lane is read soonest: half of the spells begin there.
-        let most_low = (lanes - in_play) as usize;
-        let spell = Spell {
-            first_lane: if rng.one_in(2) { 0 } else { rng.between(0, most_low) as u16 },
-            lanes: in_play,
-            hammer: traits.hammer,
-            spin: traits.spin,
-            sleep: traits.sleep,
-            idle: traits.idle,
-            longest: traits.longest,
-        };
-        let seats = match traits.cast {
-            Cast::OneEach if play <= cpus => Seats::Apart,
-            Cast::Couples => Seats::Together,
-            _ => Seats::Anywhere,
-        };
+        let most_low = (lanes - spell.lanes) as usize;
+        spell.first_lane = if rng.one_in(2) { 0 } else { rng.between(0, most_low) as u16 };
         Scene {
             spell,
             first_reader: turn.first_reader,
@@ -374,6 +400,24 @@ mod tests {
                 assert!(!played.contains(&false), "{shape}: {threads} threads, {readers} readers");
             }
         }
+    }
+
+    #[test]
+    fn a_shape_that_is_another_one_is_left_out() {
+        let left_out = |threads: usize, cpus: usize, lanes: u16| {
+            let plan = Plan { cpus: Cpus::first(cpus), ..plan(threads, 1) };
+            let distinct = Shape::distinct(&plan, lanes);
+            let left_out = Shape::ALL.into_iter().filter(|shape| !distinct.contains(shape));
+            left_out.collect::<Vec<_>>()
+        };
+        assert_eq!(left_out(5, 2, 8), []);
+        // Two a CPU are all there are, and may run anywhere.
+        assert_eq!(left_out(4, 2, 8), [Shape::Queue]);
+        assert_eq!(left_out(2, 8, 8), [Shape::Queue]);
+        // Both of two lanes are all of them, but less is hammered there.
+        assert_eq!(left_out(5, 2, 2), []);
+        // Nobody has the only CPU to itself.
+        assert_eq!(left_out(3, 1, 8), [Shape::Double]);
     }
 
     #[test]

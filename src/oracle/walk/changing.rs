@@ -28,7 +28,7 @@ impl Walk<'_> {
     ) -> Option<Reached> {
         let now = self.reached();
         let changes = now.version.wrapping_sub(reached.version);
-        if now.lane != reached.lane || changes.wrapping_sub(1) >= SLEPT_THROUGH {
+        if changes.wrapping_sub(1) >= SLEPT_THROUGH || now.lane != reached.lane {
             return None;
         }
         let version = self.changed_between(reached.version..now.version, before, seen.start)?;
