@@ -110,7 +110,7 @@ pub struct FirstTearsArgs {
     /// each of them has been found
     #[arg(long, value_name = "SIGNATURE", value_parser = signature)]
     pub until: Vec<String>,
-    /// The shape of all spells [default: more often those that bring near misses]
+    /// The shape of all spells [default: more often those that read where it changes]
     #[arg(long, value_name = "SHAPE")]
     pub shape: Option<Shape>,
     /// Kinds of operation, as for the storm
@@ -174,7 +174,7 @@ pub struct StormArgs {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub keep: u8,
     /// The shape of all spells: duel, paused, slow, small, pair, pair-paused, scatter, double,
-    /// same-cpu, idle, crowd, queue [default: more often those that bring near misses]
+    /// same-cpu, idle, crowd, queue [default: more often those that read where it changes]
     #[arg(long, value_name = "SHAPE")]
     pub shape: Option<Shape>,
     /// Plants a fault to see that it is found: in what readers get hole, torn, stale, unknown,

@@ -93,7 +93,8 @@ counters! {
     errors,
     /// Windows in which at least one operation was in flight or took effect.
     busy,
-    /// Lines at a changing place: the lane changed there between the line before and this one.
+    /// Lines at a changing place: a VMA began or ended there, between the line before and this one,
+    /// that did not before. Those that are wrong for another reason, too.
     places,
     /// Verdicts that were wrong, by [`Rule`], whether or not the contract asked for makes them
     /// violations.
@@ -110,7 +111,7 @@ counters! {
     views[VIEWS],
 }
 
-/// What comes before a tear, counted: none of it is wrong.
+/// What comes before a tear, counted: none of it is wrong by itself.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct NearMisses {
     /// Lines at a changing place.
