@@ -27,9 +27,9 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Lines at a changing place a second, lately, at most: what is known badly is given the benefit
-    /// of the doubt. A shape that was tried for a few milliseconds and had bad luck would have to wait
-    /// for seconds otherwise until it is tried again.
+    /// Lines at a changing place a second, lately, and what may be missing by chance. A shape that had
+    /// some in a few milliseconds, and bad luck, would have to wait for seconds otherwise until it is
+    /// tried again; one that had none waits.
     fn worth(&self) -> f64 {
         let (places, seconds) = self.lately;
         (places + places.sqrt()) / seconds.max(1e-6)
@@ -58,11 +58,6 @@ impl Choice {
         Choice { shapes, standings: Default::default() }
     }
 
-    /// The shapes among which it chooses, and what each has brought.
-    fn known(&self) -> impl Iterator<Item = (Shape, &Standing)> {
-        self.shapes.iter().map(|&shape| (shape, &self.standings[shape as usize]))
-    }
-
     /// The next shape, and how long to play it: by worth, with one in `TRY_ONE_IN` at random. Before
     /// that, as long as there are shapes never played, every other spell goes to the next of them, in
     /// their order. What is not chosen for its worth, or before all are known, is played for a short
@@ -73,8 +68,8 @@ impl Choice {
         }
         // Not all of them at once: with 256 threads on two CPUs those that everybody plays in take
         // longer to get going and to end than all others together, and tear nothing meanwhile.
-        let untried = self.known().find(|(_, standing)| standing.spells == 0);
-        let spells: u64 = self.known().map(|(_, standing)| standing.spells).sum();
+        let untried = self.standings().find(|(_, standing)| standing.spells == 0);
+        let spells: u64 = self.standings().map(|(_, standing)| standing.spells).sum();
         if let Some((shape, _)) = untried
             && spells.is_multiple_of(2)
         {
@@ -83,13 +78,13 @@ impl Choice {
         if rng.one_in(TRY_ONE_IN) {
             return (*rng.pick(&self.shapes), TRIAL);
         }
-        let best = self.known().map(|(_, standing)| standing.worth()).fold(1.0, f64::max);
+        let best = self.standings().map(|(_, standing)| standing.worth()).fold(1.0, f64::max);
         // The sixth power, so that what is worth half as much gets a 64th of the spells, and nine
         // tenths as much half of them. Near misses are no tears, and each mechanism has shapes that it
         // likes best, so no shape that is nearly as good as the best is left out for long.
         let weight = |standing: &Standing| ((standing.worth() / best).powi(6) * 1e6) as usize + 1;
-        let mut left = rng.below(self.known().map(|(_, standing)| weight(standing)).sum());
-        for (shape, standing) in self.known() {
+        let mut left = rng.below(self.standings().map(|(_, standing)| weight(standing)).sum());
+        for (shape, standing) in self.standings() {
             match left.checked_sub(weight(standing)) {
                 None => return (shape, if untried.is_some() { TRIAL } else { SPELL }),
                 Some(rest) => left = rest,
@@ -112,9 +107,9 @@ impl Choice {
         standing.tears += tears;
     }
 
-    /// What each shape has brought.
+    /// The shapes among which it chooses, and what each has brought.
     pub fn standings(&self) -> impl Iterator<Item = (Shape, &Standing)> {
-        Shape::ALL.into_iter().zip(&self.standings)
+        self.shapes.iter().map(|&shape| (shape, &self.standings[shape as usize]))
     }
 }
 
@@ -135,13 +130,8 @@ mod tests {
         // The same near misses a second, however long it is played.
         let mut play = |choice: &mut Choice| {
             let (shape, long) = choice.next(&mut rng);
-            let near = 10 * long.as_millis() as u64;
-            choice.learn(
-                shape,
-                long,
-                places(if shape == Shape::Pair { 10 * near } else { near }),
-                0,
-            );
+            let a_ms = if shape == Shape::Pair { 100 } else { 10 };
+            choice.learn(shape, long, places(a_ms * long.as_millis() as u64), 0);
             long
         };
         for tried in 1..=Shape::ALL.len() {

@@ -48,7 +48,7 @@ pub struct Plan {
     pub one_instant: bool,
     /// How to read.
     pub modes: ModeSet,
-    /// The only shape of spells; `None` to let the storm choose among all.
+    /// The only shape of spells; `None` to let the storm choose among those that differ in it.
     pub shape: Option<Shape>,
     /// Signatures that do not fail the run.
     pub allow: Vec<String>,
@@ -318,10 +318,9 @@ impl Storm {
                 }
             }
         }
-        let lanes = self.arena.geometry().lanes;
         let shapes = match self.plan.shape {
             Some(only) => vec![only],
-            None => Shape::distinct(&self.plan, lanes),
+            None => Shape::distinct(&self.plan, self.arena.geometry().lanes),
         };
         let mut run = Run::new(shapes);
         // Everybody has allocated what it needs when everybody rests.

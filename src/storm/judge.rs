@@ -428,11 +428,10 @@ impl Judge<'_> {
     /// place for as long as that lasts, in every walk, and nothing moves there.
     #[inline]
     fn count_place(&mut self, reached: Reached, before: Option<u64>, seen: &Sighting) {
-        if let Some(change) = self.walk.changing_place(reached, before, seen)
-            && let Some(counted) = change.lane.and_then(|lane| self.places.get_mut(lane as usize))
-            && change.version > *counted
+        if let Some((lane, made)) = self.walk.changing_place(reached, before, seen)
+            && made > self.places[lane as usize]
         {
-            *counted = change.version;
+            self.places[lane as usize] = made;
             Tally::add(&self.tally.places, 1);
         }
     }

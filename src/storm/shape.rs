@@ -168,8 +168,8 @@ struct Outline {
 }
 
 impl Shape {
-    /// The shapes that are spells of their own in this storm: where two threads a CPU are everybody, two
-    /// of them are the same.
+    /// The shapes that are spells of their own in this storm: where two threads a CPU are everybody, or
+    /// there is one CPU only, some are the same.
     pub(super) fn distinct(plan: &Plan, lanes: u16) -> Vec<Shape> {
         let mut outlines = Vec::new();
         let mut is_new = |shape: &Shape| {
@@ -418,6 +418,7 @@ mod tests {
         assert_eq!(left_out(5, 2, 2), []);
         // Nobody has the only CPU to itself.
         assert_eq!(left_out(3, 1, 8), [Shape::Double]);
+        assert_eq!(left_out(2, 1, 8), [Shape::Double, Shape::Queue]);
     }
 
     #[test]

@@ -7,15 +7,16 @@ use crate::oracle::verdict::Sighting;
 use crate::space::span_mask;
 use std::ops::Range;
 
-/// A reader that was at work never finds so many changes of a lane between two lines that follow each
-/// other.
+/// A reader that was at work never finds more changes of a lane than this between two lines that follow
+/// each other.
 const SLEPT_THROUGH: Version = 16;
 
 impl Walk<'_> {
     /// The last line, `seen`, lies at a changing place: since `reached` explained the line before, which
     /// ended at `before`, other VMAs begin or end beside one of the two places that the walk stepped from
     /// and to. The text it read is then of two layouts, and an iterator stood where they differ. Gives
-    /// what the last such change made; `None` where nothing changed.
+    /// the lane, and the version that the last such change made; `None` where nothing changed, or the
+    /// lane is another one. What moves no boundary, as a VMA that another takes the place of, is not seen.
     ///
     /// Where many changes lie between, the reader slept through them, and they are no place that it
     /// passed. Nothing is confirmed, and no verdict may rest on it.
@@ -25,14 +26,14 @@ impl Walk<'_> {
         reached: Reached,
         before: Option<u64>,
         seen: &Sighting,
-    ) -> Option<Reached> {
-        let now = self.reached();
-        let changes = now.version.wrapping_sub(reached.version);
-        if changes.wrapping_sub(1) >= SLEPT_THROUGH || now.lane != reached.lane {
+    ) -> Option<(u16, Version)> {
+        let (lane, now) = (self.now.lane, self.now.version);
+        let changes = now.wrapping_sub(reached.version);
+        if changes.wrapping_sub(1) >= SLEPT_THROUGH || reached.lane != Some(lane) {
             return None;
         }
-        let version = self.changed_between(reached.version..now.version, before, seen.start)?;
-        Some(Reached { version, ..now })
+        let made = self.changed_between(reached.version..now, before, seen.start)?;
+        Some((lane, made))
     }
 
     /// What the last change behind one of these `versions` of the lane reached made, if it was of a
@@ -107,7 +108,7 @@ mod tests {
         assert_eq!(walk.line(&line(2..3), window), Verdict::Right);
         let (reached, before, seen) = (walk.reached(), walk.pos(), line(span));
         assert_eq!(walk.line(&seen, window), Verdict::Right);
-        walk.changing_place(reached, before, &seen).map(|change| change.version)
+        walk.changing_place(reached, before, &seen).map(|(_, made)| made)
     }
 
     #[test]
@@ -127,6 +128,7 @@ mod tests {
     #[test]
     fn a_change_elsewhere_is_none() {
         assert_eq!(told(&[8], 4..5), None);
+        assert_eq!(told(&[8, 4], 6..7), None);
         assert_eq!(told(&[5], 4..7), None);
         assert_eq!(told(&[4], 6..7), None, "passed over");
     }
