@@ -1,6 +1,6 @@
 //! One counter that orders operations and reads.
 
-use super::sync::{AtomicU64, Ordering};
+use super::word::{AtomicU64, Ordering, Word};
 use crossbeam_utils::CachePadded;
 
 /// A value of the global counter.
@@ -13,10 +13,17 @@ pub const OPEN: Tick = Tick::MAX;
 ///
 /// An operation takes one tick just before its system call and one just after; a reader only
 /// loads the counter. The call takes effect somewhere between its two ticks.
-#[derive(Default)]
-pub struct Clock(CachePadded<AtomicU64>);
+///
+/// `W` is what the counter is: a model checker puts in its own.
+pub struct Clock<W = AtomicU64>(CachePadded<W>);
 
-impl Clock {
+impl<W: Word> Default for Clock<W> {
+    fn default() -> Clock<W> {
+        Clock(CachePadded::new(W::new(0)))
+    }
+}
+
+impl<W: Word> Clock<W> {
     /// Takes a tick.
     #[inline]
     pub fn take(&self) -> Tick {

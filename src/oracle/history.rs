@@ -5,7 +5,7 @@
 //! told so and never sees a mixture.
 
 use super::clock::{OPEN, Tick};
-use super::sync::{AtomicU64, Ordering, fence};
+use super::word::{AtomicU64, Ordering, Word};
 use crate::space::{Divided, Layout, Op, Page};
 use crossbeam_utils::CachePadded;
 
@@ -44,11 +44,11 @@ const PAGES: usize = 2 * WORDS;
 
 /// A cache line of words.
 #[repr(align(64))]
-struct Line([AtomicU64; WORDS]);
+struct Line<W>([W; WORDS]);
 
-impl Line {
-    fn blank() -> Line {
-        Line(std::array::from_fn(|_| AtomicU64::new(0)))
+impl<W: Word> Line<W> {
+    fn blank() -> Line<W> {
+        Line(std::array::from_fn(|_| W::new(0)))
     }
 }
 
@@ -65,8 +65,10 @@ const NO_PEER: u64 = u64::MAX;
 /// Invariant: slot `v % capacity` belongs to version `v` for every `v` from `tail` to `head`. The
 /// writer raises `tail` before it overwrites a slot, so a reader that finds `tail <= v` *after*
 /// reading slot `v` has read version `v` and nothing else.
-pub struct History {
-    lines: Box<[Line]>,
+///
+/// `W` is what its words are: a model checker puts in its own.
+pub struct History<W = AtomicU64> {
+    lines: Box<[Line<W>]>,
     /// Lines of a slot.
     stride: usize,
     mask: u64,
@@ -74,20 +76,20 @@ pub struct History {
     /// Newest version. Apart from the rest, which never changes, and from the tail, which seldom
     /// does: whoever reads an old version need not wait for the line that the writer has just
     /// written.
-    head: CachePadded<Head>,
+    head: CachePadded<Head<W>>,
     /// Oldest version that can still be read.
-    tail: CachePadded<AtomicU64>,
+    tail: CachePadded<W>,
 }
 
 /// The newest version, and when it was invoked: on one line, because whoever asks for the one most
 /// often asks for the other, and the slot is another line to wait for.
-struct Head {
-    version: AtomicU64,
+struct Head<W> {
+    version: W,
     /// Invoked tick of the newest version, or of one that is about to be the newest.
-    invoked: AtomicU64,
+    invoked: W,
 }
 
-impl Head {
+impl<W: Word> Head<W> {
     /// Makes `version` the newest. `order` is that of the version's own store.
     #[inline]
     fn raise(&self, version: Version, invoked: Tick, order: Ordering) {
@@ -102,30 +104,37 @@ impl History {
     /// Room for `capacity` versions (a power of two, at least 2) of a lane that starts as
     /// `initial`.
     pub fn new(capacity: usize, initial: &Layout) -> History {
+        History::of_words(capacity, initial)
+    }
+
+    /// Bytes that `capacity` versions of `pages` pages take.
+    pub fn bytes(capacity: usize, pages: usize) -> usize {
+        capacity * stride(pages) * size_of::<Line<AtomicU64>>()
+    }
+}
+
+/// Lines of a slot.
+fn stride(pages: usize) -> usize {
+    1 + pages.div_ceil(PAGES)
+}
+
+impl<W: Word> History<W> {
+    /// [`History::new`], of any words.
+    pub(super) fn of_words(capacity: usize, initial: &Layout) -> History<W> {
         assert!(capacity.is_power_of_two() && capacity >= 2);
         let pages = initial.len();
-        let stride = History::stride(pages);
+        let stride = stride(pages);
         let history = History {
             lines: (0..capacity * stride).map(|_| Line::blank()).collect(),
             stride,
             mask: capacity as u64 - 1,
             pages,
-            head: CachePadded::new(Head { version: AtomicU64::new(0), invoked: AtomicU64::new(0) }),
-            tail: CachePadded::new(AtomicU64::new(0)),
+            head: CachePadded::new(Head { version: W::new(0), invoked: W::new(0) }),
+            tail: CachePadded::new(W::new(0)),
         };
         let origin = Origin { op: None, worker: 0, peer: None, known: true };
         history.write(0, 0, initial.into(), &origin);
         history
-    }
-
-    /// Bytes that `capacity` versions of `pages` pages take.
-    pub fn bytes(capacity: usize, pages: usize) -> usize {
-        capacity * History::stride(pages) * size_of::<Line>()
-    }
-
-    /// Lines of a slot.
-    fn stride(pages: usize) -> usize {
-        1 + pages.div_ceil(PAGES)
     }
 
     /// How many versions fit.
@@ -134,14 +143,14 @@ impl History {
     }
 
     #[inline(always)]
-    fn slot(&self, version: Version) -> &[Line] {
+    fn slot(&self, version: Version) -> &[Line<W>] {
         let at = (version & self.mask) as usize * self.stride;
         &self.lines[at..at + self.stride]
     }
 
     /// The first line of a version's slot.
     #[inline(always)]
-    fn front(&self, version: Version) -> &[AtomicU64; WORDS] {
+    fn front(&self, version: Version) -> &[W; WORDS] {
         &self.lines[(version & self.mask) as usize * self.stride].0
     }
 
@@ -192,7 +201,7 @@ impl History {
             // them, and then passes its own acquire fence, sees this tail too. The words of the
             // pushes to come, up to the next fence, belong to versions below this tail as well.
             self.tail.store(tail + self.spare(), Ordering::Relaxed);
-            fence(Ordering::Release);
+            W::fence(Ordering::Release);
         }
         self.write(version, invoked, lane, origin);
         // Release: a reader that finds this head finds the whole slot. The system call comes
@@ -212,13 +221,13 @@ impl History {
     /// ring is larger than a core's caches, and the system call in between waits for no memory.
     #[inline]
     fn fetch(&self, version: Version) {
-        #[cfg(all(target_arch = "x86_64", not(any(loom, shuttle, miri))))]
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
         for line in self.slot(version) {
             use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
             // SAFETY: a prefetch reads and writes nothing, and faults nowhere.
             unsafe { _mm_prefetch::<_MM_HINT_ET0>(std::ptr::from_ref(line).cast()) };
         }
-        #[cfg(not(all(target_arch = "x86_64", not(any(loom, shuttle, miri)))))]
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
         let _ = version;
     }
 
@@ -284,7 +293,7 @@ impl History {
     pub fn confirm(&self, version: Version) -> Result<(), Overrun> {
         // The fence pairs with the one in `push`: had a word read before it been written by a
         // later push, that push's tail would be seen here.
-        fence(Ordering::Acquire);
+        W::fence(Ordering::Acquire);
         if self.tail.load(Ordering::Relaxed) <= version { Ok(()) } else { Err(Overrun) }
     }
 

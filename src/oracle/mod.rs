@@ -9,12 +9,12 @@ mod evidence;
 mod fault;
 mod history;
 mod ledger;
-#[cfg(all(test, any(loom, shuttle)))]
+#[cfg(test)]
 mod orders;
 mod snapshot;
-mod sync;
 mod verdict;
 mod walk;
+mod word;
 
 pub use clock::{Clock, OPEN, Tick, Window};
 pub use evidence::{Evidence, Mechanism, VersionRecord, in_flight};

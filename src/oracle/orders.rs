@@ -1,56 +1,109 @@
-//! The history's memory orders, under a model checker that tries the interleavings.
+//! The history's memory orders, under model checkers that try the interleavings.
 //!
-//! `RUSTFLAGS="--cfg loom"`: all executions of a small history, with stores that become visible
-//! late as the C11 model allows. `RUSTFLAGS="--cfg shuttle"`: many random executions of a larger
-//! one, without such stores.
+//! Loom tries all executions of a small history, with stores that become visible late as the C11
+//! model allows; shuttle many random executions of a larger one, without such stores.
 
 use super::clock::{Clock, Tick};
 use super::history::{History, Origin, Overrun, Version};
-use super::sync::{AtomicU64, Ordering};
+use super::word::{Ordering, Word, word};
 use crate::space::{Layout, Page, Prot};
-#[cfg(loom)]
-use loom::{sync::Arc, thread};
-#[cfg(not(loom))]
-use shuttle::{sync::Arc, thread};
+use std::sync::Arc;
 
-#[cfg(loom)]
-const OPS: u64 = 2;
-#[cfg(not(loom))]
-const OPS: u64 = 24;
-/// Histories that are overrun, and ones that are not: loom takes a release fence to cover what
-/// its thread stores later, too, and a history that is not overrun uses none.
-#[cfg(loom)]
-const CAPACITIES: [usize; 2] = [2, 4];
-#[cfg(not(loom))]
-const CAPACITIES: [usize; 2] = [8, 32];
+word!(loom::sync::atomic::AtomicU64, loom::sync::atomic::fence);
+// Shuttle's atomics are sequentially consistent: there is nothing left for a fence to order.
+word!(shuttle::sync::atomic::AtomicU64, |_| ());
 
-#[cfg(loom)]
-fn explore(test: impl Fn(usize) + Copy + Send + Sync + 'static) {
-    let mut model = loom::model::Builder::new();
-    // Three switches away from a thread that could go on find every weakening tried by hand;
-    // without a bound the search does not end.
-    model.preemption_bound = Some(3);
-    for capacity in CAPACITIES {
-        model.check(move || test(capacity));
+/// A model checker.
+trait Checker: 'static {
+    /// Its word.
+    type Word: Word + Send + Sync + 'static;
+    /// Operations of the mutator.
+    const OPS: u64;
+    /// Histories that are overrun, and ones that are not: loom takes a release fence to cover what
+    /// its thread stores later, too, and a history that is not overrun uses none.
+    const CAPACITIES: [usize; 2];
+    /// Runs the test in many executions.
+    fn check(test: impl Fn() + Send + Sync + Copy + 'static);
+    /// Runs the two side by side: `thread` in a thread of its own, and `here` in this one.
+    fn beside<T>(thread: impl FnOnce() + Send + 'static, here: impl FnOnce() -> T) -> T;
+}
+
+/// All executions with three switches away from a thread that could go on: they find every
+/// weakening tried by hand; without a bound the search does not end.
+struct Loom;
+
+impl Checker for Loom {
+    type Word = loom::sync::atomic::AtomicU64;
+    const OPS: u64 = 2;
+    const CAPACITIES: [usize; 2] = [2, 4];
+
+    fn check(test: impl Fn() + Send + Sync + Copy + 'static) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(test);
+    }
+
+    fn beside<T>(thread: impl FnOnce() + Send + 'static, here: impl FnOnce() -> T) -> T {
+        let thread = loom::thread::spawn(thread);
+        let found = here();
+        thread.join().unwrap();
+        found
     }
 }
 
-#[cfg(not(loom))]
-fn explore(test: impl Fn(usize) + Copy + Send + Sync + 'static) {
-    for capacity in CAPACITIES {
-        shuttle::check_random(move || test(capacity), 5_000);
-        shuttle::check_pct(move || test(capacity), 5_000, 4);
+/// Random executions, half of them with few switches of threads, as rare interleavings have.
+struct Shuttle;
+
+impl Checker for Shuttle {
+    type Word = shuttle::sync::atomic::AtomicU64;
+    const OPS: u64 = 24;
+    const CAPACITIES: [usize; 2] = [8, 32];
+
+    fn check(test: impl Fn() + Send + Sync + Copy + 'static) {
+        shuttle::check_random(test, 5_000);
+        shuttle::check_pct(test, 5_000, 4);
+    }
+
+    fn beside<T>(thread: impl FnOnce() + Send + 'static, here: impl FnOnce() -> T) -> T {
+        let thread = shuttle::thread::spawn(thread);
+        let found = here();
+        thread.join().unwrap();
+        found
+    }
+}
+
+/// Makes tests of these, each under either checker.
+macro_rules! under_both {
+    ($($test:ident)*) => {
+        mod under_loom {
+            $(#[test] fn $test() { super::$test::<super::Loom>() })*
+        }
+        mod under_shuttle {
+            $(#[test] fn $test() { super::$test::<super::Shuttle>() })*
+        }
+    };
+}
+
+under_both! {
+    what_the_kernel_shows_is_in_the_history_or_known_to_be_gone
+    the_first_version_is_found_from_an_earlier_one_on
+    a_confirmed_version_is_read_whole
+    a_settled_version_tells_whether_its_operation_failed
+    the_newest_version_is_not_closed_before_the_clock_was_read
+}
+
+/// Runs a test on a world of its own in each execution.
+fn explore<C: Checker>(test: impl Fn(Arc<World<C::Word>>) + Send + Sync + Copy + 'static) {
+    for capacity in C::CAPACITIES {
+        C::check(move || test(World::new(capacity)));
     }
 }
 
 /// What a reader does beside a mutator.
-fn beside_a_mutator(test: fn(&World)) {
-    explore(move |capacity| {
-        let world = World::new(capacity);
+fn beside_a_mutator<C: Checker>(test: fn(&World<C::Word>)) {
+    explore::<C>(move |world| {
         let mutator = world.clone();
-        let thread = thread::spawn(move || mutator.mutate());
-        test(&world);
-        thread.join().unwrap();
+        C::beside(move || mutator.mutate(C::OPS), || test(&world));
     });
 }
 
@@ -65,24 +118,24 @@ fn origin(known: bool) -> Origin {
 
 /// The oracle in miniature: the clock, the history of one lane, and the kernel, which is nothing
 /// but the version that is mapped now. Its order stands for the kernel's locks.
-struct World {
-    clock: Clock,
-    history: History,
-    kernel: AtomicU64,
+struct World<W> {
+    clock: Clock<W>,
+    history: History<W>,
+    kernel: W,
 }
 
-impl World {
-    fn new(capacity: usize) -> Arc<World> {
+impl<W: Word> World<W> {
+    fn new(capacity: usize) -> Arc<World<W>> {
         Arc::new(World {
             clock: Clock::default(),
-            history: History::new(capacity, &layout(0)),
-            kernel: AtomicU64::new(0),
+            history: History::of_words(capacity, &layout(0)),
+            kernel: W::new(0),
         })
     }
 
     /// A mutator: tick, history, system call, tick, close.
-    fn mutate(&self) {
-        for version in 1..=OPS {
+    fn mutate(&self, ops: u64) {
+        for version in 1..=ops {
             let invoked = self.clock.take();
             self.history.push(invoked, (&layout(version)).into(), &origin(true));
             self.kernel.store(version, Ordering::Release);
@@ -120,15 +173,13 @@ impl World {
     }
 }
 
-#[test]
-fn orders_what_the_kernel_shows_is_in_the_history_or_known_to_be_gone() {
-    beside_a_mutator(World::read);
+fn what_the_kernel_shows_is_in_the_history_or_known_to_be_gone<C: Checker>() {
+    beside_a_mutator::<C>(World::read);
 }
 
 /// What was the first version once is where the next search begins.
-#[test]
-fn orders_the_first_version_is_found_from_an_earlier_one_on() {
-    beside_a_mutator(|world| {
+fn the_first_version_is_found_from_an_earlier_one_on<C: Checker>() {
+    beside_a_mutator::<C>(|world| {
         let history = &world.history;
         if let Ok(least) = history.first_at(world.clock.now()) {
             world.read_from(|from| history.first_from(least, from));
@@ -136,9 +187,8 @@ fn orders_the_first_version_is_found_from_an_earlier_one_on() {
     });
 }
 
-#[test]
-fn orders_a_confirmed_version_is_read_whole() {
-    beside_a_mutator(|world| {
+fn a_confirmed_version_is_read_whole<C: Checker>() {
+    beside_a_mutator::<C>(|world| {
         let history = &world.history;
         let version = history.head();
         let (invoked, page) = (history.invoked(version), history.page(version, 0));
@@ -150,37 +200,32 @@ fn orders_a_confirmed_version_is_read_whole() {
     });
 }
 
-#[test]
-fn orders_a_settled_version_tells_whether_its_operation_failed() {
-    explore(|capacity| {
-        let world = World::new(capacity);
+fn a_settled_version_tells_whether_its_operation_failed<C: Checker>() {
+    explore::<C>(|world| {
         let reader = world.clone();
         // The reader is the thread and not the other way round: loom lets a load see a store only
         // where the store can come first, and begins with the thread that spawns.
-        let thread = thread::spawn(move || {
+        let read = move || {
             let history = &reader.history;
             if history.head() == 1 && history.settled(0) {
                 assert!(!history.known(1));
             }
+        };
+        C::beside(read, || {
+            let invoked = world.clock.take();
+            world.history.push(invoked, (&layout(1)).into(), &origin(true));
+            world.history.disown(1);
+            world.history.close(0, world.clock.take());
         });
-        let invoked = world.clock.take();
-        world.history.push(invoked, (&layout(1)).into(), &origin(true));
-        world.history.disown(1);
-        world.history.close(0, world.clock.take());
-        thread.join().unwrap();
     });
 }
 
 /// What is taken at once rests on it: a version that is still the newest needs no closed tick.
-#[test]
-fn orders_the_newest_version_is_not_closed_before_the_clock_was_read() {
-    explore(|capacity| {
-        let world = World::new(capacity);
+fn the_newest_version_is_not_closed_before_the_clock_was_read<C: Checker>() {
+    explore::<C>(|world| {
         let mutator = world.clone();
-        let thread = thread::spawn(move || mutator.mutate());
-        let from = world.clock.now();
-        let newest = world.history.head();
-        thread.join().unwrap();
+        let (from, newest) =
+            C::beside(move || mutator.mutate(C::OPS), || (world.clock.now(), world.history.head()));
         let closed = world.history.closed(newest);
         if world.history.confirm(newest).is_ok() {
             assert!(closed >= from, "version {newest} was closed at {closed}, before {from}");
