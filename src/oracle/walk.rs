@@ -155,11 +155,18 @@ impl<'a> Walk<'a> {
     /// Judges the next line. `window` is that of the call that generated it.
     #[inline]
     pub fn line(&mut self, seen: &Sighting, window: Window) -> Verdict {
-        let mut only = Some(*seen);
-        if self.along(window, || only.take()) > 0 || self.as_first(seen, window) {
+        if self.as_next(seen, window) || self.as_first(seen, window) {
             return Verdict::Right;
         }
         self.by_rules(seen, window)
+    }
+
+    /// [`Walk::along`] for a single line.
+    #[inline]
+    fn as_next(&mut self, seen: &Sighting, window: Window) -> bool {
+        let Some(ahead) = self.ahead(window) else { return false };
+        let Some((start, end)) = ahead.shows(ahead.from, seen) else { return false };
+        self.come_to(&ahead, ahead.from, start, end)
     }
 
     /// Takes the lines that `next` gives for as long as the version reached shows them, and nothing
@@ -180,48 +187,60 @@ impl<'a> Walk<'a> {
         window: Window,
         mut next: impl FnMut() -> Option<Sighting>,
     ) -> usize {
-        let Some(pos) = self.pos.filter(|_| self.now.lane != NO_LANE) else { return 0 };
-        let geometry = self.oracle.geometry();
-        let (version, begin) = (self.now.version, geometry.address(self.now.lane, 0));
-        let lane_bytes = u64::from(geometry.pages) << geometry.page_shift;
-        let in_page = geometry.page_size() - 1;
-        // Below the lane these wrap to more than any lane has.
-        let mut from = pos.wrapping_sub(begin);
-        if from > lane_bytes || from & in_page != 0 {
-            return 0;
-        }
-        let history = self.oracle.history(self.now.lane);
-        let (known, closed, mapped, starts) = history.standing(version);
-        let earliest = self.now.earliest.max(window.from);
-        if !known || closed < earliest {
-            return 0;
-        }
-        let page = |offset: u64| (offset >> geometry.page_shift) as usize;
-        let mut gap = None;
+        let Some(ahead) = self.ahead(window) else { return 0 };
+        let (mut behind, mut last) = (ahead.from, (0, ahead.from));
         let mut taken = 0;
-        // Above its last VMA nothing more is of this lane.
-        while mapped & span_mask(page(from), usize::from(geometry.pages)) != 0 {
-            let Some(seen) = next() else { break };
-            let (start, end) = (seen.start.wrapping_sub(begin), seen.end.wrapping_sub(begin));
-            if !(from <= start && start < end && end <= lane_bytes)
-                || (start | end) & in_page != 0
-                || mapped & span_mask(page(from), page(start)) != 0
-                || end_of(mapped, starts, page(start)) != Some(page(end))
-                || history.page(version, page(start)).visible() != seen.page
-            {
-                break;
-            }
-            gap = (start > from).then_some((begin + from, seen.start));
-            from = end;
+        while ahead.has_more(last.1) {
+            let Some(line) = next().and_then(|seen| ahead.shows(last.1, &seen)) else { break };
+            (behind, last) = (last.1, line);
             taken += 1;
         }
-        if taken == 0 || history.confirm(version).is_err() {
-            return 0;
+        if taken > 0 && self.come_to(&ahead, behind, last.0, last.1) { taken } else { 0 }
+    }
+
+    /// What lies before the walk, if it stands in a lane whose version is known and not closed
+    /// before the window and what was seen.
+    #[inline(always)]
+    fn ahead(&self, window: Window) -> Option<Ahead<'a>> {
+        let pos = self.pos.filter(|_| self.now.lane != NO_LANE)?;
+        let geometry = self.oracle.geometry();
+        let begin = geometry.address(self.now.lane, 0);
+        let bytes = u64::from(geometry.pages) << geometry.page_shift;
+        // Below the lane it wraps to more than any lane has.
+        let from = pos.wrapping_sub(begin);
+        if from > bytes || from & (geometry.page_size() - 1) != 0 {
+            return None;
         }
-        self.now.earliest = earliest;
+        let (history, version) = (self.oracle.history(self.now.lane), self.now.version);
+        let (known, closed, mapped, starts) = history.standing(version);
+        let earliest = self.now.earliest.max(window.from);
+        let shift = geometry.page_shift;
+        (known && closed >= earliest).then_some(Ahead {
+            history,
+            version,
+            earliest,
+            begin,
+            from,
+            bytes,
+            shift,
+            mapped,
+            starts,
+        })
+    }
+
+    /// Comes to the end of a line that the version ahead shows, where that is so for certain: it lies
+    /// from `start` to `end`, and the one before it ends at `behind`, in bytes of the lane.
+    #[inline(always)]
+    fn come_to(&mut self, ahead: &Ahead<'_>, behind: u64, start: u64, end: u64) -> bool {
+        if ahead.history.confirm(ahead.version).is_err() {
+            return false;
+        }
+        let begin = ahead.begin;
+        self.now.earliest = ahead.earliest;
         self.reported = true;
-        (self.pos, self.gap) = (Some(begin + from), gap);
-        taken
+        self.gap = (start > behind).then_some((begin + behind, begin + start));
+        self.pos = Some(begin + end);
+        true
     }
 
     /// Whether the line is the first of a lane not entered yet, in the first version that can be seen
@@ -768,6 +787,51 @@ impl<'a> Walk<'a> {
         self.now = before;
         let rule = if class == Class::Disorder { Rule::Order } else { Rule::Existence };
         self.wrong(rule, class, Some(seen), window)
+    }
+}
+
+/// The rest of the lane in which a walk stands, as the version reached shows it. Not confirmed.
+struct Ahead<'a> {
+    history: &'a History,
+    version: Version,
+    /// From when on the lines are seen.
+    earliest: Tick,
+    /// The lane's first address; where the walk stands and how long the lane is, in bytes from there.
+    begin: u64,
+    from: u64,
+    bytes: u64,
+    shift: u32,
+    mapped: u64,
+    starts: u64,
+}
+
+impl Ahead<'_> {
+    /// The page at so many bytes of the lane.
+    #[inline(always)]
+    fn page(&self, at: u64) -> usize {
+        (at >> self.shift) as usize
+    }
+
+    /// Whether there is a VMA from so many bytes on.
+    #[inline(always)]
+    fn has_more(&self, from: u64) -> bool {
+        self.mapped & span_mask(self.page(from), self.page(self.bytes)) != 0
+    }
+
+    /// Where in the lane the line lies, in bytes, if it is the next VMA at or above `from`.
+    #[inline(always)]
+    fn shows(&self, from: u64, seen: &Sighting) -> Option<(u64, u64)> {
+        // Below the lane these wrap to more than any lane has.
+        let (start, end) = (seen.start.wrapping_sub(self.begin), seen.end.wrapping_sub(self.begin));
+        let in_page = (1 << self.shift) - 1;
+        let is_next = from <= start
+            && start < end
+            && end <= self.bytes
+            && (start | end) & in_page == 0
+            && self.mapped & span_mask(self.page(from), self.page(start)) == 0
+            && end_of(self.mapped, self.starts, self.page(start)) == Some(self.page(end))
+            && self.history.page(self.version, self.page(start)).visible() == seen.page;
+        is_next.then_some((start, end))
     }
 }
 
