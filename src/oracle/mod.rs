@@ -9,7 +9,7 @@ mod evidence;
 mod fault;
 mod history;
 mod ledger;
-#[cfg(test)]
+#[cfg(all(test, any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod orders;
 mod snapshot;
 mod verdict;

@@ -49,7 +49,7 @@ macro_rules! word {
         }
     };
 }
-#[cfg(test)]
+#[cfg(all(test, any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(super) use word;
 
 word!(AtomicU64, std::sync::atomic::fence);
