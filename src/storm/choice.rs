@@ -4,7 +4,8 @@
 //! knows a mechanism: lines at a changing place, VMAs told twice because they grew under the reader's
 //! hands, and windows with an operation inside. A shape is worth the lines at a changing place that a
 //! second of it brought lately: the other two hardly differ between shapes that tear often and others
-//! that don't, because windows are long, and VMAs grow less where they are small.
+//! that don't, because windows are long, and VMAs grow less where they are small. What was played little
+//! is taken for nearly as good as the best.
 
 use super::shape::Shape;
 use super::tally::NearMisses;
