@@ -15,13 +15,8 @@ pub const OPEN: Tick = Tick::MAX;
 /// loads the counter. The call takes effect somewhere between its two ticks.
 ///
 /// `W` is what the counter is: a model checker puts in its own.
+#[derive(Default)]
 pub struct Clock<W = AtomicU64>(CachePadded<W>);
-
-impl<W: Word> Default for Clock<W> {
-    fn default() -> Clock<W> {
-        Clock(CachePadded::new(W::new(0)))
-    }
-}
 
 impl<W: Word> Clock<W> {
     /// Takes a tick.

@@ -43,14 +43,9 @@ const WORDS: usize = 8;
 const PAGES: usize = 2 * WORDS;
 
 /// A cache line of words.
+#[derive(Default)]
 #[repr(align(64))]
 struct Line<W>([W; WORDS]);
-
-impl<W: Word> Line<W> {
-    fn blank() -> Line<W> {
-        Line(std::array::from_fn(|_| W::new(0)))
-    }
-}
 
 const KNOWN: u64 = 1 << 16;
 const HAS_OP: u64 = 1 << 17;
@@ -83,6 +78,7 @@ pub struct History<W = AtomicU64> {
 
 /// The newest version, and when it was invoked: on one line, because whoever asks for the one most
 /// often asks for the other, and the slot is another line to wait for.
+#[derive(Default)]
 struct Head<W> {
     version: W,
     /// Invoked tick of the newest version, or of one that is about to be the newest.
@@ -125,12 +121,12 @@ impl<W: Word> History<W> {
         let pages = initial.len();
         let stride = stride(pages);
         let history = History {
-            lines: (0..capacity * stride).map(|_| Line::blank()).collect(),
+            lines: (0..capacity * stride).map(|_| Line::default()).collect(),
             stride,
             mask: capacity as u64 - 1,
             pages,
-            head: CachePadded::new(Head { version: W::new(0), invoked: W::new(0) }),
-            tail: CachePadded::new(W::new(0)),
+            head: CachePadded::default(),
+            tail: CachePadded::default(),
         };
         let origin = Origin { op: None, worker: 0, peer: None, known: true };
         history.write(0, 0, initial.into(), &origin);

@@ -24,8 +24,16 @@ trait Checker: 'static {
     const CAPACITIES: [usize; 2];
     /// Runs the test in many executions.
     fn check(test: impl Fn() + Send + Sync + Copy + 'static);
+    /// Begins a thread; what it gives waits for its end.
+    fn spawn(thread: impl FnOnce() + Send + 'static) -> impl FnOnce();
+
     /// Runs the two side by side: `thread` in a thread of its own, and `here` in this one.
-    fn beside<T>(thread: impl FnOnce() + Send + 'static, here: impl FnOnce() -> T) -> T;
+    fn beside<T>(thread: impl FnOnce() + Send + 'static, here: impl FnOnce() -> T) -> T {
+        let join = Self::spawn(thread);
+        let found = here();
+        join();
+        found
+    }
 }
 
 /// All executions with three switches away from a thread that could go on: they find every
@@ -43,11 +51,9 @@ impl Checker for Loom {
         model.check(test);
     }
 
-    fn beside<T>(thread: impl FnOnce() + Send + 'static, here: impl FnOnce() -> T) -> T {
+    fn spawn(thread: impl FnOnce() + Send + 'static) -> impl FnOnce() {
         let thread = loom::thread::spawn(thread);
-        let found = here();
-        thread.join().unwrap();
-        found
+        move || thread.join().unwrap()
     }
 }
 
@@ -64,11 +70,9 @@ impl Checker for Shuttle {
         shuttle::check_pct(test, 5_000, 4);
     }
 
-    fn beside<T>(thread: impl FnOnce() + Send + 'static, here: impl FnOnce() -> T) -> T {
+    fn spawn(thread: impl FnOnce() + Send + 'static) -> impl FnOnce() {
         let thread = shuttle::thread::spawn(thread);
-        let found = here();
-        thread.join().unwrap();
-        found
+        move || thread.join().unwrap()
     }
 }
 
@@ -129,7 +133,7 @@ impl<W: Word> World<W> {
         Arc::new(World {
             clock: Clock::default(),
             history: History::of_words(capacity, &layout(0)),
-            kernel: W::new(0),
+            kernel: W::default(),
         })
     }
 

@@ -4,10 +4,8 @@
 
 pub(super) use std::sync::atomic::{AtomicU64, Ordering};
 
-/// An atomic word, as [`AtomicU64`] is one.
-pub trait Word {
-    /// A word of this value.
-    fn new(value: u64) -> Self;
+/// An atomic word, as [`AtomicU64`] is one; at first it is 0.
+pub trait Word: Default {
     /// Its value.
     fn load(&self, order: Ordering) -> u64;
     /// Sets its value.
@@ -22,11 +20,6 @@ pub trait Word {
 macro_rules! word {
     ($atomic:ty, $fence:expr) => {
         impl $crate::oracle::word::Word for $atomic {
-            #[inline(always)]
-            fn new(value: u64) -> Self {
-                <$atomic>::new(value)
-            }
-
             #[inline(always)]
             fn load(&self, order: Ordering) -> u64 {
                 self.load(order)
