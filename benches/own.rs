@@ -43,7 +43,7 @@ fn identities() -> Identities {
         inode,
         name: format!("/memfd:mapstorm-{inode} (deleted)").into_bytes(),
     };
-    Identities { page_shift: 12, files: vec![file(1550), file(1551)] }
+    Identities::new(12, vec![file(1550), file(1551)])
 }
 
 fn geometry() -> Geometry {
@@ -64,7 +64,7 @@ fn text(lanes: &[Layout], identities: &Identities) -> Vec<u8> {
     below.for_each(|start| foreign(&mut text, start, 4711, b"/usr/local/bin/mapstorm"));
     for (lane, layout) in lanes.iter().enumerate() {
         for vma in layout.vmas() {
-            let file = identities.files.get(vma.page.file_index() as usize);
+            let file = identities.files().get(vma.page.file_index() as usize);
             let file = file.filter(|_| vma.page.is_file());
             let shared = vma.page.backing() == mapstorm::space::Backing::SharedFile;
             let line = Line {

@@ -69,7 +69,7 @@ impl Stand {
         let lanes: Vec<Layout> = (0..LANES).map(layout).collect();
         Stand {
             oracle: Oracle::new(geometry(), &lanes, 64),
-            identities: Identities { page_shift: 12, files: Vec::new() },
+            identities: Identities::new(12, Vec::new()),
             findings: Findings::new(Vec::new(), false, 1, 64),
             tally: Tally::default(),
             told: Kept::new(&text(&lines(&lanes))),

@@ -1,6 +1,7 @@
 //! From lines to the model's pages: which mapping is it?
 
-use crate::maps::Line;
+use super::ending::{Endings, Of};
+use crate::maps::{Line, opening};
 use crate::oracle::Sighting;
 use crate::space::{Geometry, MAX_NAMES, MAX_PGOFF, Page, Prot};
 use std::ffi::CStr;
@@ -31,10 +32,9 @@ impl FileIdentity {
 /// What tells the arena's mappings from all others.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Identities {
-    /// log2 of the page size.
-    pub page_shift: u32,
-    /// The memfds, by [`Page::file_index`].
-    pub files: Vec<FileIdentity>,
+    page_shift: u32,
+    files: Vec<FileIdentity>,
+    endings: Endings,
 }
 
 /// The name that [`Page::name`] number `name` stands for; 0 has none.
@@ -45,6 +45,31 @@ pub fn anon_name(name: u8) -> Option<&'static CStr> {
 }
 
 impl Identities {
+    /// Of mappings of these memfds, by [`Page::file_index`], and of memory without one; pages are of
+    /// 2^`page_shift` bytes.
+    pub fn new(page_shift: u32, files: Vec<FileIdentity>) -> Identities {
+        let endings = Endings::new(&files);
+        Identities { page_shift, files, endings }
+    }
+
+    /// The memfds, by [`Page::file_index`].
+    pub fn files(&self) -> &[FileIdentity] {
+        &self.files
+    }
+
+    /// What the line shows that `text` begins with, and its bytes, newline included, if it ends as
+    /// those of the arena's mappings do: the same that [`Identities::sight`] makes of what
+    /// [`parse_first`](crate::maps::parse_first) gives, without a look at each field. `None` where it ends
+    /// otherwise, has not the usual shape, or is not whole.
+    #[inline]
+    pub fn sight_first(&self, text: &[u8]) -> Option<(Sighting, usize)> {
+        let (line, rest) = opening(text)?;
+        let (of, bytes) = self.endings.of(rest)?;
+        let page = self.page_of(Some(of), line.perms, line.offset);
+        let bytes = text.len() - rest.len() + bytes;
+        Some((Sighting { start: line.start, end: line.end, page }, bytes))
+    }
+
     /// What a line shows, in the model's terms. A line that no operation of the arena can bring
     /// about is [`Page::FOREIGN`].
     #[inline]
@@ -65,21 +90,30 @@ impl Identities {
 
     #[inline]
     fn page(&self, line: &Line<'_>) -> Page {
-        let prot = Prot::from_bits(line.perms);
-        let shared = line.perms & 8 != 0;
-        if line.inode == 0 {
-            let plain = !shared && line.offset == 0 && line.dev_major == 0 && line.dev_minor == 0;
-            return match line.name {
-                _ if !plain => Page::FOREIGN,
-                b"" => Page::anon(prot),
-                name => named(name).map_or(Page::FOREIGN, |n| Page::anon(prot).with_name(n)),
-            };
-        }
-        let pgoff = line.offset >> self.page_shift;
-        let whole_pages = pgoff << self.page_shift == line.offset;
-        match self.files.iter().position(|file| file.shows_in(line)) {
-            Some(index) if whole_pages && pgoff <= MAX_PGOFF as u64 => {
-                Page::file(prot, shared, index as u8, pgoff as u16)
+        let of = if line.inode != 0 {
+            let index = self.files.iter().position(|file| file.shows_in(line));
+            index.map(|index| Of::File(index as u8))
+        } else if line.dev_major != 0 || line.dev_minor != 0 {
+            None
+        } else if line.name.is_empty() {
+            Some(Of::Anon(0))
+        } else {
+            named(line.name).map(Of::Anon)
+        };
+        self.page_of(of, line.perms, line.offset)
+    }
+
+    /// What is shown by a line that is of this, with these permissions and this offset.
+    #[inline]
+    fn page_of(&self, of: Option<Of>, perms: u8, offset: u64) -> Page {
+        let prot = Prot::from_bits(perms);
+        let shared = perms & 8 != 0;
+        let pgoff = offset >> self.page_shift;
+        let whole_pages = pgoff << self.page_shift == offset;
+        match of {
+            Some(Of::Anon(name)) if !shared && offset == 0 => Page::anon(prot).with_name(name),
+            Some(Of::File(index)) if whole_pages && pgoff <= MAX_PGOFF as u64 => {
+                Page::file(prot, shared, index, pgoff as u16)
             }
             _ => Page::FOREIGN,
         }
@@ -95,17 +129,16 @@ fn named(name: &[u8]) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::maps::parse;
+    use crate::maps::{parse, parse_first};
+    use proptest::prelude::*;
+
+    fn file(dev_minor: u32, inode: u64, name: &[u8]) -> FileIdentity {
+        FileIdentity { dev_major: 0, dev_minor, inode, name: name.to_vec() }
+    }
 
     #[test]
     fn only_the_arenas_own_mappings_are_recognised() {
-        let file = FileIdentity {
-            dev_major: 0,
-            dev_minor: 1,
-            inode: 77,
-            name: b"/memfd:a (deleted)".to_vec(),
-        };
-        let identities = Identities { page_shift: 12, files: vec![file] };
+        let identities = Identities::new(12, vec![file(1, 77, b"/memfd:a (deleted)")]);
         let page = |text: &str| identities.sight(&parse(text.as_bytes()).unwrap()).page;
         let anon = Page::anon(Prot::READ_WRITE);
         let memfd = |pgoff| Page::file(Prot::READ, true, 0, pgoff);
@@ -123,6 +156,60 @@ mod tests {
             ("r--s 00003000 00:01 77   /memfd:b (deleted)", Page::FOREIGN),
         ] {
             assert_eq!(page(&format!("7f83503f0000-7f8350412000 {tail}")), expected, "{tail}");
+        }
+    }
+    proptest! {
+        /// How a line ends says the same of it as all of its fields, and of the arena's own mappings
+        /// it says it always.
+        #[test]
+        fn how_a_line_ends_says_what_its_fields_say(
+            (what, perms, pgoff, changes, others_follow, cut) in (
+                0usize..12,
+                0u8..16,
+                any::<u16>(),
+                prop::collection::vec(
+                    (0usize..110, prop_oneof![any::<u8>(), prop::sample::select(&b"0179 -:\n[]()"[..])]),
+                    0..3,
+                ),
+                any::<bool>(),
+                0usize..110,
+            )
+        ) {
+            // Two inodes that differ late, one longer than its column, and a device that is, too.
+            let identities = Identities::new(12, vec![
+                file(1, 1_234_567, b"/memfd:a (deleted)"),
+                file(1, 1_234_568, b"/memfd:b (deleted)"),
+                file(1, 123_456_789_012, b"/memfd:a (deleted)"),
+                file(0x123, 7, b"/memfd:a (deleted)"),
+            ]);
+            let name = anon_name(what as u8).map(|name| [b"[anon:", name.to_bytes(), b"]"].concat());
+            let mut line = parse(b"7f83503f0000-7f8350412000 rw-p 00000000 00:00 0 ").unwrap();
+            line.perms = perms;
+            line.name = name.as_deref().unwrap_or_default();
+            if let Some(file) = what.checked_sub(8).map(|at| &identities.files()[at]) {
+                (line.dev_minor, line.inode, line.name) = (file.dev_minor, file.inode, &file.name);
+                line.offset = u64::from(pgoff) << 12;
+            }
+            let by_fields = |text: &[u8]| {
+                parse_first(text).map(|(line, bytes)| (identities.sight(&line), bytes))
+            };
+            let mut text = Vec::new();
+            line.print(&mut text).unwrap();
+            let whole = text.len();
+            prop_assert_eq!(identities.sight_first(&text[..cut % whole]), None, "not whole");
+            if others_follow {
+                line.print(&mut text).unwrap();
+            }
+            let known = identities.sight_first(&text);
+            prop_assert_eq!(known.map(|(_, bytes)| bytes), Some(whole));
+            prop_assert_eq!(known, by_fields(&text));
+            for (at, byte) in changes {
+                let len = text.len();
+                text[at % len] = byte;
+            }
+            if let Some(changed) = identities.sight_first(&text) {
+                prop_assert_eq!(Some(changed), by_fields(&text));
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Knows nothing of histories and verdicts. It says what a line of one of its mappings shows
 //! ([`Identities::sight`]), because only it knows its memfds.
 
+mod ending;
 mod execute;
 mod files;
 mod identity;

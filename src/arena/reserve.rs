@@ -98,10 +98,8 @@ impl Arena {
         let file =
             |i: usize| memfd(&format!("mapstorm-{i}"), file_bytes).map_err(ReserveError::File);
         let ((first, first_identity), (second, second_identity)) = (file(0)?, file(1)?);
-        let identities = Identities {
-            page_shift: geometry.page_shift,
-            files: vec![first_identity, second_identity],
-        };
+        let identities =
+            Identities::new(geometry.page_shift, vec![first_identity, second_identity]);
         let arena = Arena { geometry, files: [first, second], identities, padding: None };
         if arena.attracts_strangers()? {
             return Err(ReserveError::Strangers);

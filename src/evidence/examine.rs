@@ -158,7 +158,7 @@ mod tests {
             command: "mapstorm".into(),
             contract: Contract::Series,
             geometry: Geometry::new(0x7f00_0000_0000, 4096, 2, 4),
-            identities: Identities { page_shift: 12, files: vec![file] },
+            identities: Identities::new(12, vec![file]),
         }
     }
 

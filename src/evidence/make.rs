@@ -35,7 +35,7 @@ impl Origins {
             inode: file.inode,
             name: RawText(file.name.clone()),
         };
-        self.identities.files.iter().map(file).collect()
+        self.identities.files().iter().map(file).collect()
     }
 }
 

@@ -65,10 +65,8 @@ pub fn lines<'a>(tear: &Tear, text: &'a [u8]) -> Vec<RawLine<'a>> {
 impl Tear {
     /// What tells the arena's mappings from others.
     pub fn identities(&self) -> Identities {
-        Identities {
-            page_shift: self.geometry.page_shift,
-            files: self.files.iter().map(super::tear::SavedFile::identity).collect(),
-        }
+        let files = self.files.iter().map(super::tear::SavedFile::identity).collect();
+        Identities::new(self.geometry.page_shift, files)
     }
 
     /// The versions of the lanes, by lane and then by number.

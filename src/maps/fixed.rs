@@ -26,6 +26,8 @@ const ANON: usize = 48;
 /// The column that names begin in: 25 + 6 * sizeof(void *) - 1, and one space
 /// (fs/proc/task_mmu.c, `show_map_vma`).
 const NAME: usize = 73;
+/// The column that the device begins in.
+const DEVICE: usize = 40;
 /// What follows the permissions of a line without file and name.
 const ANON_TAIL: &[u8; 18] = b" 00000000 00:00 0 ";
 
@@ -38,6 +40,31 @@ pub(super) fn first(text: &[u8]) -> Option<(Line<'_>, usize)> {
         return None;
     }
     Some((anon(line)?, ANON + 1))
+}
+
+/// What a line says before its device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Opening {
+    /// First address.
+    pub start: u64,
+    /// One past the last address.
+    pub end: u64,
+    /// Bit 0 read, 1 write, 2 execute, 3 shared.
+    pub perms: u8,
+    /// Offset in the file, in bytes.
+    pub offset: u64,
+}
+
+/// What the line that `text` begins with says before its device, and the text from there on, if all of
+/// that is in its usual place. The rest of the line may be anything.
+#[inline]
+pub fn opening(text: &[u8]) -> Option<(Opening, &[u8])> {
+    let (head, rest) = text.split_first_chunk::<DEVICE>()?;
+    let (start, end, perms, mut wrong) = range(head);
+    wrong |= differ(head, 30, b' ') | differ(head, 39, b' ');
+    let (offset, bad) = hex8(eight(head, 31));
+    wrong |= bad;
+    (wrong == 0 && start < end).then_some((Opening { start, end, perms, offset }, rest))
 }
 
 /// The line, if it has one of the two shapes.

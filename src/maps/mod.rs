@@ -11,6 +11,7 @@ mod query;
 mod walk;
 
 pub use descriptor::{MapsFile, MapsRead};
+pub use fixed::{Opening, opening};
 pub use inject::{Fault, Injector};
 pub use kept::Kept;
 pub use line::{Line, Malformed, is_detail, parse, parse_first, range_end};

@@ -110,7 +110,7 @@ pub fn identities(page_shift: u32) -> Identities {
         inode: FILE_INODE + index as u64,
         name: name.to_vec(),
     };
-    Identities { page_shift, files: FILES.iter().enumerate().map(file).collect() }
+    Identities::new(page_shift, FILES.iter().enumerate().map(file).collect())
 }
 
 #[cfg(test)]

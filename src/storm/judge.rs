@@ -288,9 +288,12 @@ impl Judge<'_> {
         let (identities, geometry) = (self.identities, *self.oracle.geometry());
         // What lies outside is remembered in another way.
         let parse = |at: usize| {
-            let (line, bytes) = parse_first(&text[at..])?;
-            let inside = geometry.overlaps(line.start, line.end);
-            inside.then(|| (identities.sight(&line), bytes))
+            let text = &text[at..];
+            let (seen, bytes) = identities.sight_first(text).or_else(|| {
+                let (line, bytes) = parse_first(text)?;
+                Some((identities.sight(&line), bytes))
+            })?;
+            geometry.overlaps(seen.start, seen.end).then_some((seen, bytes))
         };
         let (mut lines, mut taken) = (0, 0);
         let mut next = parse(0);

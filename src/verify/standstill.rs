@@ -330,7 +330,7 @@ mod tests {
 
     fn first(text: &[u8]) -> Vec<SeenLane> {
         let file = FileIdentity { dev_major: 0, dev_minor: 1, inode: 77, name: NAME.to_vec() };
-        let identities = Identities { page_shift: 12, files: vec![file] };
+        let identities = Identities::new(12, vec![file]);
         let mut seen = vec![SeenLane::default(); LANES];
         sort_lanes(text, &identities, &geometry(), &mut seen);
         seen
