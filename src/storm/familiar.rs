@@ -429,7 +429,10 @@ impl Familiar {
             }
             _ if pos == 0 => Some(self.below()),
             None if pos <= self.geometry.end() => {
-                self.line_behind(self.below(), pos).is_none().then(|| self.next(0))
+                let below = self.below();
+                // What ends here has no line behind it: nobody has to look at any.
+                let is_last = self.heads[below].ends_at(pos);
+                (is_last || self.line_behind(below, pos).is_none()).then(|| self.next(0))
             }
             _ => None,
         }
@@ -495,8 +498,7 @@ impl Familiar {
         if known[..both] != text[..both] {
             return None;
         }
-        let whole = body.lines[first..].iter().take_while(|line| line.until - from <= both);
-        let count = whole.count();
+        let count = body.lines[first..].partition_point(|line| line.until - from <= both);
         let bytes = body.from(first + count) - from;
         (count > 0).then_some(Met { slot, first, count, bytes })
     }
