@@ -78,6 +78,7 @@ impl Endings {
 }
 
 impl Ending {
+    /// `None` where its lines have not the usual shape: they are left to the parser of fields.
     fn new(of: Of, line: &Line<'_>) -> Option<Ending> {
         let mut text = Vec::new();
         line.print(&mut text).ok()?;

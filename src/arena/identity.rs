@@ -1,7 +1,7 @@
 //! From lines to the model's pages: which mapping is it?
 
 use super::ending::{Endings, Of};
-use crate::maps::{Line, opening};
+use crate::maps::{Line, opening, parse_first};
 use crate::oracle::Sighting;
 use crate::space::{Geometry, MAX_NAMES, MAX_PGOFF, Page, Prot};
 use std::ffi::CStr;
@@ -57,12 +57,20 @@ impl Identities {
         &self.files
     }
 
-    /// What the line shows that `text` begins with, and its bytes, newline included, if it ends as
-    /// those of the arena's mappings do: the same that [`Identities::sight`] makes of what
-    /// [`parse_first`](crate::maps::parse_first) gives, without a look at each field. `None` where it ends
-    /// otherwise, has not the usual shape, or is not whole.
+    /// What the line [shows](Identities::sight) that `text` begins with, and its bytes, newline
+    /// included. `None` where it is not whole or does not parse.
     #[inline]
     pub fn sight_first(&self, text: &[u8]) -> Option<(Sighting, usize)> {
+        self.sight_by_end(text).or_else(|| {
+            let (line, bytes) = parse_first(text)?;
+            Some((self.sight(&line), bytes))
+        })
+    }
+
+    /// The same without a look at each field. `None`, too, where the line ends otherwise than those of
+    /// the arena's mappings, or has not the usual shape.
+    #[inline]
+    fn sight_by_end(&self, text: &[u8]) -> Option<(Sighting, usize)> {
         let (line, rest) = opening(text)?;
         let (of, bytes) = self.endings.of(rest)?;
         let page = self.page_of(Some(of), line.perms, line.offset);
@@ -129,7 +137,7 @@ fn named(name: &[u8]) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::maps::{parse, parse_first};
+    use crate::maps::parse;
     use proptest::prelude::*;
 
     fn file(dev_minor: u32, inode: u64, name: &[u8]) -> FileIdentity {
@@ -158,6 +166,7 @@ mod tests {
             assert_eq!(page(&format!("7f83503f0000-7f8350412000 {tail}")), expected, "{tail}");
         }
     }
+
     proptest! {
         /// How a line ends says the same of it as all of its fields, and of the arena's own mappings
         /// it says it always.
@@ -196,18 +205,18 @@ mod tests {
             let mut text = Vec::new();
             line.print(&mut text).unwrap();
             let whole = text.len();
-            prop_assert_eq!(identities.sight_first(&text[..cut % whole]), None, "not whole");
+            prop_assert_eq!(identities.sight_by_end(&text[..cut % whole]), None, "not whole");
             if others_follow {
                 line.print(&mut text).unwrap();
             }
-            let known = identities.sight_first(&text);
+            let known = identities.sight_by_end(&text);
             prop_assert_eq!(known.map(|(_, bytes)| bytes), Some(whole));
             prop_assert_eq!(known, by_fields(&text));
             for (at, byte) in changes {
                 let len = text.len();
                 text[at % len] = byte;
             }
-            if let Some(changed) = identities.sight_first(&text) {
+            if let Some(changed) = identities.sight_by_end(&text) {
                 prop_assert_eq!(Some(changed), by_fields(&text));
             }
         }

@@ -31,17 +31,6 @@ const DEVICE: usize = 40;
 /// What follows the permissions of a line without file and name.
 const ANON_TAIL: &[u8; 18] = b" 00000000 00:00 0 ";
 
-/// The line that `text` begins with, if it has neither file nor name, and its bytes, newline
-/// included. Each of its bytes has its place, so nobody has to look for the newline.
-#[inline]
-pub(super) fn first(text: &[u8]) -> Option<(Line<'_>, usize)> {
-    let (line, rest) = text.split_first_chunk()?;
-    if rest.first() != Some(&b'\n') {
-        return None;
-    }
-    Some((anon(line)?, ANON + 1))
-}
-
 /// What a line says before its device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Opening {
@@ -60,11 +49,8 @@ pub struct Opening {
 #[inline]
 pub fn opening(text: &[u8]) -> Option<(Opening, &[u8])> {
     let (head, rest) = text.split_first_chunk::<DEVICE>()?;
-    let (start, end, perms, mut wrong) = range(head);
-    wrong |= differ(head, 30, b' ') | differ(head, 39, b' ');
-    let (offset, bad) = hex8(eight(head, 31));
-    wrong |= bad;
-    (wrong == 0 && start < end).then_some((Opening { start, end, perms, offset }, rest))
+    let (opening, wrong) = before_device(head);
+    (wrong == 0 && opening.start < opening.end).then_some((opening, rest))
 }
 
 /// The line, if it has one of the two shapes.
@@ -97,11 +83,8 @@ fn named(line: &[u8]) -> Option<Line<'_>> {
     if name.first().is_none_or(|&byte| byte == b' ') {
         return None;
     }
-    let (start, end, perms, mut wrong) = range(head);
-    wrong |= differ(head, 30, b' ') | differ(head, 39, b' ');
+    let (Opening { start, end, perms, offset }, mut wrong) = before_device(head);
     wrong |= differ(head, 42, b':') | differ(head, 45, b' ');
-    let (offset, bad) = hex8(eight(head, 31));
-    wrong |= bad;
     // Four zeros, so that eight digits come together.
     let (device, bad) = hex8(ZEROS << 32 | two(head, 43) << 16 | two(head, 40));
     wrong |= bad;
@@ -127,6 +110,15 @@ fn named(line: &[u8]) -> Option<Line<'_>> {
         inode: decimal8(values << (64 - 8 * digits)),
         name,
     })
+}
+
+/// `START-END PERMS OFFSET `, and 0 where all is well.
+#[inline(always)]
+fn before_device<const N: usize>(head: &[u8; N]) -> (Opening, u64) {
+    let (start, end, perms, mut wrong) = range(head);
+    wrong |= differ(head, 30, b' ') | differ(head, 39, b' ');
+    let (offset, bad) = hex8(eight(head, 31));
+    (Opening { start, end, perms, offset }, wrong | bad)
 }
 
 /// The end of an address range with twelve digits on both sides.

@@ -124,10 +124,8 @@ pub fn parse(line: &[u8]) -> Result<Line<'_>, Malformed> {
 /// does not [parse].
 #[inline]
 pub fn parse_first(text: &[u8]) -> Option<(Line<'_>, usize)> {
-    fixed::first(text).or_else(|| {
-        let at = memchr::memchr(b'\n', text)?;
-        Some((parse(&text[..at]).ok()?, at + 1))
-    })
+    let at = memchr::memchr(b'\n', text)?;
+    Some((parse(&text[..at]).ok()?, at + 1))
 }
 
 /// A line of any shape, field by field.

@@ -8,7 +8,7 @@ use super::tape::Tape;
 use super::testimony::Seconds;
 use super::views::{View, Views};
 use crate::arena::Identities;
-use crate::maps::{is_detail, parse, parse_first};
+use crate::maps::{is_detail, parse};
 use crate::oracle::{
     Class, Contract, Oracle, Reached, Rule, Sighting, Snapshot, Tick, Tolerated, Verdict, Version,
     Walk, Window,
@@ -288,11 +288,7 @@ impl Judge<'_> {
         let (identities, geometry) = (self.identities, *self.oracle.geometry());
         // What lies outside is remembered in another way.
         let parse = |at: usize| {
-            let text = &text[at..];
-            let (seen, bytes) = identities.sight_first(text).or_else(|| {
-                let (line, bytes) = parse_first(text)?;
-                Some((identities.sight(&line), bytes))
-            })?;
+            let (seen, bytes) = identities.sight_first(&text[at..])?;
             geometry.overlaps(seen.start, seen.end).then_some((seen, bytes))
         };
         let (mut lines, mut taken) = (0, 0);
