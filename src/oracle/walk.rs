@@ -24,7 +24,7 @@ const NO_LANE: u16 = u16::MAX;
 
 /// How far the walk has come in time: all that a line changes and a break puts back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Progress {
+pub(crate) struct Progress {
     /// The earliest instant left.
     earliest: Tick,
     /// The lane that `version` belongs to.

@@ -6,7 +6,7 @@
 //! compared with those of the last time. What differs in a single byte is parsed and judged line by
 //! line.
 
-use crate::oracle::{Edges, Reached, Run, Shown, Sighting, Tick, Walk, Window};
+use crate::oracle::{Edges, Reached, Run, Shown, Sighting, Tick, Version, Walk, Window};
 use crate::space::Geometry;
 use arrayvec::ArrayVec;
 use std::borrow::Cow;
@@ -14,8 +14,6 @@ use std::ops::Range;
 
 /// Lanes remembered at a time, at most; lanes that share a slot push each other out.
 const MOST_LANES: u16 = 16;
-/// Stretches that may be joined: those, and what lies below the arena.
-const MOST_JOINED: usize = MOST_LANES as usize + 1;
 /// Bytes remembered of a lane, and lines.
 const BYTES: usize = 4096;
 const LINES: usize = 64;
@@ -23,9 +21,6 @@ const LINES: usize = 64;
 /// stack, and two for what each allocates from.
 const OUTSIDE_BYTES: usize = 48 << 10;
 const OUTSIDE_LINES: usize = 768;
-/// Room for all stretches that may be joined: the lanes, and what lies below them. What lies above is
-/// read with few walks only.
-const JOINED_BYTES: usize = MOST_LANES as usize * BYTES + OUTSIDE_BYTES;
 /// So many of which are met before all are joined anew: joining copies as much as a walk reads.
 const LOOSE: u32 = 8;
 
@@ -81,35 +76,50 @@ pub(super) struct Familiar {
     /// Lanes, and then what lies below the arena, and above it.
     heads: Box<[Head]>,
     bodies: Box<[Body]>,
-    /// Whole stretches in the order of their addresses, and their texts one behind the other: those
+    /// Whole lanes in the order of their addresses, and their texts one behind the other: those
     /// that stay as they are most often follow each other, and are compared in one go. One that has
     /// changed since is passed over.
-    joined: ArrayVec<Joined, MOST_JOINED>,
+    joined: ArrayVec<Joined, { MOST_LANES as usize }>,
     joined_text: Box<[u8]>,
-    /// Stretches met one by one since that could have been joined.
+    /// Lanes met one by one since that could have been joined.
     loose: u32,
 }
 
-/// A stretch that was joined to others.
+/// A lane that was joined to others: all that is looked at where nothing has changed.
 #[derive(Clone, Copy)]
 struct Joined {
     slot: u8,
     /// Whether nothing lies between the one before and it.
     abuts: bool,
-    /// Where its text ends in that of all.
+    lane: u16,
+    version: Version,
+    /// As in [`Shown::In`].
+    since: Tick,
+    /// Where its first line begins.
+    start: u64,
+    /// Where its text ends in that of all, and the lines up to there.
     until: usize,
+    lines: usize,
 }
 
-/// Stretches that follow each other in the address space, and were joined: those from number `first`
-/// on, so many.
+/// Lanes that follow each other, and were joined: those from number `first` on, up to number `last`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Joint {
     first: usize,
-    count: usize,
+    last: usize,
     /// Their lines.
     pub(super) lines: usize,
     /// The bytes of these.
     pub(super) bytes: usize,
+}
+
+/// Why no joined lanes are met.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Unmet {
+    /// What comes next may be known all the same.
+    Loose,
+    /// What comes next is not known, or is no longer right.
+    Other,
 }
 
 /// Whether two texts differ in the address that they begin with. Most often what comes is another
@@ -188,7 +198,7 @@ impl Familiar {
             heads: (0..lanes + 2).map(|_| Head::EMPTY).collect(),
             bodies: rooms.map(|(lines, bytes)| Body::with_room(lines, bytes)).collect(),
             joined: ArrayVec::new(),
-            joined_text: vec![0; JOINED_BYTES].into(),
+            joined_text: vec![0; lanes * BYTES].into(),
             loose: 0,
         }
     }
@@ -314,11 +324,11 @@ impl Familiar {
         })
     }
 
-    /// The joined stretches from that of `slot` on, which [comes next](Familiar::comes): as many as
-    /// `walk` finds right in `window` and as lie completely in `text`, one after the other, but not
-    /// from below the arena or the addresses `play` into them, or from there on. Lanes that lie apart
-    /// are not taken together. Where there are none, `walk` may have gone on all the same.
-    #[inline]
+    /// The joined lanes from that of `slot` on, which [comes next](Familiar::comes): as many as
+    /// are right in `window`, and as lie completely in `text`, one after the other, but not
+    /// from below the addresses `play` into them, or from there on. Lanes that lie apart
+    /// are not taken together. `walk` comes to the end of what is met.
+    #[inline(always)]
     pub(super) fn meet_joined(
         &self,
         slot: usize,
@@ -326,54 +336,60 @@ impl Familiar {
         play: &Range<u64>,
         walk: &mut Walk<'_>,
         window: Window,
-    ) -> Option<Joint> {
-        let first = usize::from(self.heads[slot].joined?);
-        let from = first.checked_sub(1).map_or(0, |before| self.joined[before].until);
-        if told_apart(text, &self.joined_text[from..]) {
-            return None;
-        }
-        let known = |number: usize| {
-            let joined = &self.joined[number];
-            let slot = usize::from(joined.slot);
-            (joined, &self.heads[slot], self.bodies[slot].lines.len())
+    ) -> Result<Joint, Unmet> {
+        let Head { run, joined: Some(first), .. } = &self.heads[slot] else {
+            return Err(Unmet::Loose);
         };
-        let (low, Head { run, .. }, lines) = known(first);
-        let most = from + text.len();
-        if low.until > most || !walk.again(run, window) {
-            return None;
+        let first = usize::from(*first);
+        let (joined, behind) = self.joined[first..].split_first().ok_or(Unmet::Loose)?;
+        let before = first.checked_sub(1).map(|before| &self.joined[before]);
+        let (from, lines) = before.map_or((0, 0), |before| (before.until, before.lines));
+        if told_apart(text, &self.joined_text[from..]) {
+            return Err(Unmet::Other);
         }
-        let borders = [self.geometry.base, play.start, play.end].into_iter();
-        let border = borders.filter(|&at| run.start < at).min().unwrap_or(u64::MAX);
-        let mut joint = Joint { first, count: 1, lines, bytes: low.until - from };
-        let (mut before, mut last) = (run, run);
-        for number in first + 1..self.joined.len() {
-            let (joined, head, lines) = known(number);
-            let is_there =
-                head.joined == Some(number as u8) && joined.abuts && joined.until <= most;
-            if !is_there || head.run.start >= border || !walk.goes_on(&head.run) {
+        let most = from + text.len();
+        if joined.until > most {
+            return Err(Unmet::Loose);
+        }
+        let now = walk.would_come(run, window).ok_or(Unmet::Other)?;
+        let borders = [play.start, play.end].into_iter();
+        let border = borders.filter(|&at| joined.start < at).min().unwrap_or(u64::MAX);
+        let mut last = first;
+        for next in behind {
+            let is_there = next.abuts
+                && next.until <= most
+                && next.start < border
+                && self.heads[usize::from(next.slot)].joined == Some(last as u8 + 1);
+            if !is_there || !walk.goes_on(now, next.lane, next.version, next.since) {
                 break;
             }
-            (before, last) = (last, &head.run);
-            joint.count += 1;
-            joint.lines += lines;
-            joint.bytes = joined.until - from;
+            last += 1;
         }
-        if joint.count > 1 {
-            walk.go_on(before.end, last);
+        let end = &self.joined[last];
+        let (lines, bytes) = (end.lines - lines, end.until - from);
+        if self.joined_text[from..][..bytes] != text[..bytes] {
+            // With the first alone it may be another thing.
+            return Err(if last == first { Unmet::Other } else { Unmet::Loose });
         }
-        (self.joined_text[from..][..joint.bytes] == text[..joint.bytes]).then_some(joint)
+        if last == first {
+            walk.come_by(now, run);
+        } else {
+            let run_of = |number: usize| &self.heads[usize::from(self.joined[number].slot)].run;
+            walk.go_on(now, run_of(last - 1).end, run_of(last));
+        }
+        Ok(Joint { first, last, lines, bytes })
     }
 
-    /// What joined stretches show.
+    /// What joined lanes show.
     pub(super) fn lines_of(&self, joint: &Joint) -> impl Iterator<Item = &Sighting> {
-        let stretches = &self.joined[joint.first..][..joint.count];
+        let stretches = &self.joined[joint.first..=joint.last];
         stretches
             .iter()
             .flat_map(|joined| &self.bodies[usize::from(joined.slot)].lines)
             .map(|line| &line.seen)
     }
 
-    /// Lines were met by themselves. Now and then all stretches are joined that can be.
+    /// Lines were met by themselves. Now and then all lanes are joined that can be.
     #[inline]
     pub(super) fn met(&mut self, met: &Met) {
         let head = &self.heads[met.slot];
@@ -385,15 +401,11 @@ impl Familiar {
         }
     }
 
-    /// Whether the slot has lines that begin with their stretch and do not lie above the arena, of a
-    /// version of which is known since when it is the first.
+    /// Whether the slot has lines that begin with their lane, of a version of which is known since
+    /// when it is the first.
     fn may_join(&self, slot: usize) -> bool {
         let head = &self.heads[slot];
-        let is_final = match head.run.shown {
-            Shown::Below => true,
-            Shown::In { since, .. } => since != Tick::MAX,
-            Shown::Above => false,
-        };
+        let is_final = matches!(head.run.shown, Shown::In { since, .. } if since != Tick::MAX);
         head.begin == Begin::Stretch && head.used > 0 && is_final
     }
 
@@ -402,25 +414,26 @@ impl Familiar {
         self.loose = 0;
         self.joined.clear();
         self.heads.iter_mut().for_each(|head| head.joined = None);
-        let stretches = std::iter::once(self.below()).chain(self.lanes_from(0));
-        let slots: ArrayVec<usize, MOST_JOINED> =
-            stretches.filter(|&slot| self.may_join(slot)).collect();
-        let (mut until, mut below) = (0, None);
-        for (number, slot) in slots.into_iter().enumerate() {
-            let (head, from) = (&mut self.heads[slot], until);
-            until += head.used;
-            self.joined_text[from..until].copy_from_slice(&self.bodies[slot].text[..head.used]);
-            head.joined = Some(number as u8);
+        let lanes = self.lanes_from(0).filter(|&slot| self.may_join(slot));
+        let slots: ArrayVec<usize, { MOST_LANES as usize }> = lanes.collect();
+        let (mut until, mut lines, mut below) = (0, 0, None);
+        for slot in slots {
+            let (head, body, from) = (&mut self.heads[slot], &self.bodies[slot], until);
             let run = head.run;
+            let Shown::In { lane, version, since } = run.shown else { continue };
+            (until, lines) = (until + head.used, lines + body.lines.len());
+            self.joined_text[from..until].copy_from_slice(&body.text[..head.used]);
+            head.joined = Some(self.joined.len() as u8);
             let abuts = below.is_some_and(|below| run.abuts(&below));
             below = Some(run);
-            self.joined.push(Joined { slot: slot as u8, abuts, until });
+            let (slot, start) = (slot as u8, run.start);
+            self.joined.push(Joined { slot, abuts, lane, version, since, start, until, lines });
         }
     }
 
     /// The stretch whose lines come next behind address `pos`, where the walk has `reached` a
     /// version; `None` where lines of the stretch that was come to may follow.
-    #[inline]
+    #[inline(always)]
     pub(super) fn comes(&self, reached: Reached, pos: u64) -> Option<usize> {
         match reached.lane {
             Some(lane) if pos <= self.geometry.end() => {
@@ -440,7 +453,7 @@ impl Familiar {
 
     /// The lines at the beginning of `text` that are known to follow address `pos`, where the walk
     /// has `reached` a version: the first of the stretch that `comes` next, if one does.
-    #[inline]
+    #[inline(always)]
     pub(super) fn meet(
         &self,
         comes: Option<usize>,
@@ -471,7 +484,7 @@ impl Familiar {
     }
 
     /// The lines of a slot from the beginning of its stretch.
-    #[inline]
+    #[inline(always)]
     fn all(&self, slot: usize, text: &[u8]) -> Option<Met> {
         let (head, body) = (&self.heads[slot], &self.bodies[slot]);
         if head.begin != Begin::Stretch || head.used == 0 {
@@ -514,7 +527,7 @@ impl Familiar {
 
     /// What the lines rest on that were met just now. Only from a lane's first VMA on may they follow
     /// what lies in another lane.
-    #[inline]
+    #[inline(always)]
     pub(super) fn run(&self, met: &Met) -> Option<Cow<'_, Run>> {
         let (head, body) = (&self.heads[met.slot], &self.bodies[met.slot]);
         if met.bytes == head.used {

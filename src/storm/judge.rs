@@ -1,6 +1,6 @@
 //! What a reader judges with: lines and answers in, violations with their evidence out.
 
-use super::familiar::Familiar;
+use super::familiar::{Familiar, Unmet};
 use super::findings::{Example, Findings, Mode};
 use super::reader::Place;
 use super::tally::Tally;
@@ -17,6 +17,16 @@ use rustix::io::Errno;
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
+
+/// A call whose lines are judged.
+#[derive(Clone, Copy)]
+struct Delivery<'t> {
+    call: u32,
+    window: Window,
+    /// Whether none of its lines has been judged yet.
+    opens: bool,
+    tape: &'t Tape,
+}
 
 /// Everything a reader judges with, apart from the source and the tape.
 pub(super) struct Judge<'a> {
@@ -210,20 +220,22 @@ impl Judge<'_> {
         self.count_window(window);
     }
 
-    /// Judges as many of the lines that `text` begins with as are known and follow each other in one
-    /// stretch, or in several that all lie at the addresses `play`, or all below or above them, and
-    /// gives their bytes. `text` is what call number `call` delivered behind the line judged last.
-    #[inline]
+    /// Judges as many of the lines that `text` begins with as are known, or as lie in one lane and
+    /// are right, stretch by stretch, and gives their bytes. `text` is what call number `call`
+    /// delivered behind the line judged last. For each stretch, or several that all lie at the
+    /// addresses `play`, or all below or above them, `passed` is given its bytes and where the walk
+    /// stands behind it.
     pub(super) fn familiar(
         &mut self,
         text: &[u8],
         call: u32,
         play: &Range<u64>,
         tape: &Tape,
+        mut passed: impl FnMut(usize, Option<u64>),
     ) -> usize {
-        let Some(pos) = self.walk.pos().filter(|_| self.on_firm_ground) else {
+        if !self.on_firm_ground {
             return 0;
-        };
+        }
         let begun = self.collecting.filter(|(collecting, _)| *collecting == call);
         let window = match begun {
             Some((_, window)) => window,
@@ -232,59 +244,70 @@ impl Judge<'_> {
                 _ => return 0,
             },
         };
-        let (stood, reached) = (self.walk.stand(), self.walk.reached());
-        let comes = self.familiar.comes(reached, pos);
-        let joint = comes
-            .and_then(|slot| self.familiar.meet_joined(slot, text, play, &mut self.walk, window));
-        let (lines, bytes) = match joint {
-            Some(joint) => {
-                self.met(begun.is_none(), call, window, tape, |familiar| familiar.lines_of(&joint));
-                (joint.lines, joint.bytes)
+        let mut delivery = Delivery { call, window, opens: begun.is_none(), tape };
+        let (mut all, mut at) = (0, 0);
+        while at < text.len()
+            && let Some(pos) = self.walk.pos()
+        {
+            let (lines, bytes) = self.stretch(&text[at..], pos, play, delivery);
+            if lines == 0 {
+                break;
             }
-            None => {
-                self.walk.stand_again(stood);
-                let met = self.familiar.meet(comes, reached, pos, text).filter(|met| {
-                    self.familiar.run(met).is_some_and(|run| self.walk.again(&run, window))
-                });
-                match met {
-                    Some(met) => {
-                        self.met(begun.is_none(), call, window, tape, |familiar| {
-                            familiar.lines(&met)
-                        });
-                        self.familiar.met(&met);
-                        (met.count, met.bytes)
-                    }
-                    None => match self.lane(text, begun.is_none(), call, window, tape) {
-                        (0, _) => return 0,
-                        taken => taken,
-                    },
-                }
+            (all, at) = (all + lines, at + bytes);
+            delivery.opens = false;
+            self.fed.1 += lines as u32;
+            let pos = self.walk.pos();
+            if pos.is_some_and(|pos| pos <= self.oracle.geometry().base) {
+                self.origin.follow(&self.walk);
+                self.entered = Some((self.fed.0, self.fed.1 - 1));
             }
-        };
-        self.fed.1 += lines as u32;
-        if self.walk.pos().is_some_and(|pos| pos <= self.oracle.geometry().base) {
-            self.origin.follow(&self.walk);
-            self.entered = Some((self.fed.0, self.fed.1 - 1));
+            passed(bytes, pos);
         }
-        Tally::add(&self.tally.lines, lines as u64);
-        Tally::add(&self.tally.checked, lines as u64);
-        bytes
+        Tally::add(&self.tally.lines, all as u64);
+        Tally::add(&self.tally.checked, all as u64);
+        at
+    }
+
+    /// Lines and bytes of the stretch behind address `pos`, or of several.
+    #[inline(always)]
+    fn stretch(
+        &mut self,
+        text: &[u8],
+        pos: u64,
+        play: &Range<u64>,
+        delivery: Delivery<'_>,
+    ) -> (usize, usize) {
+        let window = delivery.window;
+        let reached = self.walk.reached();
+        let comes = self.familiar.comes(reached, pos);
+        if let Some(slot) = comes {
+            match self.familiar.meet_joined(slot, text, play, &mut self.walk, window) {
+                Ok(joint) => {
+                    self.met(delivery, |familiar| familiar.lines_of(&joint));
+                    return (joint.lines, joint.bytes);
+                }
+                Err(Unmet::Other) => return self.lane(text, delivery),
+                Err(Unmet::Loose) => {}
+            }
+        }
+        if let Some(met) = self.familiar.meet(comes, reached, pos, text)
+            && let Some(run) = self.familiar.run(&met)
+            && self.walk.again(&run, window)
+        {
+            self.met(delivery, |familiar| familiar.lines(&met));
+            self.familiar.met(&met);
+            return (met.count, met.bytes);
+        }
+        self.lane(text, delivery)
     }
 
     /// Judges the lines that `text` begins with one by one, as long as they are right, but not beyond
-    /// the lane that the first of them lies in; how many, and their bytes. `opens` tells whether they
-    /// are the first of their call.
+    /// the lane that the first of them lies in; how many, and their bytes.
     ///
     /// What this takes, [`Judge::text`] would judge in the same way, but with all between two lines
     /// that is needed where they may be anything.
-    fn lane(
-        &mut self,
-        text: &[u8],
-        opens: bool,
-        call: u32,
-        window: Window,
-        tape: &Tape,
-    ) -> (usize, usize) {
+    fn lane(&mut self, text: &[u8], delivery: Delivery<'_>) -> (usize, usize) {
+        let Delivery { call, window, opens, tape } = delivery;
         let (identities, geometry) = (self.identities, *self.oracle.geometry());
         // What lies outside is remembered in another way.
         let parse = |at: usize| {
@@ -355,17 +378,14 @@ impl Judge<'_> {
         }
     }
 
-    /// Takes note of lines that are right because they were met before; `opens` tells whether they
-    /// are the first of their call.
+    /// Takes note of lines that are right because they were met before.
     #[inline]
     fn met<'f, I: Iterator<Item = &'f Sighting>>(
         &'f mut self,
-        opens: bool,
-        call: u32,
-        window: Window,
-        tape: &Tape,
+        delivery: Delivery<'_>,
         lines: impl Fn(&'f Familiar) -> I,
     ) {
+        let Delivery { call, window, opens, tape } = delivery;
         if opens {
             self.open(call, window, tape);
         }

@@ -518,11 +518,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             call,
             &mut with,
             |(judge, approach), rest| {
-                let bytes = judge.familiar(rest, call, &play, tape);
-                if bytes > 0 {
-                    approach.lines(bytes, judge.walk.pos());
-                }
-                bytes
+                judge.familiar(rest, call, &play, tape, |bytes, end| approach.lines(bytes, end))
             },
             |(judge, approach), chunk| match chunk {
                 Chunk::TooLong => judge.malformed(tape, call),

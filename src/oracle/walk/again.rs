@@ -142,9 +142,20 @@ impl Walk<'_> {
     /// what replaced it would have become the newest before that, and would be found here
     /// ([`History::close`](crate::oracle::History::close) comes after
     /// [`History::push`](crate::oracle::History::push)).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn again(&mut self, run: &Run, window: Window) -> bool {
-        let Some(pos) = self.pos.filter(|&pos| pos <= run.start) else { return false };
+        let come = self.would_come(run, window);
+        if let Some(now) = come {
+            self.come_by(now, run);
+        }
+        come.is_some()
+    }
+
+    /// How far in time a run brings the walk that is right [again](Walk::again); `None` where it is
+    /// not, or not at once.
+    #[inline(always)]
+    pub(crate) fn would_come(&mut self, run: &Run, window: Window) -> Option<Progress> {
+        let pos = self.pos.filter(|&pos| pos <= run.start)?;
         let earliest = self.now.earliest.max(window.from);
         let mut now = self.now;
         match run.shown {
@@ -152,11 +163,11 @@ impl Walk<'_> {
             Shown::Above => {
                 let lanes = self.oracle.geometry().lanes;
                 if !self.is_free(pos, lanes) {
-                    return false;
+                    return None;
                 }
                 let last = lanes - 1;
                 if pos < self.oracle.geometry().end() && now.lane != last {
-                    let Ok(version) = self.first_at(last, now.earliest) else { return false };
+                    let version = self.first_at(last, now.earliest).ok()?;
                     (now.lane, now.version) = (last, version);
                 }
             }
@@ -166,88 +177,92 @@ impl Walk<'_> {
                 if entered {
                     let demanded = self.floors[lane as usize].0 == self.round;
                     if since > self.now.earliest || demanded || !self.is_free(pos, lane) {
-                        return false;
+                        return None;
                     }
                 } else if self.now.version != version {
-                    return false;
+                    return None;
                 }
                 if !entered || history.head() != version {
                     let (known, closed, ..) = history.standing(version);
                     if !known || closed < earliest || history.confirm(version).is_err() {
-                        return false;
+                        return None;
                     }
                 }
                 (now.lane, now.version) = (lane, version);
             }
         }
-        self.now = Progress { earliest, ..now };
-        self.reported = true;
-        self.pass(pos, run);
-        true
+        Some(Progress { earliest, ..now })
     }
 
-    /// Whether the lines of `run`, which is that of a whole lane, are right behind those of the lane
-    /// just below it, taken in whole [just now](Walk::again) in the same call.
-    ///
-    /// What is left of [`Walk::again`] then: nothing lies between, and `earliest` stays. That the
-    /// version is known is final, because the run names a tick; so of one that is no longer the
-    /// newest all that counts is when it was closed.
-    #[inline]
-    pub(crate) fn goes_on(&self, run: &Run) -> bool {
-        let Shown::In { lane, version, since } = run.shown else { return false };
-        let history = self.oracle.history(lane);
-        since <= self.now.earliest
-            && self.floors[lane as usize].0 != self.round
-            && (history.head() == version
-                || history.closed(version) >= self.now.earliest && history.confirm(version).is_ok())
-    }
-
-    /// Comes to the end of `run`, the last of those that [go on](Walk::goes_on) behind each other;
-    /// `pos` is the end of the one before it.
-    #[inline]
-    pub(crate) fn go_on(&mut self, pos: u64, run: &Run) {
-        if let Shown::In { lane, version, .. } = run.shown {
-            (self.now.lane, self.now.version) = (lane, version);
-        }
-        self.pass(pos, run);
-    }
-
-    fn pass(&mut self, pos: u64, run: &Run) {
+    /// Comes to the end of `run`, which [brings](Walk::would_come) the walk so far in time.
+    #[inline(always)]
+    pub(crate) fn come_by(&mut self, now: Progress, run: &Run) {
         self.gap = match run.gap {
-            None => (run.start > pos && run.single).then_some((pos, run.start)),
+            None => {
+                self.pos.filter(|&pos| pos < run.start && run.single).map(|pos| (pos, run.start))
+            }
             gap => gap,
         };
+        self.now = now;
+        self.reported = true;
         self.pos = Some(run.end);
+    }
+
+    /// Whether the lines of a whole lane, which `version` of it shows, are right behind those of the
+    /// lane just below it, with which the walk [comes](Walk::would_come) to `now` in the same call.
+    /// `since` is that of [`Shown::In`].
+    ///
+    /// What is left of [`Walk::again`] then: nothing lies between, and `earliest` stays. That the
+    /// version is known is final, because there is a tick; so of one that is no longer the
+    /// newest all that counts is when it was closed.
+    #[inline(always)]
+    pub(crate) fn goes_on(&self, now: Progress, lane: u16, version: Version, since: Tick) -> bool {
+        let history = self.oracle.history(lane);
+        since <= now.earliest
+            && self.floors[lane as usize].0 != self.round
+            && (history.head() == version
+                || history.closed(version) >= now.earliest && history.confirm(version).is_ok())
+    }
+
+    /// Comes to the end of `run`, the last of those that [go on](Walk::goes_on) behind each other, and
+    /// to `now` with the first of them; `pos` is the end of the one before the last.
+    #[inline]
+    pub(crate) fn go_on(&mut self, now: Progress, pos: u64, run: &Run) {
+        let Shown::In { lane, version, .. } = run.shown else { return };
+        self.pos = Some(pos);
+        self.come_by(Progress { lane, version, ..now }, run);
     }
 
     /// Whether nothing is mapped from `pos`, the end of the last line, up to lane `lane`, at the
     /// version reached and at the first that can be seen of the lanes between.
+    #[inline]
     pub(super) fn is_free(&mut self, pos: u64, lane: u16) -> bool {
         let geometry = self.oracle.geometry();
-        if pos >= geometry.end() {
-            return true;
+        let Progress { lane: reached, version, .. } = self.now;
+        if reached == NO_LANE {
+            return pos >= geometry.end() || pos <= geometry.base && self.are_empty(0, lane);
         }
-        let mut next = 0;
-        if self.now.lane != NO_LANE {
-            let page = pos.wrapping_sub(geometry.address(self.now.lane, 0)) >> geometry.page_shift;
-            let pages = geometry.pages as usize;
-            if page > pages as u64 {
-                return false;
-            }
-            let (history, version) = (self.oracle.history(self.now.lane), self.now.version);
-            let (known, _, mapped, _) = history.standing(version);
-            let mapped = mapped & span_mask(page as usize, pages);
-            if !known || mapped != 0 || history.confirm(version).is_err() {
-                return false;
-            }
-            next = self.now.lane + 1;
-        } else if pos > geometry.base {
-            return false;
+        let page = pos.wrapping_sub(geometry.address(reached, 0)) >> geometry.page_shift;
+        if page > u64::from(geometry.pages) {
+            return pos >= geometry.end();
         }
-        (next..lane).all(|lane| self.is_empty(lane))
+        let history = self.oracle.history(reached);
+        let (known, _, mapped, _) = history.standing(version);
+        known
+            && mapped & span_mask(page as usize, geometry.pages.into()) == 0
+            && history.confirm(version).is_ok()
+            && self.are_empty(reached + 1, lane)
+    }
+
+    /// Whether the first versions that can be seen of these lanes, none of them entered yet, have no
+    /// VMA.
+    #[inline]
+    fn are_empty(&mut self, from: u16, to: u16) -> bool {
+        from >= to || (from..to).all(|lane| self.is_empty(lane))
     }
 
     /// Whether the first version that can be seen of a lane not entered yet has no VMA.
+    #[inline(never)]
     fn is_empty(&mut self, lane: u16) -> bool {
         let history = self.oracle.history(lane);
         let Ok(version) = self.first_at(lane, self.now.earliest) else { return false };
@@ -421,9 +436,11 @@ mod tests {
                 counts.tried[sort] += 1;
                 let accepted = match below {
                     Some((below, _)) => {
-                        let accepted = walk.goes_on(&run);
+                        let now = walk.now;
+                        let Shown::In { lane, version, since } = run.shown else { unreachable!() };
+                        let accepted = walk.goes_on(now, lane, version, since);
                         if accepted {
-                            walk.go_on(below.end, &run);
+                            walk.go_on(now, below.end, &run);
                         }
                         accepted
                     }
