@@ -68,7 +68,7 @@ pub(crate) struct Edges {
     pub(crate) closes: bool,
 }
 
-/// Where a walk stands: all that [`Walk::again`] changes.
+/// Where a walk stands: all that a line changes, but what a move demands of lanes above.
 #[derive(Clone, Copy)]
 pub(crate) struct Stand {
     pos: Option<u64>,
@@ -84,7 +84,7 @@ impl Walk<'_> {
         Stand { pos: self.pos, gap: self.gap, reported: self.reported, now: self.now }
     }
 
-    /// Goes back to where the walk stood before some runs were taken [again](Walk::again).
+    /// Goes back to where the walk stood before a line that turned out not to be right.
     #[inline]
     pub(crate) fn stand_again(&mut self, stand: Stand) {
         let Stand { pos, gap, reported, now } = stand;
