@@ -258,7 +258,7 @@ impl Walk<'_> {
     /// VMA.
     #[inline]
     fn are_empty(&mut self, from: u16, to: u16) -> bool {
-        from >= to || (from..to).all(|lane| self.is_empty(lane))
+        (from..to).all(|lane| self.is_empty(lane))
     }
 
     /// Whether the first version that can be seen of a lane not entered yet has no VMA.
