@@ -75,6 +75,17 @@ impl Endings {
             endings.find(|ending| ending.inode == inode && rest.starts_with(&ending.text))?;
         Some((found.of, found.text.len()))
     }
+
+    /// The bytes, newline included, that `rest` goes on with from its device on, if that is a line of
+    /// this.
+    #[inline(always)]
+    pub(super) fn after(&self, of: Of, rest: &[u8]) -> Option<usize> {
+        if of == Of::Anon(0) {
+            return rest.starts_with(PLAIN).then_some(PLAIN.len());
+        }
+        let ending = self.0.iter().find(|ending| ending.of == of)?;
+        rest.starts_with(&ending.text).then_some(ending.text.len())
+    }
 }
 
 impl Ending {

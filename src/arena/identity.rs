@@ -1,9 +1,9 @@
 //! From lines to the model's pages: which mapping is it?
 
 use super::ending::{Endings, Of};
-use crate::maps::{Line, opening, parse_first};
+use crate::maps::{Line, Opening, opening, parse_first};
 use crate::oracle::Sighting;
-use crate::space::{Geometry, MAX_NAMES, MAX_PGOFF, Page, Prot};
+use crate::space::{Backing, Geometry, MAX_NAMES, MAX_PGOFF, Page, Prot};
 use std::ffi::CStr;
 
 /// How mappings of one memfd show in maps.
@@ -76,6 +76,20 @@ impl Identities {
         let page = self.page_of(Some(of), line.perms, line.offset);
         let bytes = text.len() - rest.len() + bytes;
         Some((Sighting { start: line.start, end: line.end, page }, bytes))
+    }
+
+    /// The bytes of the line that `text` begins with, newline included, if it is the one that the
+    /// arena's mapping `seen` has: [`Identities::sight_first`] would give the same two. `None` where it
+    /// is another, or has not the usual shape.
+    #[inline(always)]
+    pub fn is_first(&self, seen: &Sighting, text: &[u8]) -> Option<usize> {
+        let Sighting { start, end, page } = *seen;
+        let shared = page.backing() == Backing::SharedFile;
+        let perms = page.prot().bits() | u8::from(shared) << 3;
+        let offset = u64::from(page.pgoff()) << self.page_shift;
+        let rest = Opening { start, end, perms, offset }.strip(text)?;
+        let of = if page.is_file() { Of::File(page.file_index()) } else { Of::Anon(page.name()) };
+        Some(text.len() - rest.len() + self.endings.after(of, rest)?)
     }
 
     /// What a line shows, in the model's terms. A line that no operation of the arena can bring
@@ -212,13 +226,20 @@ mod tests {
             let known = identities.sight_by_end(&text);
             prop_assert_eq!(known.map(|(_, bytes)| bytes), Some(whole));
             prop_assert_eq!(known, by_fields(&text));
+            let own = known.map(|(seen, _)| seen).filter(|seen| seen.page != Page::FOREIGN);
+            let is_first = |text: &[u8]| own.and_then(|seen| identities.is_first(&seen, text));
+            prop_assert_eq!(is_first(&text), own.map(|_| whole));
+            prop_assert_eq!(is_first(&text[..cut % whole]), None, "not whole");
             for (at, byte) in changes {
                 let len = text.len();
                 text[at % len] = byte;
             }
-            if let Some(changed) = identities.sight_by_end(&text) {
+            let changed = identities.sight_by_end(&text);
+            if let Some(changed) = changed {
                 prop_assert_eq!(Some(changed), by_fields(&text));
             }
+            let same = changed.filter(|(seen, _)| own == Some(*seen));
+            prop_assert_eq!(is_first(&text), same.map(|(_, bytes)| bytes));
         }
     }
 }

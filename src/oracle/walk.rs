@@ -14,7 +14,7 @@ mod changing;
 
 pub(crate) use again::{Edges, Run, Shown};
 
-use super::clock::{Tick, Window};
+use super::clock::{OPEN, Tick, Window};
 use super::history::{History, Overrun, Version};
 use super::ledger::Oracle;
 use super::verdict::{Break, Class, Rule, Sighting, Tolerated, Verdict};
@@ -161,20 +161,10 @@ impl<'a> Walk<'a> {
         self.by_rules(seen, window)
     }
 
-    /// [`Walk::along`] for a single line.
-    #[inline]
-    fn as_next(&mut self, seen: &Sighting, window: Window) -> bool {
-        let Some(ahead) = self.ahead(window) else { return false };
-        let Some((start, end)) = ahead.shows(ahead.from, seen) else { return false };
-        self.come_to(&ahead, ahead.from, start, end)
-    }
-
-    /// Takes the lines that `next` gives for as long as the version reached shows them, and nothing
-    /// between each and the one before: then nothing has to be searched. How many it took; where none,
-    /// nothing has changed. The first that is not shown is asked for and not taken, unless it can't be
-    /// of this lane.
+    /// Whether the version reached shows the line, and nothing between it and the one before: then
+    /// nothing has to be searched. Changes nothing where the answer is no.
     ///
-    /// This is the way through [`Walk::by_rules`] with the first choice right each time, so it
+    /// This is the way through [`Walk::by_rules`] with the first choice right, so it
     /// accepts nothing else. With `pos` in the line's lane, that lane is the one entered, and
     /// `now.version` the first choice there. Progress: the line ends above `pos`, and does not
     /// begin below. No hole: the version is known, and the pages from `pos` on are unmapped in it
@@ -182,46 +172,115 @@ impl<'a> Walk<'a> {
     /// `earliest` and the window, the version is not closed, and shows the line (`exists` goes no
     /// further). What was read is confirmed after all of that, at the same version.
     #[inline]
-    pub(crate) fn along(
+    fn as_next(&mut self, seen: &Sighting, window: Window) -> bool {
+        let Some(ahead) = self.ahead(window) else { return false };
+        let Some((start, end)) = ahead.shows(ahead.from, seen) else { return false };
+        self.come_to(&ahead, ahead.begin + ahead.from, start, end)
+    }
+
+    /// Takes the lines of one lane that have to come next, for as long as `comes` finds each: those that
+    /// the version reached shows behind the last line, or where it has none the first of the lane above
+    /// that has any. How many it took; where none, nothing has changed. No more than `most`, and no
+    /// more than one of a version that [lasts](Walk::lasts).
+    ///
+    /// This is the way through [`Walk::by_rules`] with the first choice right each time, so it
+    /// accepts nothing else; that of [`Walk::as_first`] for a lane entered, and then that of
+    /// [`Walk::as_next`]. What was read is confirmed after all of that, at the same version.
+    #[inline(always)]
+    pub(crate) fn expected(
         &mut self,
         window: Window,
-        mut next: impl FnMut() -> Option<Sighting>,
+        most: usize,
+        mut comes: impl FnMut(&Sighting) -> bool,
     ) -> usize {
-        let Some(ahead) = self.ahead(window) else { return 0 };
-        let (mut behind, mut last) = (ahead.from, (0, ahead.from));
+        let ahead = match self.ahead(window) {
+            Some(ahead) if ahead.next(ahead.from).is_some() => ahead,
+            _ => match self.entry(window) {
+                Some(ahead) => ahead,
+                None => return 0,
+            },
+        };
+        let most = if ahead.closed == OPEN { 1 } else { most };
+        let begin = ahead.begin;
+        let (mut behind, mut last) = (self.pos.unwrap_or(0), (0, ahead.from));
         let mut taken = 0;
-        while ahead.has_more(last.1) {
-            let Some(line) = next().and_then(|seen| ahead.shows(last.1, &seen)) else { break };
-            (behind, last) = (last.1, line);
+        while taken < most
+            && let Some((start, end)) = ahead.next(last.1)
+        {
+            let page = ahead.history.page(ahead.version, ahead.page(start)).visible();
+            if !comes(&Sighting { start: begin + start, end: begin + end, page }) {
+                break;
+            }
+            if taken > 0 {
+                behind = begin + last.1;
+            }
+            last = (start, end);
             taken += 1;
         }
-        if taken > 0 && self.come_to(&ahead, behind, last.0, last.1) { taken } else { 0 }
+        if taken == 0 || !self.come_to(&ahead, behind, last.0, last.1) {
+            return 0;
+        }
+        (self.now.lane, self.now.version) = (ahead.lane, ahead.version);
+        taken
+    }
+
+    /// What lies before the walk in the next lane that has something, not entered yet, as far as the
+    /// first choice goes; see [`Walk::as_first`].
+    #[inline(always)]
+    fn entry(&mut self, window: Window) -> Option<Ahead<'a>> {
+        let pos = self.pos?;
+        let first = self.now.lane.wrapping_add(1);
+        if !self.is_free(pos, first) {
+            return None;
+        }
+        for lane in first..self.oracle.geometry().lanes {
+            let version = self.first_at(lane, self.now.earliest).ok()?;
+            let ahead = self.shown(lane, version, window)?;
+            if self.floors[lane as usize].0 == self.round || pos > ahead.begin {
+                return None;
+            }
+            if ahead.mapped != 0 {
+                return Some(ahead).filter(|ahead| ahead.closed >= ahead.earliest);
+            }
+            ahead.history.confirm(version).ok()?;
+        }
+        None
     }
 
     /// What lies before the walk, if it stands in a lane whose version is known and not closed
     /// before the window and what was seen.
     #[inline(always)]
     fn ahead(&self, window: Window) -> Option<Ahead<'a>> {
-        let pos = self.pos.filter(|_| self.now.lane != NO_LANE)?;
+        let Progress { lane, version, .. } = self.now;
+        let pos = self.pos.filter(|_| lane != NO_LANE)?;
         let geometry = self.oracle.geometry();
-        let begin = geometry.address(self.now.lane, 0);
-        let bytes = u64::from(geometry.pages) << geometry.page_shift;
         // Below the lane it wraps to more than any lane has.
-        let from = pos.wrapping_sub(begin);
+        let from = pos.wrapping_sub(geometry.address(lane, 0));
+        let bytes = u64::from(geometry.pages) << geometry.page_shift;
         if from > bytes || from & (geometry.page_size() - 1) != 0 {
             return None;
         }
-        let (history, version) = (self.oracle.history(self.now.lane), self.now.version);
+        let ahead =
+            self.shown(lane, version, window).filter(|ahead| ahead.closed >= ahead.earliest)?;
+        Some(Ahead { from, ..ahead })
+    }
+
+    /// All that a version of a lane shows, if it is known.
+    #[inline(always)]
+    fn shown(&self, lane: u16, version: Version, window: Window) -> Option<Ahead<'a>> {
+        let geometry = self.oracle.geometry();
+        let history = self.oracle.history(lane);
         let (known, closed, mapped, starts) = history.standing(version);
-        let earliest = self.now.earliest.max(window.from);
         let shift = geometry.page_shift;
-        (known && closed >= earliest).then_some(Ahead {
+        known.then_some(Ahead {
             history,
+            lane,
             version,
-            earliest,
-            begin,
-            from,
-            bytes,
+            closed,
+            earliest: self.now.earliest.max(window.from),
+            begin: geometry.address(lane, 0),
+            from: 0,
+            bytes: u64::from(geometry.pages) << shift,
             shift,
             mapped,
             starts,
@@ -229,7 +288,8 @@ impl<'a> Walk<'a> {
     }
 
     /// Comes to the end of a line that the version ahead shows, where that is so for certain: it lies
-    /// from `start` to `end`, and the one before it ends at `behind`, in bytes of the lane.
+    /// from `start` to `end`, in bytes of the lane, and the one before it ends at address `behind`.
+    /// The lane and the version reached stay what they are.
     #[inline(always)]
     fn come_to(&mut self, ahead: &Ahead<'_>, behind: u64, start: u64, end: u64) -> bool {
         if ahead.history.confirm(ahead.version).is_err() {
@@ -238,7 +298,7 @@ impl<'a> Walk<'a> {
         let begin = ahead.begin;
         self.now.earliest = ahead.earliest;
         self.reported = true;
-        self.gap = (start > behind).then_some((begin + behind, begin + start));
+        self.gap = (begin + start > behind).then_some((behind, begin + start));
         self.pos = Some(begin + end);
         true
     }
@@ -303,7 +363,7 @@ impl<'a> Walk<'a> {
     }
 
     /// [`Walk::line`] by the rules, one after the other.
-    fn by_rules(&mut self, seen: &Sighting, window: Window) -> Verdict {
+    pub(crate) fn by_rules(&mut self, seen: &Sighting, window: Window) -> Verdict {
         let geometry = self.oracle.geometry();
         let before = self.now;
         self.first_forgiven = true;
@@ -790,10 +850,12 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The rest of the lane in which a walk stands, as the version reached shows it. Not confirmed.
+/// A lane, or what is left of it, as a version shows it. Not confirmed.
 struct Ahead<'a> {
     history: &'a History,
+    lane: u16,
     version: Version,
+    closed: Tick,
     /// From when on the lines are seen.
     earliest: Tick,
     /// The lane's first address; where the walk stands and how long the lane is, in bytes from there.
@@ -812,10 +874,13 @@ impl Ahead<'_> {
         (at >> self.shift) as usize
     }
 
-    /// Whether there is a VMA from so many bytes on.
+    /// The first VMA at or above so many bytes, in bytes, if none lies across.
     #[inline(always)]
-    fn has_more(&self, from: u64) -> bool {
-        self.mapped & span_mask(self.page(from), self.page(self.bytes)) != 0
+    fn next(&self, from: u64) -> Option<(u64, u64)> {
+        let left = self.mapped & span_mask(self.page(from), self.page(self.bytes));
+        let start = left.trailing_zeros() as usize;
+        let end = end_of(self.mapped, self.starts, start & 63).filter(|_| left != 0)?;
+        Some(((start as u64) << self.shift, (end as u64) << self.shift))
     }
 
     /// Where in the lane the line lies, in bytes, if it is the next VMA at or above `from`.

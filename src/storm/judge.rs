@@ -309,51 +309,57 @@ impl Judge<'_> {
     fn lane(&mut self, text: &[u8], delivery: Delivery<'_>) -> (usize, usize) {
         let Delivery { call, window, opens, tape } = delivery;
         let (identities, geometry) = (self.identities, *self.oracle.geometry());
-        // What lies outside is remembered in another way.
-        let parse = |at: usize| {
-            let (seen, bytes) = identities.sight_first(&text[at..])?;
-            geometry.overlaps(seen.start, seen.end).then_some((seen, bytes))
-        };
+        let most = if self.together || self.views.is_some() { 1 } else { usize::MAX };
         let (mut lines, mut taken) = (0, 0);
-        let mut next = parse(0);
-        while let Some((seen, bytes)) = next {
-            let stood = self.walk.stand();
+        let mut expects = true;
+        loop {
             let (before, reached) = (self.walk.pos(), self.walk.reached());
-            if self.walk.line(&seen, window) != Verdict::Right {
-                // To be judged once more, by somebody who can tell what is wrong with it.
-                self.walk.stand_again(stood);
-                break;
+            let (mut end, mut last) = (taken, None);
+            let mut count = 0;
+            if std::mem::replace(&mut expects, true) {
+                count = self.walk.expected(window, most, |seen| {
+                    let bytes = identities.is_first(seen, &text[end..]);
+                    let Some(bytes) = bytes else {
+                        // What comes is another line, so there is no use to ask once more.
+                        expects = false;
+                        return false;
+                    };
+                    (last, end) = (Some((*seen, end)), end + bytes);
+                    true
+                });
+            }
+            if count == 0 {
+                // What lies outside is remembered in another way.
+                let Some((seen, bytes)) = identities
+                    .sight_first(&text[taken..])
+                    .filter(|(seen, _)| geometry.overlaps(seen.start, seen.end))
+                else {
+                    break;
+                };
+                let stood = self.walk.stand();
+                if self.walk.by_rules(&seen, window) != Verdict::Right {
+                    // To be judged once more, by somebody who can tell what is wrong with it.
+                    self.walk.stand_again(stood);
+                    break;
+                }
+                self.count_place(reached, before, &seen);
+                (count, last, end, expects) = (1, Some((seen, taken)), taken + bytes, true);
             }
             if opens && lines == 0 {
                 self.open(call, window, tape);
             }
-            (lines, taken) = (lines + 1, taken + bytes);
-            self.count_place(reached, before, &seen);
-            self.show(&seen, false);
-            let (mut ahead, mut asked, mut end) = (None, 0, taken);
-            let mut along = 0;
-            if self.walk.lasts() {
-                self.learn(reached, before, &seen, &text[taken - bytes..taken - 1]);
-            } else if !self.together && self.views.is_none() {
-                along = self.walk.along(window, || {
-                    ahead = parse(end);
-                    let (seen, bytes) = ahead?;
-                    (asked, end) = (asked + 1, end + bytes);
-                    Some(seen)
-                });
+            if let Some((seen, begins)) = last
+                && count == 1
+            {
+                self.show(&seen, false);
+                if self.walk.lasts() {
+                    self.learn(reached, before, &seen, &text[begins..end - 1]);
+                }
             }
-            if along == asked {
-                (taken, ahead) = (end, None);
-            } else {
-                // The last was not taken; or none was, because the history ran over meanwhile.
-                ahead = ahead.filter(|_| along + 1 == asked);
-                taken = ahead.map_or(taken, |(_, bytes)| end - bytes);
-            }
-            lines += along;
+            (lines, taken) = (lines + count, end);
             if self.walk.leaves_lane() {
                 break;
             }
-            next = ahead.or_else(|| parse(taken));
         }
         (lines, taken)
     }

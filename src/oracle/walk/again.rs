@@ -371,8 +371,8 @@ mod tests {
     struct Counts {
         tried: [u32; 4],
         accepted: [u32; 4],
-        /// Lines before which none was taken along, and some were.
-        along: [u32; 2],
+        /// Lines that were not expected, one that was, and several.
+        expected: [u32; 3],
         /// Lines that were not taken as the first of their lane, and that were.
         first: [u32; 2],
     }
@@ -463,11 +463,21 @@ mod tests {
                 let mut rest = part.iter();
                 while let Some(line) = rest.as_slice().first() {
                     twin.follow(&walk);
-                    let mut only = std::iter::once(*line);
-                    let one = twin.along(windows[window], || only.next());
+                    let first = twin.as_first(line, windows[window]);
+                    counts.first[usize::from(first)] += 1;
+                    let next = first || twin.as_next(line, windows[window]);
+                    if !next {
+                        let now = (twin.pos, twin.now, twin.gap, twin.reported);
+                        assert_eq!(now, (walk.pos, walk.now, walk.gap, walk.reported));
+                    }
+                    twin.follow(&walk);
+                    let one = twin.expected(windows[window], 1, |seen| seen == line);
+                    assert_eq!(one, usize::from(next), "{line:?}");
                     twin.follow(&walk);
                     let mut ahead = rest.clone();
-                    let lines = walk.along(windows[window], || ahead.next().copied());
+                    let lines = walk
+                        .expected(windows[window], usize::MAX, |seen| ahead.next() == Some(seen));
+                    counts.expected[lines.min(2)] += 1;
                     assert_eq!(lines.min(1), one, "{line:?}");
                     for line in rest.by_ref().take(lines) {
                         let verdict = twin.by_rules(line, windows[window]);
@@ -478,19 +488,12 @@ mod tests {
                         (twin.pos, twin.now, twin.gap, twin.reported)
                     );
                     let Some(line) = rest.next() else { break };
-                    counts.along[usize::from(lines > 0)] += 1;
                     let stood = walk.stand();
-                    let first = walk.as_first(line, windows[window]);
-                    counts.first[usize::from(first)] += 1;
                     let verdict = twin.by_rules(line, windows[window]);
-                    if first {
-                        assert_eq!(verdict, Verdict::Right, "{line:?} of {part:?}");
-                    } else {
-                        assert_eq!(walk.by_rules(line, windows[window]), verdict);
-                        if verdict != Verdict::Right {
-                            walk.stand_again(stood);
-                            assert_eq!(walk.line(line, windows[window]), verdict, "once more");
-                        }
+                    assert_eq!(walk.by_rules(line, windows[window]), verdict);
+                    if verdict != Verdict::Right {
+                        walk.stand_again(stood);
+                        assert_eq!(walk.line(line, windows[window]), verdict, "once more");
                     }
                     assert_eq!(
                         (walk.pos, walk.now, walk.gap, walk.reported, &walk.floors),
@@ -556,6 +559,6 @@ mod tests {
             let (tried, accepted) = (counts.tried[sort], counts.accepted[sort]);
             assert!(accepted > 500 && tried - accepted > 500, "{sort}: {accepted} of {tried}");
         }
-        assert!(counts.along.into_iter().chain(counts.first).all(|count| count > 500));
+        assert!(counts.expected.into_iter().chain(counts.first).all(|count| count > 500));
     }
 }
