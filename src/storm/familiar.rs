@@ -8,7 +8,6 @@
 
 use crate::oracle::{Edges, Reached, Run, Shown, Sighting, Tick, Version, Walk, Window};
 use crate::space::Geometry;
-use arrayvec::ArrayVec;
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -21,8 +20,6 @@ const LINES: usize = 64;
 /// stack, and two for what each allocates from.
 const OUTSIDE_BYTES: usize = 48 << 10;
 const OUTSIDE_LINES: usize = 768;
-/// So many of which are met before all are joined anew: joining copies as much as a walk reads.
-const LOOSE: u32 = 8;
 
 /// One line: what it shows, and where its text ends in the slot's, newline included.
 #[derive(Clone, Copy)]
@@ -48,8 +45,6 @@ struct Head {
     /// Bytes of their text.
     used: usize,
     begin: Begin,
-    /// Which of the [joined](Familiar::joined) stretches it is, as long as its text is the same.
-    joined: Option<u8>,
 }
 
 /// Lines that follow each other in one version of a lane, or outside of the arena.
@@ -76,44 +71,37 @@ pub(super) struct Familiar {
     /// Lanes, and then what lies below the arena, and above it.
     heads: Box<[Head]>,
     bodies: Box<[Body]>,
-    /// Whole lanes in the order of their addresses, and their texts one behind the other: those
-    /// that stay as they are most often follow each other, and are compared in one go. One that has
-    /// changed since is passed over.
-    joined: ArrayVec<Joined, { MOST_LANES as usize }>,
-    joined_text: Box<[u8]>,
-    /// Lanes met one by one since that could have been joined.
-    loose: u32,
+    /// Of each lane's slot, if all of the lane's lines are in it.
+    whole: Box<[Option<Whole>]>,
 }
 
-/// A lane that was joined to others: all that is looked at where nothing has changed.
+/// A lane of which all lines are known, and since when its version is the first: all that is looked at
+/// where nothing has changed.
 #[derive(Clone, Copy)]
-struct Joined {
-    slot: u8,
-    /// Whether nothing lies between the one before and it.
-    abuts: bool,
+struct Whole {
     lane: u16,
     version: Version,
-    /// As in [`Shown::In`].
+    /// As in [`Shown::In`], and never without a tick.
     since: Tick,
     /// Where its first line begins.
     start: u64,
-    /// Where its text ends in that of all, and the lines up to there.
-    until: usize,
-    lines: usize,
+    /// Lines, and bytes of their text.
+    lines: u32,
+    used: u32,
 }
 
-/// Lanes that follow each other, and were joined: those from number `first` on, up to number `last`.
+/// Whole lanes that follow each other: so many, from the one in slot `first` on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Joint {
+pub(super) struct Lanes {
     first: usize,
-    last: usize,
+    count: usize,
     /// Their lines.
     pub(super) lines: usize,
     /// The bytes of these.
     pub(super) bytes: usize,
 }
 
-/// Why no joined lanes are met.
+/// Why no whole lane is met.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Unmet {
     /// What comes next may be known all the same.
@@ -130,13 +118,20 @@ fn told_apart(text: &[u8], known: &[u8]) -> bool {
     text.zip(known).is_some_and(|(text, known)| text != known)
 }
 
+/// Takes `known` away from the beginning of `text`, if that begins with it.
+#[inline(always)]
+fn take(text: &mut &[u8], known: &[u8]) -> bool {
+    let rest = text.strip_prefix(known);
+    *text = rest.unwrap_or(text);
+    rest.is_some()
+}
+
 impl Head {
     /// Nothing in no version.
     const EMPTY: Head = Head {
         run: Run { shown: Shown::Below, start: 0, end: 0, single: false, gap: None, closes: false },
         used: 0,
         begin: Begin::Behind(u64::MAX),
-        joined: None,
     };
 
     fn clear(&mut self, shown: Shown, begin: Begin) {
@@ -197,9 +192,7 @@ impl Familiar {
             geometry,
             heads: (0..lanes + 2).map(|_| Head::EMPTY).collect(),
             bodies: rooms.map(|(lines, bytes)| Body::with_room(lines, bytes)).collect(),
-            joined: ArrayVec::new(),
-            joined_text: vec![0; lanes * BYTES].into(),
-            loose: 0,
+            whole: vec![None; lanes].into(),
         }
     }
 
@@ -249,7 +242,10 @@ impl Familiar {
             }
             match (head.begin, opens) {
                 // Closed meanwhile, the version before tells since when.
-                (Begin::Stretch, Some(since)) => return head.run.shown = shown(since),
+                (Begin::Stretch, Some(since)) => {
+                    head.run.shown = shown(since);
+                    return self.look_whole(slot);
+                }
                 (Begin::Stretch, None) => return,
                 // What begins lower is worth more.
                 (Begin::Behind(behind), None) if seen.end >= behind => return,
@@ -257,6 +253,7 @@ impl Familiar {
             }
         }
         self.bodies[slot].lines.clear();
+        self.whole[slot] = None;
         match opens {
             Some(since) => {
                 head.clear(shown(since), Begin::Stretch);
@@ -303,7 +300,22 @@ impl Familiar {
             _ => Run { gap: (end < seen.start).then_some((end, seen.start)), ..run },
         };
         head.used = until;
-        head.joined = None;
+        self.look_whole(slot);
+    }
+
+    /// Looks whether all of a lane's lines are known, where the slot is a lane's.
+    fn look_whole(&mut self, slot: usize) {
+        let (Some(whole), head) = (self.whole.get_mut(slot), &self.heads[slot]) else { return };
+        let Run { shown, start, closes, .. } = head.run;
+        *whole = match shown {
+            Shown::In { lane, version, since }
+                if closes && head.begin == Begin::Stretch && since != Tick::MAX =>
+            {
+                let (lines, used) = (self.bodies[slot].lines.len() as u32, head.used as u32);
+                Some(Whole { lane, version, since, start, lines, used })
+            }
+            _ => None,
+        };
     }
 
     /// The stretch that comes next, where address `pos` is the end of one, or the beginning of the
@@ -324,111 +336,59 @@ impl Familiar {
         })
     }
 
-    /// The joined lanes from that of `slot` on, which [comes next](Familiar::comes): as many as
-    /// are right in `window`, and as lie completely in `text`, one after the other, but not
-    /// from below the addresses `play` into them, or from there on. Lanes that lie apart
-    /// are not taken together. `walk` comes to the end of what is met.
+    /// The lanes from that of `slot` on, which [comes next](Familiar::comes), of which all lines are
+    /// known: as many as are right in `window`, and as lie completely in `text`, one after the
+    /// other, but not from below the addresses `play` into them, or from there on. With a lane between
+    /// that has no line they are not taken together. `walk` comes to the end of what is met.
     #[inline(always)]
-    pub(super) fn meet_joined(
+    pub(super) fn meet_whole(
         &self,
         slot: usize,
         text: &[u8],
         play: &Range<u64>,
         walk: &mut Walk<'_>,
         window: Window,
-    ) -> Result<Joint, Unmet> {
-        let Head { run, joined: Some(first), .. } = &self.heads[slot] else {
-            return Err(Unmet::Loose);
-        };
-        let first = usize::from(*first);
-        let (joined, behind) = self.joined[first..].split_first().ok_or(Unmet::Loose)?;
-        let before = first.checked_sub(1).map(|before| &self.joined[before]);
-        let (from, lines) = before.map_or((0, 0), |before| (before.until, before.lines));
-        if told_apart(text, &self.joined_text[from..]) {
+    ) -> Result<Lanes, Unmet> {
+        let Some(Some(first)) = self.whole.get(slot) else { return Err(Unmet::Loose) };
+        let known = &self.bodies[slot].text[..first.used as usize];
+        if told_apart(text, known) {
             return Err(Unmet::Other);
         }
-        let most = from + text.len();
-        if joined.until > most {
+        if known.len() > text.len() {
             return Err(Unmet::Loose);
         }
-        let now = walk.would_come(run, window).ok_or(Unmet::Other)?;
+        let now = walk.would_come(&self.heads[slot].run, window).ok_or(Unmet::Other)?;
+        let mut rest = text;
+        if !take(&mut rest, known) {
+            return Err(Unmet::Other);
+        }
         let borders = [play.start, play.end].into_iter();
-        let border = borders.filter(|&at| joined.start < at).min().unwrap_or(u64::MAX);
-        let mut last = first;
-        for next in behind {
-            let is_there = next.abuts
-                && next.until <= most
-                && next.start < border
-                && self.heads[usize::from(next.slot)].joined == Some(last as u8 + 1);
-            if !is_there || !walk.goes_on(now, next.lane, next.version, next.since) {
+        let border = borders.filter(|&at| first.start < at).min().unwrap_or(u64::MAX);
+        let (mut last, mut below, mut count, mut lines) = (slot, None, 1, first.lines);
+        for lane in first.lane + 1..self.geometry.lanes {
+            let slot = if last + 1 < self.whole.len() { last + 1 } else { 0 };
+            let Some(next) = self.whole[slot].filter(|next| next.lane == lane) else { break };
+            if next.start >= border
+                || !walk.goes_on(now, lane, next.version, next.since)
+                || !take(&mut rest, &self.bodies[slot].text[..next.used as usize])
+            {
                 break;
             }
-            last += 1;
+            (last, below, count, lines) = (slot, Some(last), count + 1, lines + next.lines);
         }
-        let end = &self.joined[last];
-        let (lines, bytes) = (end.lines - lines, end.until - from);
-        if self.joined_text[from..][..bytes] != text[..bytes] {
-            // With the first alone it may be another thing.
-            return Err(if last == first { Unmet::Other } else { Unmet::Loose });
+        let run = &self.heads[last].run;
+        match below {
+            None => walk.come_by(now, run),
+            Some(below) => walk.go_on(now, self.heads[below].run.end, run),
         }
-        if last == first {
-            walk.come_by(now, run);
-        } else {
-            let run_of = |number: usize| &self.heads[usize::from(self.joined[number].slot)].run;
-            walk.go_on(now, run_of(last - 1).end, run_of(last));
-        }
-        Ok(Joint { first, last, lines, bytes })
+        let (lines, bytes) = (lines as usize, text.len() - rest.len());
+        Ok(Lanes { first: slot, count, lines, bytes })
     }
 
-    /// What joined lanes show.
-    pub(super) fn lines_of(&self, joint: &Joint) -> impl Iterator<Item = &Sighting> {
-        let stretches = &self.joined[joint.first..=joint.last];
-        stretches
-            .iter()
-            .flat_map(|joined| &self.bodies[usize::from(joined.slot)].lines)
-            .map(|line| &line.seen)
-    }
-
-    /// Lines were met by themselves. Now and then all lanes are joined that can be.
-    #[inline]
-    pub(super) fn met(&mut self, met: &Met) {
-        let head = &self.heads[met.slot];
-        if head.joined.is_none() && met.bytes == head.used && self.may_join(met.slot) {
-            self.loose += 1;
-            if self.loose >= LOOSE {
-                self.join();
-            }
-        }
-    }
-
-    /// Whether the slot has lines that begin with their lane, of a version of which is known since
-    /// when it is the first.
-    fn may_join(&self, slot: usize) -> bool {
-        let head = &self.heads[slot];
-        let is_final = matches!(head.run.shown, Shown::In { since, .. } if since != Tick::MAX);
-        head.begin == Begin::Stretch && head.used > 0 && is_final
-    }
-
-    #[cold]
-    fn join(&mut self) {
-        self.loose = 0;
-        self.joined.clear();
-        self.heads.iter_mut().for_each(|head| head.joined = None);
-        let lanes = self.lanes_from(0).filter(|&slot| self.may_join(slot));
-        let slots: ArrayVec<usize, { MOST_LANES as usize }> = lanes.collect();
-        let (mut until, mut lines, mut below) = (0, 0, None);
-        for slot in slots {
-            let (head, body, from) = (&mut self.heads[slot], &self.bodies[slot], until);
-            let run = head.run;
-            let Shown::In { lane, version, since } = run.shown else { continue };
-            (until, lines) = (until + head.used, lines + body.lines.len());
-            self.joined_text[from..until].copy_from_slice(&body.text[..head.used]);
-            head.joined = Some(self.joined.len() as u8);
-            let abuts = below.is_some_and(|below| run.abuts(&below));
-            below = Some(run);
-            let (slot, start) = (slot as u8, run.start);
-            self.joined.push(Joined { slot, abuts, lane, version, since, start, until, lines });
-        }
+    /// What whole lanes show.
+    pub(super) fn lines_of(&self, lanes: &Lanes) -> impl Iterator<Item = &Sighting> {
+        let slots = (lanes.first..).take(lanes.count).map(|slot| slot % self.whole.len());
+        slots.flat_map(|slot| &self.bodies[slot].lines).map(|line| &line.seen)
     }
 
     /// The stretch whose lines come next behind address `pos`, where the walk has `reached` a
@@ -728,68 +688,73 @@ mod tests {
         assert_eq!(learn(b"three", b"upper"), (14, 10, 9, 6));
     }
 
-    /// Lanes 2 to 5, with a VMA each, of which 3 to 5 are joined, and what they are judged with.
-    fn joined() -> (Familiar, Oracle) {
+    /// Lanes 2 to 5 and 14 to 17, with a VMA each, of which all but lane 2 are known, and what they are
+    /// judged with.
+    fn whole() -> (Familiar, Oracle) {
         let mut layouts = vec![Layout::empty(8); 20];
-        layouts[2..6].iter_mut().for_each(|lane| lane.pages_mut()[0] = Page::anon(Prot::READ));
+        for lane in (2..6).chain(14..18) {
+            layouts[lane].pages_mut()[0] = Page::anon(Prot::READ);
+        }
         let oracle = Oracle::new(geometry(), &layouts, 4);
         let mut familiar = Familiar::new(geometry());
         for (number, text) in [(3, &b"line three, of lane three"[..]), (4, b"four"), (5, b"five")] {
-            note_whole(&mut familiar, number, 0, text);
+            note_whole(&mut familiar, number, text);
         }
-        let slot = familiar.comes(at(2, 0), lane(2) + 16);
-        let met = familiar.meet(slot, at(2, 0), lane(2) + 16, TOGETHER).unwrap();
-        assert_eq!(meet_joined(&familiar, &oracle, TOGETHER, 0..0), (0, 0), "not joined yet");
-        (0..LOOSE).for_each(|_| familiar.met(&met));
+        (14..18).for_each(|number| note_whole(&mut familiar, number, b"high"));
         (familiar, oracle)
     }
 
     const TOGETHER: &[u8] = b"line three, of lane three\nfour\nfive\nsix\n";
 
     /// Of a lane that has one line only.
-    fn note_whole(familiar: &mut Familiar, number: u16, version: u64, text: &[u8]) {
-        let start = lane(number.into());
-        let (before, pos) = (at(number - 1, 5), Some(lane(u64::from(number) - 1) + 16));
-        let edges = Edges { opens: Some(0), closes: true };
-        familiar.note(before, at(number, version), pos, edges, &seen(start, start + 16), text);
+    fn note_whole(familiar: &mut Familiar, number: u16, text: &[u8]) {
+        note_only(familiar, number, Edges { opens: Some(0), closes: true }, text);
     }
 
-    /// Lines and bytes met behind lane 2.
-    fn meet_joined(
+    /// Of a lane's one line.
+    fn note_only(familiar: &mut Familiar, number: u16, edges: Edges, text: &[u8]) {
+        let start = lane(number.into());
+        let (before, pos) = (at(number - 1, 5), Some(lane(u64::from(number) - 1) + 16));
+        familiar.note(before, at(number, 0), pos, edges, &seen(start, start + 16), text);
+    }
+
+    /// Lines and bytes met behind lane number `below`.
+    fn meet_whole(
         familiar: &Familiar,
         oracle: &Oracle,
+        below: u16,
         text: &[u8],
         play: Range<u64>,
     ) -> (usize, usize) {
         let window = Window { from: oracle.clock().now(), to: oracle.clock().now() };
         let mut walk = Walk::new(oracle);
-        walk.begin(Some(0), window);
-        let (two, page) = (lane(2), Page::anon(Prot::READ));
-        let line = Sighting { start: two, end: two + 16, page };
+        let (start, page) = (lane(below.into()), Page::anon(Prot::READ));
+        walk.begin(Some(start), window);
+        let line = Sighting { start, end: start + 16, page };
         assert_eq!(walk.line(&line, window), Verdict::Right);
-        let slot = familiar.comes(walk.reached(), two + 16).unwrap();
-        let joint = familiar.meet_joined(slot, text, &play, &mut walk, window);
-        joint.map_or((0, 0), |joint| {
-            let last = familiar.lines_of(&joint).last().map(|line| line.end);
-            assert_eq!((familiar.lines_of(&joint).count(), walk.pos()), (joint.lines, last));
-            (joint.lines, joint.bytes)
+        let slot = familiar.comes(walk.reached(), start + 16).unwrap();
+        let lanes = familiar.meet_whole(slot, text, &play, &mut walk, window);
+        lanes.map_or((0, 0), |lanes| {
+            let last = familiar.lines_of(&lanes).last().map(|line| line.end);
+            assert_eq!((familiar.lines_of(&lanes).count(), walk.pos()), (lanes.lines, last));
+            (lanes.lines, lanes.bytes)
         })
     }
 
     #[test]
-    fn stretches_that_stay_are_met_together() {
-        let (familiar, oracle) = joined();
-        let meet = |text: &[u8], play: Range<u64>| meet_joined(&familiar, &oracle, text, play);
+    fn lanes_that_stay_are_met_together() {
+        let (familiar, oracle) = whole();
+        let meet = |text: &[u8], play: Range<u64>| meet_whole(&familiar, &oracle, 2, text, play);
         assert_eq!(meet(TOGETHER, 0..0), (3, 36));
         assert_eq!(meet(&TOGETHER[..35], 0..0), (2, 31), "the third is cut");
         assert_eq!(meet(TOGETHER, lane(5)..lane(6)), (2, 31), "the third is in play");
         assert_eq!(meet(TOGETHER, lane(3)..lane(5)), (2, 31), "the others are");
         assert_eq!(meet(TOGETHER, lane(3)..lane(6)), (3, 36), "all are");
         assert_eq!(meet(TOGETHER, lane(6)..lane(7)), (3, 36), "none is");
-        for wrong in [0, 20, 27, 35] {
+        for (wrong, met) in [(0, (0, 0)), (20, (0, 0)), (27, (1, 26)), (35, (2, 31))] {
             let mut text = TOGETHER.to_vec();
             text[wrong] ^= 1;
-            assert_eq!(meet(&text, 0..0), (0, 0), "byte {wrong}");
+            assert_eq!(meet(&text, 0..0), met, "byte {wrong}");
         }
         // A lane that has moved is not taken, whatever its text.
         for (moved, met) in [(5, (2, 31)), (4, (1, 26)), (3, (0, 0))] {
@@ -800,18 +765,30 @@ mod tests {
     }
 
     #[test]
-    fn what_was_learned_anew_or_lies_apart_is_not_met_with_others() {
-        // Another version of a lane is not what was joined, whatever its text.
-        let (mut familiar, oracle) = joined();
-        note_whole(&mut familiar, 4, 8, b"four");
-        assert_eq!(meet_joined(&familiar, &oracle, TOGETHER, 0..0), (1, 26));
-        // Nor is a lane whose neighbour below may have another VMA.
-        let (mut familiar, oracle) = joined();
-        let before = lane(3);
-        note_whole(&mut familiar, 3, 0, b"line three, of lane three");
-        familiar.heads.iter_mut().for_each(|head| head.run.closes &= head.run.start != before);
-        familiar.join();
-        assert_eq!(meet_joined(&familiar, &oracle, TOGETHER, 0..0), (1, 26));
+    fn with_more_lanes_than_are_remembered_they_are_met_together_all_the_same() {
+        let (familiar, oracle) = whole();
+        let met = meet_whole(&familiar, &oracle, 14, &b"high\n".repeat(4), 0..0);
+        assert_eq!(met, (3, 15), "lane 16 is where lane 0 would be");
+    }
+
+    #[test]
+    fn what_is_not_known_to_be_all_of_its_lane_is_not_met_with_others() {
+        let (all, since) = (Edges { opens: Some(0), closes: true }, Tick::MAX);
+        for (edges, met) in [
+            (all, (3, 36)),
+            // Something may follow; or the version is not known to be the first, as long as the one
+            // before is open.
+            (Edges { closes: false, ..all }, (1, 26)),
+            (Edges { opens: Some(since), ..all }, (1, 26)),
+        ] {
+            let (mut familiar, oracle) = whole();
+            // With another version the lane is learned anew.
+            let other = seen(lane(4) + 32, lane(4) + 48);
+            familiar.note(at(3, 5), at(4, 1), Some(lane(3) + 16), INNER, &other, b"");
+            assert_eq!(meet_whole(&familiar, &oracle, 2, TOGETHER, 0..0), (1, 26));
+            note_only(&mut familiar, 4, edges, b"four");
+            assert_eq!(meet_whole(&familiar, &oracle, 2, TOGETHER, 0..0), met, "{edges:?}");
+        }
     }
 
     #[test]

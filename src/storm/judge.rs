@@ -281,10 +281,10 @@ impl Judge<'_> {
         let reached = self.walk.reached();
         let comes = self.familiar.comes(reached, pos);
         if let Some(slot) = comes {
-            match self.familiar.meet_joined(slot, text, play, &mut self.walk, window) {
-                Ok(joint) => {
-                    self.met(delivery, |familiar| familiar.lines_of(&joint));
-                    return (joint.lines, joint.bytes);
+            match self.familiar.meet_whole(slot, text, play, &mut self.walk, window) {
+                Ok(lanes) => {
+                    self.met(delivery, |familiar| familiar.lines_of(&lanes));
+                    return (lanes.lines, lanes.bytes);
                 }
                 Err(Unmet::Other) => return self.lane(text, delivery),
                 Err(Unmet::Loose) => {}
@@ -295,7 +295,6 @@ impl Judge<'_> {
             && self.walk.again(&run, window)
         {
             self.met(delivery, |familiar| familiar.lines(&met));
-            self.familiar.met(&met);
             return (met.count, met.bytes);
         }
         self.lane(text, delivery)

@@ -26,18 +26,6 @@ pub(crate) struct Run {
     pub(crate) closes: bool,
 }
 
-impl Run {
-    /// Whether it is that of the whole lane above the one that `below` is the whole of, so that
-    /// nothing lies between the two.
-    pub(crate) fn abuts(&self, below: &Run) -> bool {
-        let whole = |run: &Run| match run.shown {
-            Shown::In { lane, since, .. } if run.closes && since != Tick::MAX => Some(lane),
-            _ => None,
-        };
-        whole(below).is_some_and(|lane| whole(self) == Some(lane + 1))
-    }
-}
-
 /// A stretch of the address space that is judged as one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Shown {
@@ -128,7 +116,7 @@ impl Walk<'_> {
     /// changed when they are not, or not at once.
     ///
     /// This is [`Walk::by_rules`] for each of them with the first choice right each time, so it
-    /// accepts nothing else. Within the version reached, as in [`Walk::along`]: it shows the
+    /// accepts nothing else. Within the version reached, as in [`Walk::as_next`]: it shows the
     /// lines and nothing between them, and what may have changed since that was found out, whether
     /// it is known and when it was closed, is the same for all of them. Coming from elsewhere, what
     /// was reached there has nothing up to the end of its lane, nor have the lanes between at the
@@ -366,6 +354,16 @@ mod tests {
         Run { shown, start: lines[0].start, end: last.end, single: false, gap, closes }
     }
 
+    /// Whether a run is that of the whole lane above the one that `below` is the whole of, so that
+    /// nothing lies between the two.
+    fn abuts(run: &Run, below: &Run) -> bool {
+        let whole = |run: &Run| match run.shown {
+            Shown::In { lane, since, .. } if run.closes && since != Tick::MAX => Some(lane),
+            _ => None,
+        };
+        whole(below).is_some_and(|lane| whole(run) == Some(lane + 1))
+    }
+
     /// What was tried, and what was accepted.
     #[derive(Default)]
     struct Counts {
@@ -431,7 +429,7 @@ mod tests {
                 let before = (walk.pos, walk.now, walk.gap, walk.reported);
                 let run = run(shown, part, closes);
                 // Behind the lane below, in the same call, either way.
-                let below = last.filter(|(below, at)| run.abuts(below) && *at == window);
+                let below = last.filter(|(below, at)| abuts(&run, below) && *at == window);
                 let sort = if below.is_some() { 3 } else { sort };
                 counts.tried[sort] += 1;
                 let accepted = match below {
