@@ -5,7 +5,8 @@
 //! both by turns, a few milliseconds each, while the others go on as they were: a drift of the
 //! machine, which is far larger than what is measured, weighs on both alike. A round gives one
 //! ratio for each column; the figures are medians over the rounds, in
-//! pages' worth of text and in operations.
+//! pages' worth of text and in operations. Beside them stands what all rounds together yielded, in
+//! full and without: a round in which the machine was slow weighs less there.
 
 use mapstorm::arena::{Arena, Mm};
 use mapstorm::maps::{MapsFile, MapsRead};
@@ -161,13 +162,17 @@ impl Bench {
             let mut ratios = of(|[full, bare]| full.rate() / bare.rate());
             ratios.sort_by(f64::total_cmp);
             let quarter = |n: usize| ratios[(ratios.len() - 1) * n / 4];
+            let mut all = [Yield::default(); 2];
+            yields.iter().for_each(|round| (0..2).for_each(|sort| all[sort].add(round[sort])));
             println!(
-                "  {name:<50} {:>8.0} / {:>8.0} a second = {:.3} (half of the rounds {:.3} to {:.3})",
+                "  {name:<50} {:>8.0} / {:>8.0} a second = {:.3} (half of the rounds {:.3} to {:.3}; \
+                 of all together {:.3})",
                 median(full) / unit as f64,
                 median(bare) / unit as f64,
                 quarter(2),
                 quarter(1),
                 quarter(3),
+                all[0].rate() / all[1].rate(),
             );
         }
     }
