@@ -80,7 +80,7 @@ impl Identities {
 
     /// The bytes of the line that `text` begins with, newline included, if it is the one that the
     /// arena's mapping `seen` has: [`Identities::sight_first`] would give the same two. `None` where it
-    /// is another, or has not the usual shape.
+    /// is another, or has not the usual shape. Not to be asked of [`Page::FOREIGN`].
     #[inline(always)]
     pub fn is_first(&self, seen: &Sighting, text: &[u8]) -> Option<usize> {
         let Sighting { start, end, page } = *seen;

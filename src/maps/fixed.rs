@@ -70,7 +70,7 @@ pub fn opening(text: &[u8]) -> Option<(Opening, &[u8])> {
 
 impl Opening {
     /// The text from the device on, if `text` begins with a line that says exactly this before it, in
-    /// the usual place: what [`opening`] gives, but nothing is parsed, so that it takes half as long.
+    /// the usual place: where [`opening`] gives this, too. Nothing is parsed.
     #[inline(always)]
     pub fn strip<'t>(&self, text: &'t [u8]) -> Option<&'t [u8]> {
         let (head, rest) = text.split_first_chunk::<DEVICE>()?;
