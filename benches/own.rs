@@ -66,11 +66,10 @@ fn text(lanes: &[Layout], identities: &Identities) -> Vec<u8> {
         for vma in layout.vmas() {
             let file = identities.files().get(vma.page.file_index() as usize);
             let file = file.filter(|_| vma.page.is_file());
-            let shared = vma.page.backing() == mapstorm::space::Backing::SharedFile;
             let line = Line {
                 start: geometry().address(lane as u16, vma.start),
                 end: geometry().address(lane as u16, vma.end),
-                perms: vma.page.prot().bits() | u8::from(shared) << 3,
+                perms: vma.page.perms(),
                 offset: file.map_or(0, |_| u64::from(vma.page.pgoff()) * PAGE as u64),
                 dev_major: 0,
                 dev_minor: file.map_or(0, |file| file.dev_minor),

@@ -3,7 +3,7 @@
 use super::ending::{Endings, Of};
 use crate::maps::{Line, Opening, opening, parse_first};
 use crate::oracle::Sighting;
-use crate::space::{Backing, Geometry, MAX_NAMES, MAX_PGOFF, Page, Prot};
+use crate::space::{Geometry, MAX_NAMES, MAX_PGOFF, Page, Prot};
 use std::ffi::CStr;
 
 /// How mappings of one memfd show in maps.
@@ -84,10 +84,8 @@ impl Identities {
     #[inline(always)]
     pub fn is_first(&self, seen: &Sighting, text: &[u8]) -> Option<usize> {
         let Sighting { start, end, page } = *seen;
-        let shared = page.backing() == Backing::SharedFile;
-        let perms = page.prot().bits() | u8::from(shared) << 3;
         let offset = u64::from(page.pgoff()) << self.page_shift;
-        let rest = Opening { start, end, perms, offset }.strip(text)?;
+        let rest = Opening { start, end, perms: page.perms(), offset }.strip(text)?;
         let of = if page.is_file() { Of::File(page.file_index()) } else { Of::Anon(page.name()) };
         Some(text.len() - rest.len() + self.endings.after(of, rest)?)
     }

@@ -195,6 +195,11 @@ impl Page {
         }
     }
 
+    /// The permissions of its maps line: bit 0 read, 1 write, 2 execute, 3 shared.
+    pub const fn perms(self) -> u8 {
+        self.prot().bits() | (matches!(self.backing(), Backing::SharedFile) as u8) << 3
+    }
+
     /// Whether the page maps a memfd.
     pub const fn is_file(self) -> bool {
         self.0 >> BACKING_SHIFT & 3 != 0

@@ -266,7 +266,7 @@ mod tests {
     use super::*;
     use crate::arena::{FileIdentity, Identities};
     use crate::maps::Line;
-    use crate::space::{Advice, Backing, Layout, Page, Prot};
+    use crate::space::{Advice, Layout, Page, Prot};
     use crate::storm::{SeenLane, sort_lanes};
     use proptest::prelude::*;
 
@@ -302,11 +302,10 @@ mod tests {
                 let name =
                     anon_name(page.name()).map(|n| format!("[anon:{}]", n.to_str().unwrap()));
                 let file = page.is_file();
-                let shared = page.backing() == Backing::SharedFile;
                 let line = Line {
                     start: geometry().address(lane as u16, vma.start),
                     end: geometry().address(lane as u16, vma.end),
-                    perms: page.prot().bits() | u8::from(shared) << 3,
+                    perms: page.perms(),
                     offset: u64::from(page.pgoff()) << 12,
                     dev_major: 0,
                     dev_minor: u32::from(file),
