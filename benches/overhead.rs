@@ -129,6 +129,11 @@ fn main() {
     }
 }
 
+/// Both sorts of yield to those of all.
+fn add(all: &mut [Yield; 2], more: &[Yield; 2]) {
+    all.iter_mut().zip(more).for_each(|(all, more)| all.add(*more));
+}
+
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
@@ -163,7 +168,7 @@ impl Bench {
             ratios.sort_by(f64::total_cmp);
             let quarter = |n: usize| ratios[(ratios.len() - 1) * n / 4];
             let mut all = [Yield::default(); 2];
-            yields.iter().for_each(|round| (0..2).for_each(|sort| all[sort].add(round[sort])));
+            yields.iter().for_each(|round| add(&mut all, round));
             println!(
                 "  {name:<50} {:>8.0} / {:>8.0} a second = {:.3} (half of the rounds {:.3} to {:.3}; \
                  of all together {:.3})",
@@ -211,8 +216,7 @@ impl Bench {
                             Part::ByTurns => worker.by_turns(reads, on),
                         }
                     }
-                    let mut total = total.lock();
-                    total.iter_mut().zip(worker.yields).for_each(|(all, mine)| all.add(mine));
+                    add(&mut total.lock(), &worker.yields);
                 });
             }
             // What threads need before they can begin is no part of it.
