@@ -310,17 +310,16 @@ impl Judge<'_> {
         let (identities, geometry) = (self.identities, *self.oracle.geometry());
         let most = if self.together || self.views.is_some() { 1 } else { usize::MAX };
         let (mut lines, mut taken) = (0, 0);
-        let mut expects = true;
+        // Whether what comes is known to be another line than the one expected.
+        let mut differs = false;
         loop {
             let (before, reached) = (self.walk.pos(), self.walk.reached());
             let (mut end, mut last) = (taken, None);
             let mut count = 0;
-            if std::mem::replace(&mut expects, true) {
+            if !differs {
                 count = self.walk.expected(window, most, |seen| {
-                    let bytes = identities.is_first(seen, &text[end..]);
-                    let Some(bytes) = bytes else {
-                        // What comes is another line, so there is no use to ask once more.
-                        expects = false;
+                    let Some(bytes) = identities.is_first(seen, &text[end..]) else {
+                        differs = true;
                         return false;
                     };
                     (last, end) = (Some((*seen, end)), end + bytes);
@@ -342,7 +341,7 @@ impl Judge<'_> {
                     break;
                 }
                 self.count_place(reached, before, &seen);
-                (count, last, end, expects) = (1, Some((seen, taken)), taken + bytes, true);
+                (count, last, end, differs) = (1, Some((seen, taken)), taken + bytes, false);
             }
             if opens && lines == 0 {
                 self.open(call, window, tape);
