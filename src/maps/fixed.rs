@@ -14,10 +14,18 @@
 //! Whatever differs in a single byte is left to the parser of fields, so nothing here has to say
 //! what is wrong, only that something is: each check leaves bits in a word that has to stay 0.
 
+#[cfg(target_arch = "x86_64")]
+mod sse2;
+#[cfg(any(test, not(target_arch = "x86_64")))]
+mod words;
+
 use super::line::Line;
+#[cfg(target_arch = "x86_64")]
+use sse2 as digits;
+#[cfg(not(target_arch = "x86_64"))]
+use words as digits;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0xf0 * ONES;
 const ZEROS: u64 = b'0' as u64 * ONES;
 const SPACES: u64 = b' ' as u64 * ONES;
 
@@ -28,10 +36,11 @@ const ANON: usize = 48;
 const NAME: usize = 73;
 /// The column that the device begins in.
 const DEVICE: usize = 40;
-/// What follows the permissions of a line without file and name.
-const ANON_TAIL: &[u8; 18] = b" 00000000 00:00 0 ";
+/// How a line without file and name ends.
+const ANON_TAIL: &[u8; 15] = b"000000 00:00 0 ";
 
-/// The four permission characters by their bits, the first in the lowest byte.
+/// The four permission characters by their bits, with the spaces around them and two zeros, the first
+/// in the lowest byte.
 const PERMS: [u64; 16] = {
     let mut words = [0; 16];
     let mut bits = 0;
@@ -40,7 +49,8 @@ const PERMS: [u64; 16] = {
         let write = if bits & 2 != 0 { b'w' } else { b'-' };
         let execute = if bits & 4 != 0 { b'x' } else { b'-' };
         let share = if bits & 8 != 0 { b's' } else { b'p' };
-        words[bits] = u32::from_le_bytes([read, write, execute, share]) as u64;
+        let text = [b' ', read, write, execute, share, b' ', b'0', b'0'];
+        words[bits] = u64::from_le_bytes(text);
         bits += 1;
     }
     words
@@ -64,8 +74,11 @@ pub struct Opening {
 #[inline]
 pub fn opening(text: &[u8]) -> Option<(Opening, &[u8])> {
     let (head, rest) = text.split_first_chunk::<DEVICE>()?;
-    let (opening, wrong) = before_device(head);
-    (wrong == 0 && opening.start < opening.end).then_some((opening, rest))
+    let (start, end, bad_range) = digits::range(head);
+    let (perms, bad_perms) = perms(eight(head, 25));
+    let (offset, bad_offset) = digits::offset(head);
+    let wrong = bad_range | without_zeros(bad_perms) | bad_offset;
+    (wrong == 0 && start < end).then_some((Opening { start, end, perms, offset }, rest))
 }
 
 impl Opening {
@@ -77,61 +90,10 @@ impl Opening {
         let Opening { start, end, perms, offset } = *self;
         // Addresses of fewer digits are printed with fewer, and an offset of more with more.
         let usual = start >> 44 != 0 && end >> 48 == 0 && start < end && offset >> 32 == 0;
-        let (start, end, offset) =
-            (sixteen(start << 16), sixteen(end << 16), sixteen(offset << 32));
-        let wrong = eight(head, 0) ^ start[0]
-            | (four(head, 8) ^ start[1]) & 0xffff_ffff
-            | eight(head, 13) ^ end[0]
-            | (four(head, 21) ^ end[1]) & 0xffff_ffff
-            | four(head, 26) ^ PERMS[usize::from(perms & 15)]
-            | eight(head, 31) ^ offset[0]
-            | differ(head, 12, b'-')
-            | differ(head, 25, b' ')
-            | differ(head, 30, b' ')
-            | differ(head, 39, b' ');
+        let perms = without_zeros(eight(head, 25) ^ PERMS[usize::from(perms & 15)]);
+        let wrong = digits::unlike(head, self) | perms;
         (usual && wrong == 0).then_some(rest)
     }
-}
-
-/// Sixteen hexadecimal digits, the first in the lowest byte of the first word.
-#[inline(always)]
-fn sixteen(value: u64) -> [u64; 2] {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: SSE2 belongs to every x86_64.
-    unsafe {
-        sixteen_sse2(value)
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    [digits8(value >> 32), digits8(value & 0xffff_ffff)]
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "sse2")]
-#[inline]
-fn sixteen_sse2(value: u64) -> [u64; 2] {
-    use std::arch::x86_64::*;
-    let bytes = _mm_cvtsi64_si128(value.swap_bytes() as i64);
-    let low = _mm_set1_epi8(15);
-    let high = _mm_and_si128(_mm_srli_epi16::<4>(bytes), low);
-    let values = _mm_unpacklo_epi8(high, _mm_and_si128(bytes, low));
-    let letter = _mm_cmpgt_epi8(values, _mm_set1_epi8(9));
-    let digits = _mm_add_epi8(values, _mm_set1_epi8(b'0' as i8));
-    let digits = _mm_add_epi8(digits, _mm_and_si128(letter, _mm_set1_epi8(0x27)));
-    let words = [digits, _mm_unpackhi_epi64(digits, digits)];
-    words.map(|word| _mm_cvtsi128_si64(word) as u64)
-}
-
-/// Eight hexadecimal digits of a value below 2^32, the first in the lowest byte.
-#[cfg(any(test, not(target_arch = "x86_64")))]
-#[inline(always)]
-fn digits8(value: u64) -> u64 {
-    // The other way round than in `hex8`: fours, pairs, single values.
-    let fours = (value >> 16 | value << 32) & 0x0000_ffff_0000_ffff;
-    let pairs = (fours >> 8 | fours << 16) & 0x00ff_00ff_00ff_00ff;
-    let values = (pairs >> 4 | pairs << 8) & 0x0f0f_0f0f_0f0f_0f0f;
-    // Six more reach sixteen from ten on.
-    let letter = (values + 6 * ONES) >> 4 & ONES;
-    values + ZEROS + letter * 0x27
 }
 
 /// The line, if it has one of the two shapes.
@@ -142,10 +104,11 @@ pub(super) fn parse(line: &[u8]) -> Option<Line<'_>> {
 
 #[inline]
 fn anon(line: &[u8; ANON]) -> Option<Line<'static>> {
-    let (start, end, perms, mut wrong) = range(line);
-    wrong |= eight(line, 30) ^ eight(ANON_TAIL, 0);
-    wrong |= eight(line, 38) ^ eight(ANON_TAIL, 8);
-    wrong |= eight(line, 40) ^ eight(ANON_TAIL, 10);
+    let (start, end, mut wrong) = digits::range(line);
+    let (perms, bad_perms) = perms(eight(line, 25));
+    wrong |= bad_perms;
+    wrong |= eight(line, 33) ^ eight(ANON_TAIL, 0);
+    wrong |= eight(line, 40) ^ eight(ANON_TAIL, 7);
     (wrong == 0 && start < end).then_some(Line {
         start,
         end,
@@ -164,133 +127,40 @@ fn named(line: &[u8]) -> Option<Line<'_>> {
     if name.first().is_none_or(|&byte| byte == b' ') {
         return None;
     }
-    let (Opening { start, end, perms, offset }, mut wrong) = before_device(head);
-    wrong |= differ(head, 42, b':') | differ(head, 45, b' ');
-    // Four zeros, so that eight digits come together.
-    let (device, bad) = hex8(ZEROS << 32 | two(head, 43) << 16 | two(head, 40));
-    wrong |= bad;
+    let (start, end, mut wrong) = digits::range(head);
+    let (perms, bad_perms) = perms(eight(head, 25));
+    let (offset, (dev_major, dev_minor), bad_file) = digits::file(head);
+    wrong |= without_zeros(bad_perms) | bad_file;
     // Up to eight digits, then spaces up to the name.
     let inode = eight(head, 46);
     // Bit 7 of a byte: no digit. A carry comes only out of one that is none, so the lowest is right.
     let values = inode ^ ZEROS;
     let no_digit = (values.wrapping_add(0x76 * ONES) | values) & (0x80 * ONES);
-    let digits = no_digit.trailing_zeros() / 8;
-    if digits == 0 {
+    let bits = no_digit.trailing_zeros() & !7;
+    if bits == 0 {
         return None;
     }
-    wrong |= (inode ^ SPACES).checked_shr(8 * digits).unwrap_or(0);
+    wrong |= (inode ^ SPACES).checked_shr(bits).unwrap_or(0);
     wrong |= eight(head, 54) ^ SPACES | eight(head, 62) ^ SPACES | eight(head, 65) ^ SPACES;
     (wrong == 0 && start < end).then_some(Line {
         start,
         end,
         perms,
         offset,
-        dev_major: (device >> 24) as u32,
-        dev_minor: (device >> 16 & 0xff) as u32,
+        dev_major,
+        dev_minor,
         // The digits go to the upper end; from below come values of 0.
-        inode: decimal8(values << (64 - 8 * digits)),
+        inode: decimal8(values << (64 - bits)),
         name,
     })
-}
-
-/// `START-END PERMS OFFSET `, and 0 where all is well.
-#[inline(always)]
-fn before_device<const N: usize>(head: &[u8; N]) -> (Opening, u64) {
-    let (start, end, perms, mut wrong) = range(head);
-    wrong |= differ(head, 30, b' ') | differ(head, 39, b' ');
-    let (offset, bad) = hex8(eight(head, 31));
-    (Opening { start, end, perms, offset }, wrong | bad)
 }
 
 /// The end of an address range with twelve digits on both sides.
 #[inline]
 pub(super) fn range_end(line: &[u8]) -> Option<u64> {
-    let head: &[u8; 30] = line.first_chunk()?;
-    let (_, end, _, wrong) = range(head);
+    let head: &[u8; 29] = line.first_chunk()?;
+    let (_, end, wrong) = digits::range(head);
     (wrong == 0).then_some(end)
-}
-
-/// `START-END PERMS`: start, end, permissions, and 0 where all is well.
-#[inline(always)]
-fn range<const N: usize>(line: &[u8; N]) -> (u64, u64, u8, u64) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: SSE2 belongs to every x86_64.
-    let (start, end, bad_digits) = unsafe { digits_sse2(line) };
-    #[cfg(not(target_arch = "x86_64"))]
-    let (start, end, bad_digits) = digits(line);
-    let (perms, bad_perms) = perms(four(line, 26));
-    let wrong = bad_digits | bad_perms | differ(line, 12, b'-') | differ(line, 25, b' ');
-    (start, end, perms, wrong)
-}
-
-/// The addresses: twelve digits, a byte that does not matter here, twelve digits.
-#[cfg(any(test, not(target_arch = "x86_64")))]
-#[inline(always)]
-fn digits<const N: usize>(line: &[u8; N]) -> (u64, u64, u64) {
-    // Twelve and twelve digits are three times eight.
-    let (high, bad_high) = hex8(eight(line, 0));
-    let (middle, bad_middle) = hex8(four(line, 8) | four(line, 13) << 32);
-    let (low, bad_low) = hex8(eight(line, 17));
-    let wrong = bad_high | bad_middle | bad_low;
-    (high << 16 | middle >> 16, (middle & 0xffff) << 32 | low, wrong)
-}
-
-/// The same with sixteen bytes at a time: half of the instructions.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "sse2")]
-#[inline]
-fn digits_sse2<const N: usize>(line: &[u8; N]) -> (u64, u64, u64) {
-    use std::arch::x86_64::*;
-    let sixteen = |at: usize| _mm_set_epi64x(eight(line, at + 8) as i64, eight(line, at) as i64);
-    // Values of sixteen digits, and bits where a byte is none.
-    let values = |text: __m128i| {
-        // Signed: a byte of 0x80 and above is no letter, and too much for a digit.
-        let letter = _mm_cmpgt_epi8(text, _mm_set1_epi8(0x60));
-        let zero = _mm_sub_epi8(text, _mm_set1_epi8(0x30));
-        let value = _mm_sub_epi8(zero, _mm_and_si128(letter, _mm_set1_epi8(0x27)));
-        // A letter's value is 10 at least, so what is left is that it is below sixteen, and a
-        // digit's below ten. What lies below '0' has wrapped to 0xd0 and above, and stays there.
-        let six = _mm_andnot_si128(letter, _mm_set1_epi8(6));
-        let wrong = _mm_and_si128(_mm_adds_epu8(value, six), _mm_set1_epi8(0xf0u8 as i8));
-        (value, wrong)
-    };
-    // Pairs of values, each in sixteen bits.
-    let pairs = |value: __m128i| {
-        let both = _mm_or_si128(_mm_slli_epi16::<4>(value), _mm_srli_epi16::<8>(value));
-        _mm_and_si128(both, _mm_set1_epi16(0xff))
-    };
-    // The byte between lies at 12 of the first sixteen and at 3 of the second.
-    let (start, bad_start) = values(sixteen(0));
-    let (end, bad_end) = values(sixteen(9));
-    let bad_start = _mm_and_si128(bad_start, _mm_set_epi64x(!(0xff << 32), -1));
-    let bad_end = _mm_and_si128(bad_end, _mm_set_epi64x(-1, !(0xff << 24)));
-    let right = _mm_cmpeq_epi8(_mm_or_si128(bad_start, bad_end), _mm_setzero_si128());
-    let wrong = _mm_movemask_epi8(right) ^ 0xffff;
-    let both = _mm_packus_epi16(pairs(start), pairs(end));
-    let start = (_mm_cvtsi128_si64(both) as u64).swap_bytes();
-    let end = (_mm_cvtsi128_si64(_mm_unpackhi_epi64(both, both)) as u64).swap_bytes();
-    (start >> 16, end & 0xffff_ffff_ffff, wrong as u64)
-}
-
-/// Eight hexadecimal digits, the first in the lowest byte; lower case only, as the kernel prints
-/// them. The value, and 0 where each byte is one.
-#[inline(always)]
-fn hex8(word: u64) -> (u64, u64) {
-    // '0'..='9' is 0x30..=0x39, 'a'..='f' is 0x61..=0x66: bit 6 tells a letter. What is left
-    // without the high half that goes with it is below sixteen in both.
-    let letter = (word >> 6) & ONES;
-    let low = word ^ (ZEROS + letter * 0x30);
-    // With all of `low` below sixteen no sum carries from byte to byte: a digit above 9 and a
-    // letter above 6 reach sixteen. A letter of 0 ('`') borrows and leaves the high half of its
-    // byte set; that the bytes above it are then off by one is no matter.
-    let most = low.wrapping_add(6 * ONES + letter * 3);
-    let least = low.wrapping_sub(letter);
-    let wrong = (low | most | least) & HIGH;
-    let value = low.wrapping_add(letter * 9);
-    // Pairs, then fours, then all eight, the first digit the most significant.
-    let pairs = (value << 4 | value >> 8) & 0x00ff_00ff_00ff_00ff;
-    let fours = (pairs << 8 | pairs >> 16) & 0x0000_ffff_0000_ffff;
-    ((fours << 16 | fours >> 32) & 0xffff_ffff, wrong)
 }
 
 /// Eight decimal values, the most significant in the lowest byte.
@@ -302,13 +172,21 @@ fn decimal8(values: u64) -> u64 {
     (fours * 10_000 + (fours >> 32)) & 0xffff_ffff
 }
 
-/// The four permission characters, the first in the lowest byte. The bits, and 0 where each
-/// character is one of its two.
+/// ` PERMS 00`, the first character in the lowest byte: the bits, and 0 where each character is one of
+/// those that can be there.
 #[inline(always)]
 fn perms(word: u64) -> (u8, u64) {
-    // Bit 6 tells a letter from '-', bit 0 's' from 'p'.
-    let bits = word >> 6 & 1 | word >> 13 & 2 | word >> 20 & 4 | word >> 21 & 8;
+    // Bit 6 tells a letter from '-', bit 0 's' from 'p'. In the lowest bits of four bytes, they are
+    // brought together in the highest; no two others meet there.
+    let apart = word >> 14 & 0x01_0101 | word >> 8 & 1 << 24;
+    let bits = apart.wrapping_mul(1 << 24 | 1 << 17 | 1 << 10 | 1 << 3) >> 24 & 15;
     (bits as u8, word ^ PERMS[bits as usize])
+}
+
+/// What is wrong with permissions that something else than two zeros may follow.
+#[inline(always)]
+fn without_zeros(wrong: u64) -> u64 {
+    wrong << 16
 }
 
 #[inline(always)]
@@ -319,18 +197,6 @@ fn eight<const N: usize>(bytes: &[u8; N], at: usize) -> u64 {
 }
 
 #[inline(always)]
-fn four<const N: usize>(bytes: &[u8; N], at: usize) -> u64 {
-    let mut word = [0; 4];
-    word.copy_from_slice(&bytes[at..at + 4]);
-    u32::from_le_bytes(word).into()
-}
-
-#[inline(always)]
-fn two<const N: usize>(bytes: &[u8; N], at: usize) -> u64 {
-    u16::from_le_bytes([bytes[at], bytes[at + 1]]).into()
-}
-
-#[inline(always)]
 fn differ<const N: usize>(bytes: &[u8; N], at: usize, byte: u8) -> u64 {
     u64::from(bytes[at] ^ byte)
 }
@@ -338,69 +204,6 @@ fn differ<const N: usize>(bytes: &[u8; N], at: usize, byte: u8) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_byte_but_the_sixteen_digits_is_refused() {
-        for byte in 0..=255u8 {
-            let mut digits = *b"01a34f67";
-            for at in 0..8 {
-                let right = std::mem::replace(&mut digits[at], byte);
-                let expected = str::from_utf8(&digits)
-                    .ok()
-                    .filter(|text| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
-                    .map(|text| u64::from_str_radix(text, 16).unwrap());
-                let (value, wrong) = hex8(u64::from_le_bytes(digits));
-                assert_eq!((wrong == 0).then_some(value), expected, "{digits:?}");
-                digits[at] = right;
-            }
-        }
-    }
-
-    #[test]
-    fn two_wrong_bytes_do_not_make_a_right_one() {
-        for first in 0..=255u8 {
-            for second in 0..=255u8 {
-                for at in 0..7 {
-                    let mut digits = *b"01a34f67";
-                    (digits[at], digits[at + 1]) = (first, second);
-                    let right = digits.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-                    assert_eq!(hex8(u64::from_le_bytes(digits)).1 == 0, right, "{digits:?}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    #[cfg(target_arch = "x86_64")]
-    fn sixteen_at_a_time_are_the_same_as_eight() {
-        let right = *b"7f83503f0a00-7f8350412b0c rw-p";
-        for at in 0..25 {
-            for byte in 0..=255u8 {
-                let mut line = right;
-                line[at] = byte;
-                // SAFETY: SSE2 belongs to every x86_64.
-                let (start, end, wrong) = unsafe { digits_sse2(&line) };
-                let expected = digits(&line);
-                assert_eq!(wrong == 0, expected.2 == 0, "{line:?}");
-                if wrong == 0 {
-                    assert_eq!((start, end), (expected.0, expected.1), "{line:?}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn digits_are_those_that_are_printed() {
-        let mut rng = crate::seed::Stream::new(1, "digits", 0);
-        let some = std::iter::repeat_with(|| rng.below(usize::MAX) as u64).take(2000);
-        for value in (0..64).map(|bit| 1 << bit).chain([0, u64::MAX]).chain(some) {
-            let text = format!("{value:016x}");
-            let text = text.as_bytes().first_chunk::<16>().unwrap();
-            let words = [eight(text, 0), eight(text, 8)];
-            assert_eq!(sixteen(value), words, "{value:x}");
-            assert_eq!([digits8(value >> 32), digits8(value & 0xffff_ffff)], words, "{value:x}");
-        }
-    }
 
     #[test]
     fn only_the_line_that_is_printed_begins_with_what_it_says() {
@@ -429,6 +232,10 @@ mod tests {
             for bit in 0..8 {
                 text[at] ^= 1 << bit;
                 assert_eq!(strip(&text), (at >= DEVICE).then_some(rest), "bit {bit} of {at}");
+                let head = text.first_chunk::<DEVICE>().unwrap();
+                let elsewhere = at >= DEVICE || (26..31).contains(&at);
+                let unlike = words::unlike(head, &opening_of(&line));
+                assert_eq!(unlike == 0, elsewhere, "bit {bit} of {at}");
                 text[at] ^= 1 << bit;
             }
         }
@@ -458,17 +265,55 @@ mod tests {
 
     #[test]
     fn every_character_of_the_permissions_counts() {
-        for at in 0..4 {
+        for at in 0..8 {
             for byte in 0..=255u8 {
-                let mut word = *b"rw-p";
+                let mut word = *b" rw-p 00";
                 word[at] = byte;
-                let right = [b"-r", b"-w", b"-x", b"ps"][at].contains(&byte);
-                let (bits, wrong) = perms(u32::from_le_bytes(word).into());
-                assert_eq!(wrong == 0, right, "{word:?}");
-                if right {
-                    let set = byte == [b'r', b'w', b'x', b's'][at];
-                    assert_eq!(bits >> at & 1 == 1, set);
-                    assert_eq!(bits | 1 << at, 3 | 1 << at);
+                let either = [b"  ", b"-r", b"-w", b"-x", b"ps", b"  ", b"00", b"00"][at];
+                let (bits, wrong) = perms(u64::from_le_bytes(word));
+                assert_eq!(wrong == 0, either.contains(&byte), "{word:?}");
+                let right = either.contains(&byte) || at >= 6;
+                assert_eq!(without_zeros(wrong) == 0, right, "{word:?}");
+                if let (true, Some(bit)) = (right, at.checked_sub(1).filter(|&bit| bit < 4)) {
+                    assert_eq!(bits >> bit & 1 == 1, byte == either[1]);
+                    assert_eq!(bits | 1 << bit, 3 | 1 << bit);
+                }
+            }
+        }
+    }
+
+    /// Whatever byte stands wherever, both ways to read digits take the same and give the same.
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn sixteen_at_a_time_are_the_same_as_eight() {
+        let mut rng = crate::seed::Stream::new(1, "digits", 0);
+        for _ in 0..20 {
+            let mut right = *b"7f83503f0a00-7f8350412b0c rw-p 0001c000 fe:1d 7734 ";
+            for digit in right.iter_mut().take(45).filter(|byte| byte.is_ascii_hexdigit()) {
+                *digit = *rng.pick(b"0123456789abcdef");
+            }
+            for at in 0..46 {
+                for byte in 0..=255u8 {
+                    let mut line = right;
+                    line[at] = byte;
+                    let [one, other] = [
+                        (sse2::range(&line), sse2::offset(&line), sse2::file(&line)),
+                        (words::range(&line), words::offset(&line), words::file(&line)),
+                    ]
+                    .map(
+                        |(
+                            (start, end, bad_range),
+                            (offset, bad_offset),
+                            (of, device, bad_file),
+                        )| {
+                            (
+                                (bad_range == 0).then_some((start, end)),
+                                (bad_offset == 0).then_some(offset),
+                                (bad_file == 0).then_some((of, device)),
+                            )
+                        },
+                    );
+                    assert_eq!(one, other, "{}", line.escape_ascii());
                 }
             }
         }
