@@ -315,13 +315,15 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         let behind = self.approach.lanes().end;
         let holds = self.tripwire.is_some();
         let (mut calls, mut bytes) = (0, 0);
-        for _ in 0..walks {
+        for walk in 0..walks {
             if holds {
                 self.draw();
             }
             self.begun += 1;
             self.reel().wind(offset, together);
-            let onwards = self.part.is_none() && self.beyond.affords();
+            // Only the first: so the tapes of the others stay short, and their pages in the caches, and
+            // most of them are never written at all.
+            let onwards = self.part.is_none() && walk == 0 && self.beyond.affords();
             let until = if onwards { u64::MAX } else { behind };
             let plain = self.part.is_none() && !self.stops;
             let mut at = offset;
