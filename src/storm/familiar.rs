@@ -471,7 +471,10 @@ impl Familiar {
         if known[..both] != text[..both] {
             return None;
         }
-        let count = body.lines[first..].partition_point(|line| line.until - from <= both);
+        // One by one: most often they are few, and a search from the middle would fetch lines that
+        // nobody needs, of which there are many outside of the arena.
+        let whole = |line: &&Known| line.until - from <= both;
+        let count = body.lines[first..].iter().take_while(whole).count();
         let bytes = body.from(first + count) - from;
         (count > 0).then_some(Met { slot, first, count, bytes })
     }
