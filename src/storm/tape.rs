@@ -71,7 +71,11 @@ impl Tape {
     /// that line alone.
     pub(super) fn reached(&self) -> Option<u64> {
         let bytes = self.bytes();
-        let text = &bytes[..memchr::memrchr(b'\n', bytes)?];
+        // Nearly always a call ends with a line.
+        let text = match bytes.strip_suffix(b"\n") {
+            Some(text) => text,
+            None => &bytes[..memchr::memrchr(b'\n', bytes)?],
+        };
         let line = match memchr::memrchr(b'\n', text) {
             Some(before) => &text[before + 1..],
             None if self.mid_line => return None,
