@@ -138,16 +138,22 @@ impl<W: Word> History<W> {
         self.mask + 1
     }
 
+    /// Where the lines of a version's slot begin.
+    #[inline(always)]
+    fn begin(&self, version: Version) -> usize {
+        (version & self.mask) as usize * self.stride
+    }
+
     #[inline(always)]
     fn slot(&self, version: Version) -> &[Line<W>] {
-        let at = (version & self.mask) as usize * self.stride;
-        &self.lines[at..at + self.stride]
+        let begin = self.begin(version);
+        &self.lines[begin..begin + self.stride]
     }
 
     /// The first line of a version's slot.
     #[inline(always)]
     fn front(&self, version: Version) -> &[W; WORDS] {
-        &self.lines[(version & self.mask) as usize * self.stride].0
+        &self.lines[self.begin(version)].0
     }
 
     #[inline]
@@ -336,7 +342,8 @@ impl<W: Word> History<W> {
     /// One page of the version.
     #[inline(always)]
     pub fn page(&self, version: Version, at: usize) -> Page {
-        let Line(line) = &self.slot(version)[1 + at / PAGES];
+        debug_assert!(at < self.pages);
+        let Line(line) = &self.lines[self.begin(version) + 1 + at / PAGES];
         let word = line[at % PAGES / 2].load(Ordering::Relaxed);
         Page::from_bits((word >> (32 * (at % 2))) as u32)
     }

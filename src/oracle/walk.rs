@@ -18,7 +18,7 @@ use super::clock::{OPEN, Tick, Window};
 use super::history::{History, Overrun, Version};
 use super::ledger::Oracle;
 use super::verdict::{Break, Class, Rule, Sighting, Tolerated, Verdict};
-use crate::space::{Kind, KindSet, Layout, Op, span_mask};
+use crate::space::{Kind, KindSet, Layout, MAX_PAGES, Op, span_mask};
 
 const NO_LANE: u16 = u16::MAX;
 
@@ -173,9 +173,17 @@ impl<'a> Walk<'a> {
     /// further). What was read is confirmed after all of that, at the same version.
     #[inline]
     fn as_next(&mut self, seen: &Sighting, window: Window) -> bool {
-        let Some(ahead) = self.ahead(window) else { return false };
-        let Some((start, end)) = ahead.shows(ahead.from, seen) else { return false };
-        self.come_to(&ahead, ahead.begin + ahead.from, start, end)
+        let Progress { lane, version, .. } = self.now;
+        let Some(pos) = self.pos.filter(|_| lane != NO_LANE) else { return false };
+        let Some(ahead) = self.shown(lane, version, window) else { return false };
+        if ahead.closed < ahead.earliest {
+            return false;
+        }
+        // Below the lane this wraps to more than any line of it begins at.
+        let Some((start, end)) = ahead.shows(pos.wrapping_sub(ahead.begin), seen) else {
+            return false;
+        };
+        self.come_to(&ahead, pos, start, end)
     }
 
     /// Takes the lines of one lane that have to come next, for as long as `comes` finds each: those that
@@ -313,7 +321,8 @@ impl<'a> Walk<'a> {
     /// the first one at `earliest`, which no move demands a later one of (`enter`); it has nothing
     /// below the line, and is not closed before the window either, so that it is also the first
     /// there (`exists`).
-    #[inline]
+    // Once a lane, and out of the way of `as_next`, which is asked first for each line.
+    #[inline(never)]
     fn as_first(&mut self, seen: &Sighting, window: Window) -> bool {
         let geometry = self.oracle.geometry();
         let Some(pos) = self.pos.filter(|&pos| pos <= seen.start) else { return false };
@@ -883,19 +892,20 @@ impl Ahead<'_> {
         Some(((start as u64) << self.shift, (end as u64) << self.shift))
     }
 
-    /// Where in the lane the line lies, in bytes, if it is the next VMA at or above `from`.
+    /// Where in the lane the line lies, in bytes, if it is the next VMA at or above `from`, with nothing
+    /// mapped between, not even in a part of the page that `from` lies in.
     #[inline(always)]
     fn shows(&self, from: u64, seen: &Sighting) -> Option<(u64, u64)> {
-        // Below the lane these wrap to more than any lane has.
+        // Below the lane these wrap to more than any lane has, and there no page of it begins.
         let (start, end) = (seen.start.wrapping_sub(self.begin), seen.end.wrapping_sub(self.begin));
-        let in_page = (1 << self.shift) - 1;
+        let page = self.page(start) & (MAX_PAGES - 1);
+        let address = |page: usize| (page as u64) << self.shift;
+        let between = u64::MAX.wrapping_shl(self.page(from) as u32) & !(u64::MAX << page);
         let is_next = from <= start
-            && start < end
-            && end <= self.bytes
-            && (start | end) & in_page == 0
-            && self.mapped & span_mask(self.page(from), self.page(start)) == 0
-            && end_of(self.mapped, self.starts, self.page(start)) == Some(self.page(end))
-            && self.history.page(self.version, self.page(start)).visible() == seen.page;
+            && address(page) == start
+            && end_of(self.mapped, self.starts, page).map(address) == Some(end)
+            && self.mapped & between == 0
+            && self.history.page(self.version, page).visible() == seen.page;
         is_next.then_some((start, end))
     }
 }
@@ -926,7 +936,7 @@ fn shows(history: &History, version: Version, start: usize, end: usize, seen: &S
 /// not mapped.
 #[inline]
 fn end_of(mapped: u64, starts: u64, start: usize) -> Option<usize> {
-    let above = u64::MAX.checked_shl(start as u32 + 1).unwrap_or(0);
+    let above = u64::MAX << start << 1;
     let stop = ((starts | !mapped) & above).trailing_zeros() as usize;
     (starts & 1 << start != 0).then_some(stop)
 }
