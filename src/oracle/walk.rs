@@ -176,7 +176,7 @@ impl<'a> Walk<'a> {
         let Progress { lane, version, .. } = self.now;
         let Some(pos) = self.pos.filter(|_| lane != NO_LANE) else { return false };
         let Some(ahead) = self.shown(lane, version, window) else { return false };
-        if ahead.closed < ahead.earliest {
+        if !ahead.is_in_time() {
             return false;
         }
         // Below the lane this wraps to more than any line of it begins at.
@@ -248,7 +248,7 @@ impl<'a> Walk<'a> {
                 return None;
             }
             if ahead.mapped != 0 {
-                return Some(ahead).filter(|ahead| ahead.closed >= ahead.earliest);
+                return Some(ahead).filter(Ahead::is_in_time);
             }
             ahead.history.confirm(version).ok()?;
         }
@@ -268,8 +268,7 @@ impl<'a> Walk<'a> {
         if from > bytes || from & (geometry.page_size() - 1) != 0 {
             return None;
         }
-        let ahead =
-            self.shown(lane, version, window).filter(|ahead| ahead.closed >= ahead.earliest)?;
+        let ahead = self.shown(lane, version, window).filter(Ahead::is_in_time)?;
         Some(Ahead { from, ..ahead })
     }
 
@@ -877,6 +876,12 @@ struct Ahead<'a> {
 }
 
 impl Ahead<'_> {
+    /// Whether the version is not closed before the window and what was seen.
+    #[inline(always)]
+    fn is_in_time(&self) -> bool {
+        self.closed >= self.earliest
+    }
+
     /// The page at so many bytes of the lane.
     #[inline(always)]
     fn page(&self, at: u64) -> usize {
