@@ -74,11 +74,10 @@ pub struct Opening {
 #[inline]
 pub fn opening(text: &[u8]) -> Option<(Opening, &[u8])> {
     let (head, rest) = text.split_first_chunk::<DEVICE>()?;
-    let (start, end, bad_range) = digits::range(head);
-    let (perms, bad_perms) = perms(eight(head, 25));
+    let (start, end, perms, wrong) = before_offset(head);
     let (offset, bad_offset) = digits::offset(head);
-    let wrong = bad_range | without_zeros(bad_perms) | bad_offset;
-    (wrong == 0 && start < end).then_some((Opening { start, end, perms, offset }, rest))
+    (wrong | bad_offset == 0 && start < end)
+        .then_some((Opening { start, end, perms, offset }, rest))
 }
 
 impl Opening {
@@ -127,10 +126,9 @@ fn named(line: &[u8]) -> Option<Line<'_>> {
     if name.first().is_none_or(|&byte| byte == b' ') {
         return None;
     }
-    let (start, end, mut wrong) = digits::range(head);
-    let (perms, bad_perms) = perms(eight(head, 25));
+    let (start, end, perms, mut wrong) = before_offset(head);
     let (offset, (dev_major, dev_minor), bad_file) = digits::file(head);
-    wrong |= without_zeros(bad_perms) | bad_file;
+    wrong |= bad_file;
     // Up to eight digits, then spaces up to the name.
     let inode = eight(head, 46);
     // Bit 7 of a byte: no digit. A carry comes only out of one that is none, so the lowest is right.
@@ -153,6 +151,14 @@ fn named(line: &[u8]) -> Option<Line<'_>> {
         inode: decimal8(values << (64 - bits)),
         name,
     })
+}
+
+/// `START-END PERMS `: start, end, permissions, and 0 where all is well.
+#[inline(always)]
+fn before_offset<const N: usize>(head: &[u8; N]) -> (u64, u64, u8, u64) {
+    let (start, end, wrong) = digits::range(head);
+    let (perms, bad_perms) = perms(eight(head, 25));
+    (start, end, perms, wrong | without_zeros(bad_perms))
 }
 
 /// The end of an address range with twelve digits on both sides.
