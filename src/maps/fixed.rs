@@ -240,8 +240,10 @@ mod tests {
                 assert_eq!(strip(&text), (at >= DEVICE).then_some(rest), "bit {bit} of {at}");
                 let head = text.first_chunk::<DEVICE>().unwrap();
                 let elsewhere = at >= DEVICE || (26..31).contains(&at);
-                let unlike = words::unlike(head, &opening_of(&line));
-                assert_eq!(unlike == 0, elsewhere, "bit {bit} of {at}");
+                for unlike in [digits::unlike, words::unlike] {
+                    let unlike = unlike(head, &opening_of(&line));
+                    assert_eq!(unlike == 0, elsewhere, "bit {bit} of {at}");
+                }
                 text[at] ^= 1 << bit;
             }
         }

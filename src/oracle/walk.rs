@@ -945,3 +945,46 @@ fn end_of(mapped: u64, starts: u64, start: usize) -> Option<usize> {
     let stop = ((starts | !mapped) & above).trailing_zeros() as usize;
     (starts & 1 << start != 0).then_some(stop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::{Geometry, Page, Prot};
+
+    /// Two lanes, of as many pages as a lane can have: two VMAs of two pages each, nothing between
+    /// them and something behind.
+    #[test]
+    fn a_line_is_right_with_exactly_its_addresses() {
+        let mut layout = Layout::empty(MAX_PAGES);
+        for (page, prot) in [(0, 1), (1, 1), (2, 3), (3, 3), (6, 1)] {
+            layout.pages_mut()[page] = Page::anon(Prot::from_bits(prot));
+        }
+        let geometry = Geometry::new(0x10_0000, 4096, 2, MAX_PAGES);
+        let oracle = Oracle::new(geometry, &[layout, layout], 64);
+        let from = oracle.clock().now();
+        let window = Window { from, to: from + 1 };
+        let at = |page| geometry.address(0, page);
+        let line = |start, end, prot| Sighting {
+            start,
+            end,
+            page: Page::anon(Prot::from_bits(prot)).visible(),
+        };
+        let judge = |seen: Sighting| {
+            let mut walk = Walk::new(&oracle);
+            walk.begin(Some(0), window);
+            assert_eq!(walk.line(&line(at(0), at(2), 1), window), Verdict::Right);
+            walk.line(&seen, window)
+        };
+        let seen = line(at(2), at(4), 3);
+        assert_eq!(judge(seen), Verdict::Right);
+        let wrong = |seen| assert!(matches!(judge(seen), Verdict::Wrong(_)), "{seen:?}");
+        let stride = at(MAX_PAGES) - at(0);
+        for apart in [1, 8, 4095, 4096, stride, geometry.address(1, 0) - at(0)] {
+            for (start, end) in [(apart, 0), (0, apart), (apart, apart)] {
+                wrong(Sighting { start: seen.start + start, end: seen.end + end, ..seen });
+                wrong(Sighting { start: seen.start - start, end: seen.end - end, ..seen });
+            }
+        }
+        wrong(line(at(6), at(7), 1));
+    }
+}
