@@ -985,6 +985,8 @@ mod tests {
                 wrong(Sighting { start: seen.start - start, end: seen.end - end, ..seen });
             }
         }
+        // One that does not come yet, and one that came already.
         wrong(line(at(6), at(7), 1));
+        wrong(line(at(0), at(2), 1));
     }
 }
