@@ -93,7 +93,7 @@ fn a_tear_of_the_simulated_kernel_is_proved_explained_and_replayed() {
             continue;
         }
         // Whether the kernel here shows it is its own affair; that it was tried is told, or why not.
-        let replayed = run(&["replay", file, "--seconds", "0.3"]);
+        let replayed = run(&["replay", file, "--seconds", "1"]);
         let answer = told(&replayed);
         let reason = match replayed.status.code() {
             Some(0) => "not shown in ",
