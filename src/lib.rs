@@ -21,4 +21,6 @@ pub mod selfcheck;
 pub mod sim;
 pub mod space;
 pub mod storm;
+#[cfg(test)]
+mod unknown;
 pub mod verify;

@@ -165,3 +165,116 @@ fn check_arena(geometry: &Geometry, page_size: u64, lanes: &[SavedLane]) -> Resu
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::unknown::{added, places};
+    use serde_json::{Value, json};
+
+    /// One of each kind of operation.
+    fn operations() -> Value {
+        let at = json!({"lane": 0, "start": 0, "len": 1});
+        json!([
+            {"op": "map", "at": at, "page": "rw-p anon"},
+            {"op": "name", "at": at, "name": 1},
+            {"op": "advise", "at": at, "advice": "random", "on": true},
+            {"op": "protect", "at": at, "prot": "r--"},
+            {"op": "resize", "at": at, "new_len": 2},
+            {"op": "remap", "from": at, "to": {"lane": 0, "start": 4, "len": 1}, "keep": false},
+            {"op": "unmap", "at": {"lane": 0, "start": 0, "len": 8}},
+            {"op": "map", "at": at, "page": "r--s memfd0+2"},
+        ])
+    }
+
+    fn scenario() -> Value {
+        json!({
+            "schema_version": 1, "name": "all", "pages": 8, "lanes": ["[0..1 rw-p anon]"],
+            "mutators": [operations()], "readers": ["walk"], "first_read": 100,
+            "later_reads": 200, "boundary": {"lane": 0, "page": 1},
+        })
+    }
+
+    fn lanes() -> Value {
+        let version = |op: &Value| {
+            json!({
+                "invoked": 0, "closed": null, "layout": "[0..1 rw-p anon]", "known": true,
+                "op": op, "worker": 1, "peer": 3,
+            })
+        };
+        let versions: Vec<Value> = operations().as_array().unwrap().iter().map(version).collect();
+        json!([{"lane": 0, "first": 1, "versions": versions}])
+    }
+
+    fn violation(kind: &str, more: &Value) -> Value {
+        let mut file = json!({
+            "schema_version": 1, "kind": kind, "signature": "hole/-/-/query", "contract": "series",
+            "mapstorm": "0", "kernel": "test", "arch": "test", "page_size": 4096, "seed": "0x1",
+            "generator": "none", "command": "none",
+            "geometry": {"base": 4096, "page_shift": 12, "stride_shift": 16, "lanes": 1, "pages": 8},
+            "files": [{"dev_major": 0, "dev_minor": 1, "inode": 2, "name": "/memfd:m"}],
+        });
+        let fields = file.as_object_mut().unwrap();
+        fields.extend(more.as_object().unwrap().clone());
+        file
+    }
+
+    fn tear() -> Value {
+        let more = json!({
+            "found": {"rule": "no-hole", "class": "hole", "missing": 4096, "line": null},
+            "reader": 0, "mode": "query", "query": {"address": 4096, "or_next": false},
+            "piece": {"from": 0, "to": 0, "after": false, "end": false},
+            "calls": [{"offset": 0, "asked": 0, "window": {"from": 1, "to": 1}, "kept": false, "text": ""}],
+            "lanes": lanes(),
+        });
+        violation(KIND, &more)
+    }
+
+    fn incident(account: &Value) -> Value {
+        violation(INCIDENT, &json!({"found_ns": 1, "account": account}))
+    }
+
+    fn stall(call: &Value) -> Value {
+        incident(&json!({"stall": {
+            "worker": 1, "tid": 2, "call": call, "completed_calls": 3, "since_ns": 4,
+            "waited_ns": 5, "limit_ns": 6, "thread": [{"file": "stack", "text": ""}],
+        }}))
+    }
+
+    fn mismatch() -> Value {
+        incident(&json!({"mismatch": {
+            "standstill": 1, "differences": [{"lane": 0, "expected": "empty", "read": "empty"}],
+            "lines": [], "lanes": lanes(),
+        }}))
+    }
+
+    #[test]
+    fn a_field_that_is_not_known_is_refused_wherever_it_is() {
+        for whole in [
+            scenario(),
+            tear(),
+            mismatch(),
+            stall(&json!({"read": "walk"})),
+            stall(&json!({"operation": operations()[0]})),
+        ] {
+            decode(whole.to_string().as_bytes()).unwrap_or_else(|why| panic!("{why}: {whole}"));
+            for place in places(&whole) {
+                let decoded = decode(added(&whole, &place).to_string().as_bytes());
+                assert!(matches!(decoded, Err(TearError::Form(_))), "{place}: {decoded:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_operation_says_which_field_it_does_not_know_and_which_it_knows() {
+        let ops = operations().as_array().unwrap().len();
+        for place in (0..ops).flat_map(|op| ["", "/at"].map(|at| format!("/mutators/0/{op}{at}"))) {
+            if scenario().pointer(&place).is_none() {
+                continue;
+            }
+            let why = decode(added(&scenario(), &place).to_string().as_bytes()).unwrap_err();
+            let why = why.to_string();
+            assert!(why.contains("`unheard_of`") && why.contains("expected"), "{place}: {why}");
+        }
+    }
+}

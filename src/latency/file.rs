@@ -182,6 +182,17 @@ mod tests {
     }
 
     #[test]
+    fn a_field_that_is_not_known_is_refused_wherever_it_is() {
+        let whole = serde_json::to_value(some()).unwrap();
+        let places = crate::unknown::places(&whole);
+        assert!(places.len() > 10, "{places:?}");
+        for place in places {
+            let message = refused(&crate::unknown::added(&whole, &place).to_string());
+            assert!(message.contains("unheard_of"), "{place}: {message}");
+        }
+    }
+
+    #[test]
     fn a_save_replaces_the_file_in_one_go() {
         let directory = std::env::temp_dir().join(format!("mapstorm-save-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// A thread that stood still.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Hang {
     /// Who: `mapper` or `scanner N`.
     pub thread: String,

@@ -5,6 +5,7 @@ use std::fs;
 
 /// Facts of a machine and its kernel. Texts are empty where the fact is not to be had.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Machine {
     /// `uname -r`.
     pub kernel_release: String,

@@ -20,6 +20,7 @@ pub const KIND: &str = "mapstorm-latency";
 /// As JSON: one object, `schema_version` and `kind` first. Every number has its unit in its name.
 /// Histograms are HdrHistogram V2, zlib, base64, in ns, with bounds 1 to 7.2e12 and 3 digits.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Outcome {
     /// [`SCHEMA_VERSION`] of the writer.
     pub schema_version: u32,
@@ -65,6 +66,7 @@ pub enum Ended {
 
 /// The conditions of a run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Setup {
     /// Samples asked for in each column.
     pub nsamples: u32,
@@ -88,6 +90,7 @@ pub struct Setup {
 
 /// All samples taken under one condition.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Column {
     /// What the column is for.
     pub role: Role,

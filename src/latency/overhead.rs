@@ -14,6 +14,7 @@ pub const LIMIT_NS: f64 = 100.0;
 /// Costs per measured call: the least of several rounds, since whatever else wants the CPU can only
 /// add to them.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Overhead {
     /// One reading of the clock. About this much of every latency is the clock's.
     pub clock_ns: f64,

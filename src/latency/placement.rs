@@ -6,6 +6,7 @@ use std::fmt;
 
 /// The CPUs of a run.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Placement {
     /// Where the mapper runs, alone if possible.
     pub mapper_cpu: usize,

@@ -8,6 +8,7 @@ use super::mapper::Tally;
 use super::placement::Placement;
 use super::plan::Reader;
 use super::scan::Scanned;
+use super::series::Series;
 use super::slot::Slot;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,6 +22,7 @@ const POLL_END: Duration = Duration::from_millis(1);
 
 /// What one sample measured.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(from = "SampleFields")]
 pub struct Sample {
     /// The round, from 0; every column has at most one sample a round.
     pub round: u32,
@@ -37,6 +39,30 @@ pub struct Sample {
     pub tally: Tally,
     /// The scanners, in order.
     pub scanners: Vec<Scanned>,
+}
+
+/// A sample as it is read from a file. serde can't refuse unknown fields of a flattened struct, so
+/// the fields of the tally are named here once more.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SampleFields {
+    round: u32,
+    place: u32,
+    complete: bool,
+    elapsed_ms: f64,
+    vmas_at_end: u64,
+    mmap: Series,
+    munmap: Series,
+    scanners: Vec<Scanned>,
+}
+
+impl From<SampleFields> for Sample {
+    fn from(fields: SampleFields) -> Sample {
+        let SampleFields { round, place, complete, elapsed_ms, vmas_at_end, .. } = fields;
+        let tally = Tally { mmap: fields.mmap, munmap: fields.munmap };
+        let scanners = fields.scanners;
+        Sample { round, place, complete, elapsed_ms, vmas_at_end, tally, scanners }
+    }
 }
 
 /// What to measure.

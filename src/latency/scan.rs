@@ -37,6 +37,7 @@ pub enum Step {
 
 /// What one scanner did in one sample.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Scanned {
     /// Scans from end to end.
     pub scans: u64,

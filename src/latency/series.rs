@@ -13,6 +13,7 @@ pub const DIGITS: u8 = 3;
 
 /// Calls and how long they took.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Series {
     /// Calls made, also those that failed.
     pub calls: u64,

@@ -44,6 +44,7 @@ impl<W: Word> Clock<W> {
 /// the reader looked. To treat it as finished raises false alarms: reader loads 5, the operation
 /// takes tick 5 for its return, and the layout before it could still be read in between.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Window {
     /// The counter before the call.
     pub from: Tick,

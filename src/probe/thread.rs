@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// One file of `/proc/self/task/TID`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ThreadFile {
     /// `stack`, `wchan` or `syscall`.
     pub file: String,

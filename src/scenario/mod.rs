@@ -14,7 +14,7 @@ pub use run::{RunError, RunPlan, ScenarioRun, run, run_showing};
 pub use words::WordError;
 pub(crate) use words::layout as layout_from_words;
 
-use crate::space::{Layout, MAX_PAGES, Misfit, Op, apply, fits};
+use crate::space::{Advice, Layout, MAX_NAMES, MAX_PAGES, Misfit, Op, apply, fits};
 use crate::storm::{Mode, Tape};
 use serde::{Deserialize, Serialize};
 
@@ -110,6 +110,18 @@ pub enum ScenarioError {
         /// The operation.
         op: Op,
     },
+    /// An operation asks for what there is not.
+    #[error("operation {step} of mutator {mutator} ({op}): {why}")]
+    Argument {
+        /// Which mutator.
+        mutator: usize,
+        /// Which of its operations, from 0.
+        step: usize,
+        /// The operation.
+        op: Op,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// An operation does not fit where the loop has come to.
     #[error("operation {step} of mutator {mutator} ({op}) can't be done there: {misfit}")]
     Misfit {
@@ -187,6 +199,9 @@ impl Scenario {
         if at >= lanes.len() || other >= lanes.len() {
             return Err(ScenarioError::NoLane { mutator, step, op: *op });
         }
+        if let Some(why) = wrong_argument(op) {
+            return Err(ScenarioError::Argument { mutator, step, op: *op, why });
+        }
         let (mut first, mut second) = (lanes[at], lanes[other]);
         fits(op, &first, &second).map_err(|misfit| ScenarioError::Misfit {
             mutator,
@@ -200,6 +215,23 @@ impl Scenario {
         }
         lanes[at] = first;
         Ok(())
+    }
+}
+
+/// What is wrong with an operation wherever it is done: the model would make of it what the kernel
+/// does not.
+fn wrong_argument(op: &Op) -> Option<&'static str> {
+    match *op {
+        Op::Name { name, .. } if name > MAX_NAMES => Some("a name is a number from 0 to 7"),
+        Op::Map { page, .. }
+            if page.name() != 0 || Advice::ALL.iter().any(|&a| page.has_advice(a)) =>
+        {
+            Some("a new mapping has no name and no advice; they are operations of their own")
+        }
+        Op::Remap { from, to, .. } if from.span.len != to.span.len => {
+            Some("a move keeps its length: `from` and `to` have the same `len`")
+        }
+        _ => None,
     }
 }
 
@@ -243,6 +275,19 @@ mod tests {
         wrong.lanes[0] = "[0..3 rw-p anon]".into();
         let text = wrong.check().unwrap_err().to_string();
         assert!(text.contains("operation 0 of mutator 0") && text.contains("not mapped"), "{text}");
+
+        let at = Place { lane: 1, span: Span::new(0, 1) };
+        let named = Page::anon(Prot::READ).with_name(1);
+        let longer = Place { lane: 0, span: Span::new(2, 4) };
+        for (op, told) in [
+            (Op::Map { at, page: named }, "no name"),
+            (Op::Name { at: longer, name: MAX_NAMES + 1 }, "0 to 7"),
+            (Op::Remap { from: longer, to: at, keep: true }, "same `len`"),
+        ] {
+            let wrong = Scenario { mutators: vec![vec![op]], ..split() };
+            let text = wrong.check().unwrap_err().to_string();
+            assert!(text.contains("operation 0 of mutator 0") && text.contains(told), "{text}");
+        }
 
         let wrong = Scenario { schema_version: 9, ..split() };
         assert_eq!(wrong.check(), Err(ScenarioError::Version { found: 9 }));

@@ -6,6 +6,7 @@
 /// longer than the lane. The pages between the lanes are never mapped: without them the last VMA
 /// of one lane could merge with the first of the next, and no lane could be judged by itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Geometry {
     /// Address of the first page of lane 0; a multiple of the stride is not needed.
     pub base: u64,

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::str::FromStr;
 
 /// Some neighbouring pages of a lane: `start..start + len`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Span {
     /// First page.
     pub start: u8,
@@ -63,12 +63,34 @@ impl fmt::Debug for Span {
 
 /// A span of a certain lane.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(from = "PlaceFields", into = "PlaceFields")]
 pub struct Place {
     /// The lane's number, lowest address first.
     pub lane: u16,
     /// The pages in it.
-    #[serde(flatten)]
     pub span: Span,
+}
+
+/// A place as it is written in files. serde can't refuse unknown fields of a flattened struct, so
+/// the fields of the span are named here once more.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlaceFields {
+    lane: u16,
+    start: u8,
+    len: u8,
+}
+
+impl From<PlaceFields> for Place {
+    fn from(PlaceFields { lane, start, len }: PlaceFields) -> Place {
+        Place { lane, span: Span { start, len } }
+    }
+}
+
+impl From<Place> for PlaceFields {
+    fn from(Place { lane, span: Span { start, len } }: Place) -> PlaceFields {
+        PlaceFields { lane, start, len }
+    }
 }
 
 impl fmt::Display for Place {
@@ -210,7 +232,7 @@ impl fmt::Debug for KindSet {
 
 /// One system call that changes the arena.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[serde(tag = "op", rename_all = "lowercase")]
+#[serde(tag = "op", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Op {
     /// `mmap(MAP_FIXED | MAP_NORESERVE)` of the place; `page` is its first page.
     Map {
