@@ -73,7 +73,7 @@ fn agrees(output: &Output, report: &Value) {
         .sum::<u64>()
         + report["violations_beyond"].as_u64().unwrap();
     let code = match report["verdict"].as_str().unwrap() {
-        "upheld" => 0,
+        "upheld" | "allowed" => 0,
         "violated" => 1,
         "untestable" => 4,
         "undecided" => 5,
@@ -81,6 +81,10 @@ fn agrees(output: &Output, report: &Value) {
     };
     assert_eq!(output.status.code(), Some(code), "{report}");
     assert_eq!(code == 1, alarming > 0, "{report}");
+    let allowed = report["allowed_violations"].as_u64().unwrap();
+    let word = report["verdict"].as_str().unwrap();
+    assert!(word != "upheld" || allowed == 0, "{report}");
+    assert!(word != "allowed" || allowed > 0, "{report}");
     let broken: u64 = report["scorecard"]
         .as_array()
         .unwrap()
@@ -157,6 +161,32 @@ fn what_is_allowed_does_not_fail_the_run() {
     for violation in report["violations"].as_array().unwrap() {
         assert_eq!(violation["allowed"], true);
     }
+}
+
+/// A storm that finds what is planted, with every class allowed.
+fn all_allowed(more: &[&str]) -> Output {
+    let mut args = vec!["--threads=2", "--seconds=2", "--ops=resize", "--read=walk"];
+    args.extend(["--inject=hole", "-q", "--allow=hole", "--allow=torn", "--allow=stale"]);
+    args.extend(["--allow=unknown", "--allow=disorder", "--allow=truncated"]);
+    run(&[&args[..], more].concat())
+}
+
+#[test]
+fn promises_that_were_broken_are_not_upheld_where_that_is_allowed() {
+    if !testable() {
+        return;
+    }
+    let output = all_allowed(&["--format=json"]);
+    let report = json(&output);
+    agrees(&output, &report);
+    assert_eq!((output.status.code(), &report["verdict"]), (Some(0), &"allowed".into()));
+    let violations = report["violations"].as_array().unwrap();
+    let count = |violation: &Value| violation["count"].as_u64().unwrap();
+    assert_eq!(report["allowed_violations"], violations.iter().map(count).sum::<u64>());
+    let output = all_allowed(&[]);
+    let told = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.contains(" allowed: no violation but ") && !told.contains("upheld"), "{told}");
 }
 
 #[test]

@@ -22,8 +22,10 @@ const FEWEST_CHECKED: u64 = 100;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Enough was judged, and all of it was right or allowed.
+    /// Enough was judged, and all of it was right.
     Upheld,
+    /// Enough was judged, and there was no violation but those that `--allow` names.
+    Allowed,
     /// Something was not.
     Violated,
     /// Too little was judged.
@@ -262,6 +264,8 @@ pub struct StormReport {
     pub violations: Vec<Violation>,
     /// Violations for whose signature there was no room.
     pub violations_beyond: u64,
+    /// How many of all violations `--allow` names.
+    pub allowed_violations: u64,
     /// Comparisons while nothing moved.
     pub standstills: Standstills,
     /// Spells played.
@@ -298,6 +302,7 @@ impl StormReport {
         let counts = &run.counts;
         let geometry = storm.arena().geometry();
         let (violations, violations_beyond) = violations(storm, around.kept);
+        let (all, alarming) = storm.findings().counts();
         let calls = |mode: Mode| counts.calls[mode as usize];
         let by_mode = Mode::ALL.map(|mode| (mode.word(), calls(mode)));
         let by_kind = Kind::ALL.map(|kind| (kind.word(), counts.operations[kind as usize]));
@@ -350,6 +355,7 @@ impl StormReport {
             scorecard: scorecard(storm, run),
             violations,
             violations_beyond,
+            allowed_violations: all - alarming,
             standstills: Standstills {
                 checked: run.standstills,
                 mismatches: run.mismatches,
@@ -389,20 +395,22 @@ impl StormReport {
             (_, Verdict::Violated) => Exit::Violated,
             (_, Verdict::Undecided) => Exit::Undecided,
             (_, Verdict::Untestable) => Exit::Untestable,
-            (_, Verdict::Upheld) => Exit::Upheld,
+            (_, Verdict::Upheld | Verdict::Allowed) => Exit::Upheld,
         }
     }
 }
 
 fn verdict(storm: &Storm, run: &Run) -> Verdict {
     let counts = &run.counts;
-    let (_, alarming) = storm.findings().counts();
+    let (all, alarming) = storm.findings().counts();
     let too_many = counts.undecided * 1000 > counts.windows * MOST_UNDECIDED_PER_MILLE;
     if alarming > 0 {
         Verdict::Violated
     } else if run.lost.is_some() || too_many || counts.checked < FEWEST_CHECKED || counts.busy == 0
     {
         Verdict::Undecided
+    } else if all > 0 {
+        Verdict::Allowed
     } else {
         Verdict::Upheld
     }

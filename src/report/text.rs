@@ -234,6 +234,7 @@ fn last_line(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     };
     let (style, verdict) = match report.verdict {
         Verdict::Upheld => (GOOD, "upheld"),
+        Verdict::Allowed => (DOUBTFUL, "allowed"),
         Verdict::Violated => (BAD, "violated"),
         Verdict::Undecided => (DOUBTFUL, "undecided"),
         Verdict::Untestable => (DOUBTFUL, "not testable here"),
@@ -241,9 +242,16 @@ fn last_line(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     let alarming = report.violations.iter().filter(|violation| !violation.allowed);
     let (signatures, count) =
         alarming.fold((0, 0), |(n, sum), violation| (n + 1, sum + violation.count));
-    let found = match count {
+    let mut found = match count {
         0 => String::new(),
         count => format!(" {count} times in {signatures} signatures"),
+    };
+    // A promise that was broken is named even where somebody allowed it.
+    found += &match (report.verdict, report.allowed_violations) {
+        (_, 0) => String::new(),
+        (Verdict::Allowed, 1) => ": no violation but 1 allowed one".into(),
+        (Verdict::Allowed, allowed) => format!(": no violation but {allowed} allowed ones"),
+        (_, allowed) => format!(", {allowed} allowed beside"),
     };
     writeln!(out, "\nContract \"{}\" {style}{verdict}{style:#}{found}; {ended}.", report.contract)?;
     for (signature, why) in report.disagreements() {
