@@ -6,7 +6,8 @@ use mapstorm::latency::{CompareArgs, LatencyArgs};
 use mapstorm::oracle::Contract;
 use mapstorm::selfcheck::SelfcheckArgs;
 use mapstorm::space::{Kind, MAX_PAGES};
-use mapstorm::storm::{Mode, Planted, Shape};
+use mapstorm::storm::{Mode, Pattern, Planted, Shape};
+use mapstorm::vocabulary::unknown;
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
@@ -108,8 +109,8 @@ pub struct FirstTearsArgs {
     pub seconds: f64,
     /// A signature, or the beginning of one up to a slash; repeatable. A storm ends as soon as
     /// each of them has been found
-    #[arg(long, value_name = "SIGNATURE", value_parser = signature)]
-    pub until: Vec<String>,
+    #[arg(long, value_name = "SIGNATURE")]
+    pub until: Vec<Pattern>,
     /// The shape of all spells [default: more often those that read where it changes]
     #[arg(long, value_name = "SHAPE")]
     pub shape: Option<Shape>,
@@ -161,8 +162,8 @@ pub struct StormArgs {
     #[arg(long, default_value = "series", value_parser = contract, value_name = "CONTRACT")]
     pub contract: Contract,
     /// A signature, or the beginning of one up to a slash, that does not fail the run; repeatable
-    #[arg(long, value_name = "SIGNATURE", value_parser = signature)]
-    pub allow: Vec<String>,
+    #[arg(long, value_name = "SIGNATURE")]
+    pub allow: Vec<Pattern>,
     /// A file of signatures to allow, one a line; # begins a comment
     #[arg(long, value_name = "FILE")]
     pub allow_file: Vec<PathBuf>,
@@ -334,18 +335,7 @@ fn boundary(text: &str) -> Result<Option<Position>, String> {
 
 fn contract(text: &str) -> Result<Contract, String> {
     let known = Contract::ALL.into_iter().find(|contract| contract.word() == text);
-    known.ok_or_else(|| "known are series, documented and snapshot".into())
-}
-
-/// The first component of a signature has to be a class: a misspelt one would allow nothing.
-pub fn signature(text: &str) -> Result<String, String> {
-    let class = text.split('/').next().unwrap_or_default();
-    let known = mapstorm::oracle::Class::ALL.map(|class| class.word());
-    if known.contains(&class) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("a signature begins with one of {}", known.join(", ")))
-    }
+    known.ok_or_else(|| unknown("contract", text, &Contract::ALL.map(Contract::word)))
 }
 
 #[cfg(test)]

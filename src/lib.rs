@@ -24,3 +24,4 @@ pub mod storm;
 #[cfg(test)]
 mod unknown;
 pub mod verify;
+pub mod vocabulary;

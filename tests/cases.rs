@@ -22,8 +22,8 @@ fn stderr(output: &Output) -> String {
 #[test]
 fn what_cannot_be_meant_is_refused() {
     for (args, word) in [
-        (&["--only", "11"][..], "no such case"),
-        (&["--only", "1,slpit"], "split"),
+        (&["--only", "11"][..], "unknown case \"11\""),
+        (&["--only", "1,slpit"], "did you mean \"split\"?"),
         (&["--seconds-per-case", "0"], "above 0"),
         (&["--seconds-per-case=-1"], "above 0"),
         (&["--interface", "telepathy"], "known are read, pread, query, smaps"),

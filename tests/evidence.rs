@@ -388,6 +388,28 @@ fn a_scenario_by_hand_runs_and_says_how_often() {
 }
 
 #[test]
+fn a_scenario_with_a_misspelt_signature_for_a_name_is_refused() {
+    let dir = Dir::new("misspelt");
+    let out = dir.0.join("out");
+    let out = out.to_str().unwrap();
+    for (name, told) in [
+        ("hole/replaced-in-fligth", "did you mean \"replaced-in-flight\"?"),
+        ("hole/-/-/wakl", "did you mean \"walk\"?"),
+        ("hloe/-", "did you mean \"hole\"?"),
+    ] {
+        let file = dir.file("name.json", &SCENARIO.replace("hole/skipped-after-merge", name));
+        for command in
+            [vec!["replay", &file], vec!["minimize", &file, "-o", out], vec!["emit-c", &file]]
+        {
+            let output = run(&command);
+            assert_eq!(output.status.code(), Some(64), "{command:?}: {}", self::told(&output));
+            let complaint = text(&output.stderr);
+            assert!(complaint.contains(name) && complaint.contains(told), "{complaint}");
+        }
+    }
+}
+
+#[test]
 fn the_c_program_is_short_and_compiles_without_a_warning() {
     if Command::new("gcc").arg("--version").output().is_err() {
         eprintln!("skipped: no gcc");

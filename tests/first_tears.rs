@@ -101,6 +101,8 @@ fn nonsense_is_refused() {
         (vec!["first-tears", "--runs=0"], "--runs"),
         (vec!["first-tears", "--seconds=0"], "--seconds"),
         (vec!["first-tears", "--shape=round"], "--shape"),
+        (vec!["first-tears", "--until=hole/replaced"], "did you mean \"replaced-in-flight\"?"),
+        (vec!["first-tears", "--until=hole/-/remap/wlak"], "did you mean \"walk\"?"),
         (vec!["--shape=round"], "--shape"),
     ] {
         let output = run(&args);

@@ -225,7 +225,16 @@ fn nonsense_is_refused_with_the_flag_and_the_code_64() {
         (&["--read", "telepathy"], "telepathy"),
         (&["--contract", "verbal"], "--contract"),
         (&["--seed", "0xyz"], "--seed"),
-        (&["--allow", "holes/"], "--allow"),
+        (&["--allow", "holes/"], "did you mean \"hole\"?"),
+        (&["--allow", "hole/replaced-in-fligth"], "did you mean \"replaced-in-flight\"?"),
+        (
+            &["--allow", "hole/-/map+rempa"],
+            "\"rempa\"; did you mean \"remap\"? known are map, unmap",
+        ),
+        (&["--allow", "hole/-/-/wlak"], "did you mean \"walk\"?"),
+        (&["--ops", "portect"], "did you mean \"protect\"?"),
+        (&["--read", "smap"], "did you mean \"smaps\"?"),
+        (&["--contract", "snapshots"], "did you mean \"snapshot\"?"),
         (&["--allow-file", missing], missing),
         (&["--no-such-flag"], "--no-such-flag"),
         (&["no-such-command"], "no-such-command"),
@@ -234,6 +243,19 @@ fn nonsense_is_refused_with_the_flag_and_the_code_64() {
         let complaint = text(&output.stderr);
         assert_eq!(output.status.code(), Some(64), "{args:?}: {complaint}");
         assert!(complaint.contains(told), "{args:?}: {complaint}");
+    }
+}
+
+#[test]
+fn a_misspelt_signature_in_a_file_is_refused_with_its_line() {
+    let file = std::env::temp_dir().join(format!("mapstorm-misspelt-{}", std::process::id()));
+    std::fs::write(&file, "# known ones\nhole/skipped-after-merge\n\ntron # a comment\n").unwrap();
+    let output = run(&["--allow-file", file.to_str().unwrap()]);
+    std::fs::remove_file(&file).unwrap();
+    let complaint = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(64), "{complaint}");
+    for told in ["--allow-file", "line 4", "\"tron\"", "did you mean \"torn\"?"] {
+        assert!(complaint.contains(told), "{told}: {complaint}");
     }
 }
 

@@ -99,11 +99,7 @@ macro_rules! by_word {
             fn from_str(word: &str) -> Result<$type, String> {
                 <$type>::ALL.into_iter().find(|one| one.word() == word).ok_or_else(|| {
                     let known: Vec<&str> = <$type>::ALL.iter().map(|one| one.word()).collect();
-                    format!(
-                        concat!("unknown ", $what, " {:?}; known are {}"),
-                        word,
-                        known.join(", ")
-                    )
+                    crate::vocabulary::unknown($what, word, &known)
                 })
             }
         }

@@ -12,6 +12,7 @@ use mapstorm::exit::Exit;
 use mapstorm::maps::MapsFile;
 use mapstorm::probe::{Machine, MapsLocking, observe_locking, observe_smaps_locking, query_works};
 use mapstorm::report::text::first_line;
+use mapstorm::vocabulary::unknown;
 use std::time::{Duration, Instant};
 
 /// What all tests of a KTAP run take together, so that the selftest runner's 45 s are enough.
@@ -80,10 +81,7 @@ fn asked_for(only: &[String]) -> Result<Vec<&'static Spec>, Failure> {
     for name in only {
         if find(name).is_none() {
             let known: Vec<&str> = TABLE.iter().map(|spec| spec.name).collect();
-            return Err(Failure::Usage(format!(
-                "--only {name}: there is no such case; known are {}",
-                known.join(", ")
-            )));
+            return Err(Failure::Usage(format!("--only: {}", unknown("case", name, &known))));
         }
     }
     let asked = |spec: &&Spec| {

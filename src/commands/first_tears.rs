@@ -33,7 +33,7 @@ pub fn first_tears(args: &FirstTearsArgs, print: &PrintArgs) -> Result<Exit, Fai
     let signals = Signals::catch().map_err(|error| Failure::Environment(error.to_string()))?;
     let seed = args.seed.unwrap_or_else(draw_seed);
     let mut table = FirstTears::new(&machine, seed, command_line(seed), args.seconds);
-    table.until.clone_from(&args.until);
+    table.until = args.until.iter().map(ToString::to_string).collect();
     let mut line = Vec::new();
     text::first_line(&mut line, &machine, &table.seed, &table.command).expect("into memory");
     if args.format == Format::Text {

@@ -32,7 +32,9 @@ struct Report<'a> {
 pub fn minimize(args: &MinimizeArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     fits_here(&args.file)?;
     let (mut target, contract) = target(&args.file)?;
-    target.scenario.name = target.shows.clone();
+    if let Some(shows) = target.shows {
+        target.scenario.name = shows.to_string();
+    }
     let write = |scenario: &Scenario| save(&args.output, scenario);
     // What can't be written should not be searched for.
     drop(aside(&args.output).map_err(|error| Failure::Usage(named(&args.output, &error)))?);

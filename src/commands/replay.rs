@@ -126,11 +126,11 @@ fn exit(attempt: &Attempt) -> Exit {
 }
 
 pub(super) fn name(target: &Target) -> String {
-    match (&target.saved_as, target.shows.is_empty()) {
-        (_, true) => "any violation".into(),
-        (None, _) => target.shows.clone(),
-        (Some(saved_as), _) => {
-            format!("{} (saved as {saved_as}, the same mechanism)", target.shows)
+    match (target.shows, target.saved_as) {
+        (None, _) => "any violation".into(),
+        (Some(shows), None) => shows.to_string(),
+        (Some(shows), Some(saved_as)) => {
+            format!("{shows} (saved as {saved_as}, the same mechanism)")
         }
     }
 }

@@ -12,7 +12,9 @@ use mapstorm::probe::{Limits, Machine, MapsLocking, observe_locking, query_works
 use mapstorm::report::live::{LiveLine, PLAIN_EVERY, live_line};
 use mapstorm::report::{Circumstances, StormReport, text};
 use mapstorm::space::{Kind, KindSet};
-use mapstorm::storm::{Cpus, Dropped, Live, Mode, ModeSet, Plan, Repertoire, Storm, calibrate};
+use mapstorm::storm::{
+    Cpus, Dropped, Live, Mode, ModeSet, Pattern, Plan, Repertoire, Storm, calibrate,
+};
 use std::cell::RefCell;
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -122,7 +124,7 @@ fn announce(
     }
 }
 
-fn allowed(args: &StormArgs) -> Result<Vec<String>, Failure> {
+fn allowed(args: &StormArgs) -> Result<Vec<Pattern>, Failure> {
     let mut allow = args.allow.clone();
     for path in &args.allow_file {
         let name = path.display();
@@ -131,8 +133,11 @@ fn allowed(args: &StormArgs) -> Result<Vec<String>, Failure> {
         for (number, line) in text.lines().enumerate() {
             let signature = line.split('#').next().unwrap_or_default().trim();
             if !signature.is_empty() {
-                allow.push(crate::cli::signature(signature).map_err(|why| {
-                    Failure::Usage(format!("--allow-file {name}, line {}: {why}", number + 1))
+                allow.push(signature.parse().map_err(|why| {
+                    let line = number + 1;
+                    Failure::Usage(format!(
+                        "--allow-file {name}, line {line}: {signature:?}: {why}"
+                    ))
                 })?);
             }
         }

@@ -95,27 +95,30 @@ pub fn program(target: &Target, rule: Option<Rule>) -> Result<String, EmitError>
 /// How operations are told: each within a macro, so many tabs deep.
 type Form = fn(&[Op], &str, usize) -> String;
 
+/// What the program is to show, in words.
+fn told(target: &Target) -> String {
+    target.shows.map_or("a violation".into(), |shows| shows.to_string())
+}
+
 /// The classes that count, as the program calls them.
 fn expected(target: &Target, rule: Option<Rule>) -> Result<String, EmitError> {
-    let shows = if target.shows.is_empty() { "a violation" } else { &target.shows };
-    let untold = |why| EmitError::Untold { shows: shows.into(), why };
+    let shows = told(target);
+    let untold = |why| EmitError::Untold { shows: shows.clone(), why };
     if rule == Some(Rule::OneInstant) {
         return Err(untold("it judges line by line, and here it is all lines of a call together"));
     }
     let mut words = Vec::new();
     for shown in target.counts() {
-        let word = shown.split('/').next().unwrap_or_default();
-        words.push(match Class::ALL.into_iter().find(|class| class.word() == word) {
+        words.push(match shown.class() {
             // Which two VMAs a line that never was is made of makes no difference.
-            Some(Class::Torn) => "unknown",
+            Class::Torn => "unknown",
             // Of any violation, the others are enough.
-            Some(Class::Mismatch | Class::Stall) if target.shows.is_empty() => continue,
-            Some(Class::Mismatch) => {
+            Class::Mismatch | Class::Stall if target.shows.is_none() => continue,
+            Class::Mismatch => {
                 return Err(untold("all that it knows of the layouts is what it read"));
             }
-            Some(Class::Stall) => return Err(untold("it would hang itself")),
-            Some(class) => class.word(),
-            None => continue,
+            Class::Stall => return Err(untold("it would hang itself")),
+            class => class.word(),
         });
     }
     words.dedup();
@@ -309,7 +312,7 @@ fn filled(part: &str, marks: &[(&str, &String)]) -> String {
 }
 
 fn head(target: &Target, mode: Mode) -> String {
-    let shows = if target.shows.is_empty() { "a violation" } else { &target.shows };
+    let shows = told(target);
     let what = match mode {
         Mode::Query => "PROCMAP_QUERY's answers",
         Mode::Smaps => "the header lines of /proc/self/smaps",

@@ -49,6 +49,14 @@ pub enum Mechanism {
 }
 
 impl Mechanism {
+    /// All of them.
+    pub const ALL: [Mechanism; 4] = [
+        Mechanism::ReplacedInFlight,
+        Mechanism::SkippedAfterMerge,
+        Mechanism::SkippedAfterSplit,
+        Mechanism::Both,
+    ];
+
     /// What is tried, in this order, and what must be forgiven for it.
     pub const TRIED: [(Mechanism, Forgive); 6] = {
         const NOTHING: Forgive = Forgive { replaced: KindSet::EMPTY, merged: false, split: false };

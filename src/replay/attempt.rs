@@ -5,7 +5,7 @@ use crate::evidence::{Origins, Proof, Tear};
 use crate::oracle::Contract;
 use crate::probe::Machine;
 use crate::scenario::{RunError, RunPlan, Scenario, ScenarioRun, run};
-use crate::storm::{Ended, Mode};
+use crate::storm::{Ended, Mode, Pattern};
 use std::time::Duration;
 
 /// How an attempt went.
@@ -58,7 +58,7 @@ pub fn attempt(
         (sum + count, [first, at].into_iter().flatten().min())
     });
     let others = done.with_findings(|found, _| {
-        let others = found.iter().filter(|f| !until.iter().any(|u| f.signature.begins_with(u)));
+        let others = found.iter().filter(|f| !until.iter().any(|u| u.matches(&f.signature)));
         others.map(|found| (found.signature.to_string(), found.count)).collect()
     });
     let mutating = done.mutating();
@@ -79,7 +79,7 @@ pub fn attempt(
 }
 
 /// What the second checker makes of the first example that was waited for.
-fn proof(done: &ScenarioRun, until: &[String], contract: Contract, seed: u64) -> Option<Proof> {
+fn proof(done: &ScenarioRun, until: &[Pattern], contract: Contract, seed: u64) -> Option<Proof> {
     let arena = done.storm.arena();
     let origins = Origins {
         machine: Machine::here(),
@@ -90,7 +90,7 @@ fn proof(done: &ScenarioRun, until: &[String], contract: Contract, seed: u64) ->
         identities: arena.identities().clone(),
     };
     done.with_findings(|found, _| {
-        let waited = found.iter().find(|f| until.iter().any(|u| f.signature.begins_with(u)))?;
+        let waited = found.iter().find(|f| until.iter().any(|u| u.matches(&f.signature)))?;
         let (example, _) = waited.examples().first()?;
         Tear::new(&waited.signature, example, &origins).prove().ok()
     })
@@ -98,9 +98,11 @@ fn proof(done: &ScenarioRun, until: &[String], contract: Contract, seed: u64) ->
 
 /// What `scenario` is to show: its name, where that is a signature or the beginning of one, else
 /// any violation.
+///
+/// # Panics
+/// When the scenario was not [checked](Scenario::check): its name may be meant as a signature and be
+/// none.
 pub fn target_of(scenario: &Scenario) -> Target {
-    let class = scenario.name.split('/').next().unwrap_or_default();
-    let named = crate::oracle::Class::ALL.iter().any(|known| known.word() == class);
-    let shows = if named { scenario.name.clone() } else { String::new() };
+    let shows = scenario.shows().expect("the name of a scenario that was checked");
     Target { scenario: scenario.clone(), shows, saved_as: None }
 }

@@ -6,7 +6,7 @@ use crate::evidence::{Tear, TearError};
 use crate::oracle::{Break, Class, Mechanism, Rule, VersionRecord};
 use crate::scenario::{SCHEMA_VERSION, Scenario};
 use crate::space::{Kind, Layout, Op, Place, Span, apply, fits, making};
-use crate::storm::{Mode, Signature};
+use crate::storm::{Mode, Pattern, Signature};
 use std::collections::BTreeMap;
 
 /// The most operations that are taken over, where no one is to blame.
@@ -31,31 +31,28 @@ pub enum DeriveError {
 pub struct Target {
     /// The scenario.
     pub scenario: Scenario,
-    /// The signature, or the beginning of one, that counts.
-    pub shows: String,
+    /// The signature, or the beginning of one, that counts; `None` for any violation.
+    pub shows: Option<Pattern>,
     /// What the tear was saved as, where that is another class of the same mechanism: it counts,
     /// too. Pages that were passed over are a hole, unless an operation a moment later really
     /// empties them: then they can be explained, and a line behind them comes too late.
-    pub saved_as: Option<String>,
+    pub saved_as: Option<Pattern>,
 }
 
 impl Target {
     /// The signatures, or beginnings of them, that count.
-    pub fn counts(&self) -> Vec<String> {
-        match self.shows.is_empty() {
-            true => crate::oracle::Class::ALL.iter().map(|class| class.word().into()).collect(),
-            false => [&self.shows].into_iter().chain(&self.saved_as).cloned().collect(),
+    pub fn counts(&self) -> Vec<Pattern> {
+        match self.shows {
+            None => Class::ALL.map(Pattern::from).into(),
+            Some(shows) => [shows].into_iter().chain(self.saved_as).collect(),
         }
     }
 }
 
 /// The part of a signature that says what happened; which operations of a kind were in flight and
 /// how it was read does not make it another tear.
-pub fn kind_of(signature: &Signature) -> String {
-    let class = signature.class;
-    signature
-        .mechanism
-        .map_or(class.to_string(), |mechanism| format!("{class}/{}", mechanism.word()))
+pub fn kind_of(signature: &Signature) -> Pattern {
+    Pattern::of(signature.class, signature.mechanism)
 }
 
 /// The scenario that follows from a tear.
@@ -89,16 +86,16 @@ pub fn derive(tear: &Tear) -> Result<Target, DeriveError> {
     let saved_as = kind_of(&again.signature);
     let shows = match again.signature.mechanism {
         Some(_) if too_late => kind_of(&Signature { class: Class::Hole, ..again.signature }),
-        _ => saved_as.clone(),
+        _ => saved_as,
     };
     let saved_as = (saved_as != shows).then_some(saved_as);
     let ops: Vec<Op> = records[first..=last].iter().filter_map(|r| r.origin.op).collect();
     let before = layouts_before(&walk.versions, records[first - 1], &ops);
-    let scenario = closed(&shows, &before, &ops, tear.geometry.pages, mode);
+    let scenario = closed(&shows.to_string(), &before, &ops, tear.geometry.pages, mode);
     let mut scenario = scenario.ok_or(DeriveError::NoOperation)?;
     let new = before.keys().position(|&old| old == lane).unwrap_or(0) as u16;
     read_alike(&mut scenario, tear, found, (lane, new));
-    Ok(Target { scenario, shows, saved_as })
+    Ok(Target { scenario, shows: Some(shows), saved_as })
 }
 
 /// The last version that was made by putting a VMA on the page that is missing.

@@ -14,8 +14,9 @@ pub use run::{RunError, RunPlan, ScenarioRun, run, run_showing};
 pub use words::WordError;
 pub(crate) use words::layout as layout_from_words;
 
+use crate::oracle::Class;
 use crate::space::{Advice, Layout, MAX_NAMES, MAX_PAGES, Misfit, Op, apply, fits};
-use crate::storm::{Mode, Tape};
+use crate::storm::{Mode, Pattern, PatternError, Tape};
 use serde::{Deserialize, Serialize};
 
 /// The version of the file format.
@@ -73,6 +74,14 @@ pub enum ScenarioError {
     Version {
         /// The version found.
         found: u32,
+    },
+    /// The name is meant as a signature.
+    #[error("its name, {name:?}, is no signature: {source}; a name without a slash means nothing")]
+    Name {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        source: PatternError,
     },
     /// A count is out of range.
     #[error("{what} is {found}; it has to be {range}")]
@@ -149,6 +158,20 @@ impl Scenario {
         self.lanes.iter().enumerate().map(parse).collect()
     }
 
+    /// What its name says that it shows; `None` where the name is none of a signature. One that is
+    /// a class, or has a slash, is meant as a signature.
+    ///
+    /// # Errors
+    /// When such a name has an unknown word.
+    pub fn shows(&self) -> Result<Option<Pattern>, ScenarioError> {
+        let class = Class::ALL.into_iter().find(|class| class.word() == self.name);
+        if !self.name.contains('/') {
+            return Ok(class.map(Pattern::from));
+        }
+        let wrong = |source| ScenarioError::Name { name: self.name.clone(), source };
+        self.name.parse().map(Some).map_err(wrong)
+    }
+
     /// Whether the scenario can be run: versions, counts, and every loop, each mutator by itself,
     /// twice round. (What several mutators make of each other's lanes is found out in the run: an
     /// operation that does not fit is passed over.)
@@ -159,6 +182,7 @@ impl Scenario {
         if self.schema_version != SCHEMA_VERSION {
             return Err(ScenarioError::Version { found: self.schema_version });
         }
+        self.shows()?;
         let range = |what, found: usize, low: usize, high: usize, range| {
             let within = (low..=high).contains(&found);
             if within { Ok(()) } else { Err(ScenarioError::Range { what, found, range }) }
@@ -270,6 +294,20 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_a_signature_says_what_it_shows() {
+        for (name, shows) in [
+            ("hole", Some("hole")),
+            ("hole/replaced-in-flight", Some("hole/replaced-in-flight")),
+            ("split and merge", None),
+            ("hole in one", None),
+        ] {
+            let scenario = Scenario { name: name.into(), ..split() };
+            let shows = shows.map(|shows| shows.parse().unwrap());
+            assert_eq!(scenario.shows(), Ok(shows), "{name}");
+        }
+    }
+
+    #[test]
     fn what_cannot_run_is_refused_with_the_place() {
         let mut wrong = split();
         wrong.lanes[0] = "[0..3 rw-p anon]".into();
@@ -287,6 +325,15 @@ mod tests {
             let wrong = Scenario { mutators: vec![vec![op]], ..split() };
             let text = wrong.check().unwrap_err().to_string();
             assert!(text.contains("operation 0 of mutator 0") && text.contains(told), "{text}");
+        }
+
+        for (name, told) in [
+            ("hole/replaced-in-fligth", "did you mean \"replaced-in-flight\"?"),
+            ("hloe/replaced-in-flight", "did you mean \"hole\"?"),
+        ] {
+            let wrong = Scenario { name: name.into(), ..split() };
+            let text = wrong.check().unwrap_err().to_string();
+            assert!(text.contains(name) && text.contains(told), "{text}");
         }
 
         let wrong = Scenario { schema_version: 9, ..split() };

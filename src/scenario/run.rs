@@ -8,8 +8,8 @@ use crate::maps::MapsFile;
 use crate::oracle::Contract;
 use crate::space::{KindSet, Op};
 use crate::storm::{
-    Counts, Cpus, Found, Live, Mode, ModeSet, Plan, Reading, Repertoire, Run, Script, Storm,
-    StormError, Views, calibrate, lay_out,
+    Counts, Cpus, Found, Live, Mode, ModeSet, Pattern, Plan, Reading, Repertoire, Run, Script,
+    Storm, StormError, Views, calibrate, lay_out,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,12 +29,12 @@ pub struct RunPlan {
     /// The same for smaps, which may be read under another lock.
     pub smaps_at_once: bool,
     /// Signatures that do not count as alarming.
-    pub allow: Vec<String>,
+    pub allow: Vec<Pattern>,
     /// Stop at the first violation that is not allowed.
     pub fail_fast: bool,
-    /// Stop at the first violation with one of these signatures, or beginnings of one up to a
-    /// slash. `hole`, for instance, or `hole/replaced-in-flight/remap/walk`.
-    pub until: Vec<String>,
+    /// Stop at the first violation with one of these signatures, or beginnings of one: `hole`, for
+    /// instance, or `hole/replaced-in-flight/remap/walk`.
+    pub until: Vec<Pattern>,
     /// Workers beside the scenario's, a storm in lanes of its own: a quarter of them read.
     pub noise: usize,
     /// What the noise may do; found out before the run where nothing is said.
@@ -131,11 +131,10 @@ impl ScenarioRun {
         self.storm.findings().with(f)
     }
 
-    /// Violations whose signature is `prefix` up to a slash or to its end: how many, and when the
-    /// first was found.
-    pub fn found(&self, prefix: &str) -> (u64, Option<Duration>) {
+    /// Violations whose signature matches: how many, and when the first was found.
+    pub fn found(&self, pattern: &Pattern) -> (u64, Option<Duration>) {
         self.with_findings(|found, _| {
-            let hits = found.iter().filter(|found| found.signature.begins_with(prefix));
+            let hits = found.iter().filter(|found| pattern.matches(&found.signature));
             let first = hits.clone().map(|found| found.first_ns).min();
             (hits.map(|found| found.count).sum(), first.map(Duration::from_nanos))
         })

@@ -181,7 +181,7 @@ impl FromStr for Bug {
     fn from_str(name: &str) -> Result<Bug, String> {
         Bug::ALL.iter().copied().find(|bug| bug.name() == name).ok_or_else(|| {
             let known: Vec<&str> = Bug::ALL.iter().map(|bug| bug.name()).collect();
-            format!("unknown bug {name:?}; known are {}", known.join(", "))
+            crate::vocabulary::unknown("bug", name, &known)
         })
     }
 }

@@ -156,8 +156,7 @@ impl FromStr for Kind {
 
     fn from_str(word: &str) -> Result<Kind, String> {
         Kind::ALL.into_iter().find(|kind| kind.word() == word).ok_or_else(|| {
-            let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.word()).collect();
-            format!("unknown operation {word:?}; known are {}", known.join(", "))
+            crate::vocabulary::unknown("operation", word, &Kind::ALL.map(Kind::word))
         })
     }
 }

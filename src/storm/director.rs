@@ -5,6 +5,7 @@ use super::choice::{Choice, SPELL};
 use super::findings::{Findings, Mode, ModeSet, Signature};
 use super::mishap::{ArenaText, Call, Stall};
 use super::mutator::Mutator;
+use super::pattern::Pattern;
 use super::placement::{Cpus, Seated};
 use super::planted::{Planted, Stuck, corrupting};
 use super::program::draw_layout;
@@ -51,11 +52,11 @@ pub struct Plan {
     /// The only shape of spells; `None` to let the storm choose among those that differ in it.
     pub shape: Option<Shape>,
     /// Signatures that do not fail the run.
-    pub allow: Vec<String>,
+    pub allow: Vec<Pattern>,
     /// Stop at the first violation that is not allowed.
     pub fail_fast: bool,
     /// Stop at the first violation with one of these signatures, or beginnings of one.
-    pub until: Vec<String>,
+    pub until: Vec<Pattern>,
     /// Stop when each of those has been found, and not at the first.
     pub until_all: bool,
     /// Time between two standstills.

@@ -63,7 +63,7 @@ impl FromStr for Planted {
     fn from_str(word: &str) -> Result<Planted, String> {
         Planted::all().find(|planted| planted.word() == word).ok_or_else(|| {
             let known: Vec<&str> = Planted::all().map(Planted::word).collect();
-            format!("unknown fault {word:?}; known are {}", known.join(", "))
+            crate::vocabulary::unknown("fault", word, &known)
         })
     }
 }

@@ -218,9 +218,8 @@ impl FromStr for Shape {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Shape, String> {
-        let known = || Shape::ALL.map(Shape::word).join(", ");
         let found = Shape::ALL.into_iter().find(|shape| shape.word() == word);
-        found.ok_or_else(|| format!("unknown shape {word:?}; known are {}", known()))
+        found.ok_or_else(|| crate::vocabulary::unknown("shape", word, &Shape::ALL.map(Shape::word)))
     }
 }
 
