@@ -4,7 +4,7 @@
 //! which the columns take turns, so that neighbours on the machine weigh on all alike.
 
 use criterion::{Criterion, Throughput, criterion_group};
-use mapstorm::maps::{Chunk, Lines, parse};
+use mapstorm::maps::{Lines, parse};
 use procfs::FromBufRead;
 use procfs::process::MemoryMaps;
 use std::hint::black_box;
@@ -54,9 +54,7 @@ fn assembled(text: &[u8], lines: &mut Lines) -> u64 {
     lines.start(false);
     for (call, bytes) in text.chunks(CALL).enumerate() {
         lines.feed(black_box(bytes), call as u32, |chunk| {
-            if let Chunk::Line(line, _) = chunk
-                && let Ok(line) = parse(line)
-            {
+            if let Ok(line) = parse(chunk.text) {
                 sum = sum.wrapping_add(line.start ^ line.end ^ line.inode);
             }
         });

@@ -64,7 +64,7 @@ pub fn scan_of(reader: &Reader) -> Result<Option<Box<dyn Scan>>, Errno> {
         })),
         Reader::Query => Some(Box::new(QueryScan {
             file: MapsFile::own()?,
-            answer: Answer::default(),
+            answers: (Answer::default(), Answer::nameless()),
             address: 0,
         })),
     })
@@ -105,14 +105,19 @@ impl Scan for FileScan {
 /// Asks for one VMA after another.
 struct QueryScan {
     file: MapsFile,
-    answer: Answer,
+    /// The second for a VMA with a name that the first has no room for.
+    answers: (Answer, Answer),
     address: u64,
 }
 
 impl Scan for QueryScan {
     fn step(&mut self) -> Result<Step, Errno> {
-        let (file, address) = (&mut self.file, self.address);
-        let found = file.query(address, QueryFlags::CoveringOrNext, &mut self.answer)?;
+        let (file, address, flags) = (&mut self.file, self.address, QueryFlags::CoveringOrNext);
+        let (named, nameless) = &mut self.answers;
+        let found = match file.query(address, flags, named) {
+            Err(Errno::NAMETOOLONG) => file.query(address, flags, nameless)?,
+            answered => answered?,
+        };
         Ok(match found {
             Some(line) => {
                 self.address = line.end;

@@ -46,20 +46,31 @@ const PROCMAP_QUERY: ioctl::Opcode = ioctl::opcode::read_write::<Query>(b'f', 17
 /// Room for one answer, reused from call to call; the name lies in it.
 pub struct Answer {
     query: Query,
-    name: [u8; 256],
+    name: Box<[u8]>,
 }
 
 impl Default for Answer {
     fn default() -> Answer {
-        Answer { query: Query::default(), name: [0; 256] }
+        Answer { query: Query::default(), name: [0; Answer::NAME].into() }
     }
 }
 
 impl Answer {
+    /// Room for a name and its terminating zero.
+    const NAME: usize = 256;
+
+    /// One that asks for no name, and gives an empty one. The kernel refuses a question for a name
+    /// that has no room, and whatever the room one of more than PATH_MAX (4096) bytes
+    /// (fs/proc/task_mmu.c, `do_procmap_query`); this one is always answered.
+    pub fn nameless() -> Answer {
+        Answer { query: Query::default(), name: [].into() }
+    }
+
     /// Asks `fd` for the VMA at `address`.
     ///
     /// # Errors
-    /// What ioctl(2) gave, ENOENT apart: that is `None`. ENAMETOOLONG for a name above 255 bytes.
+    /// What ioctl(2) gave, ENOENT apart: that is `None`. ENAMETOOLONG for a name above 255 bytes,
+    /// unless none is asked for.
     pub(super) fn ask(
         &mut self,
         fd: BorrowedFd<'_>,
@@ -74,7 +85,11 @@ impl Answer {
             },
             query_addr: address,
             vma_name_size: self.name.len() as u32,
-            vma_name_addr: self.name.as_mut_ptr() as u64,
+            // Where a size is given there has to be an address, and where not, none (EINVAL).
+            vma_name_addr: match self.name.is_empty() {
+                true => 0,
+                false => self.name.as_mut_ptr() as u64,
+            },
             ..Query::default()
         };
         // SAFETY: the opcode is PROCMAP_QUERY and the struct is laid out as the kernel's (size

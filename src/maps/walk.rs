@@ -3,33 +3,41 @@
 /// Puts the bytes of consecutive read calls together into lines.
 ///
 /// A line may begin in one call and end in a later one; it is handed over when it is complete,
-/// with the number of the call that delivered its first byte.
+/// with the number of the call that delivered its first byte. A line may have any length: the
+/// kernel prints a mapped file's whole path, which no PATH_MAX bounds and a rename changes
+/// (fs/d_path.c), and doubles its buffer until the line fits (fs/seq_file.c, `seq_read_iter`).
 pub struct Lines {
-    carry: Box<[u8; Lines::LONGEST]>,
+    carry: Box<[u8; Lines::HEAD]>,
+    /// Bytes of the line under way, of which the first [`Lines::HEAD`] are in `carry`.
     carried: usize,
     carried_from: u32,
     skip: bool,
 }
 
-/// What one call to [`Lines::feed`] hands over.
+/// A complete line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Chunk<'a> {
-    /// A complete line without its newline, and the call that delivered its first byte.
-    Line(&'a [u8], u32),
-    /// A line longer than any the kernel prints; the rest of it is dropped.
-    TooLong,
+pub struct Chunk<'a> {
+    /// The line without its newline. Of one that came in several calls, its first
+    /// [`Lines::HEAD`] bytes.
+    pub text: &'a [u8],
+    /// The call that delivered its first byte.
+    pub from: u32,
+    /// Bytes of all of it, newline included.
+    pub bytes: usize,
 }
 
 impl Default for Lines {
     fn default() -> Lines {
-        Lines { carry: Box::new([0; Lines::LONGEST]), carried: 0, carried_from: 0, skip: false }
+        Lines { carry: Box::new([0; Lines::HEAD]), carried: 0, carried_from: 0, skip: false }
     }
 }
 
 impl Lines {
-    /// A path is below 4096 bytes (PATH_MAX) and can quadruple by escapes, but the kernel prints a
-    /// line into one buffer that starts as a page and doubles; twice a large page is ample.
-    const LONGEST: usize = 8192;
+    /// Bytes kept of a line that several calls deliver. Only its name is longer, at byte 73 or
+    /// behind (fs/proc/task_mmu.c, `show_vma_header_prefix`), and such a name is none of the
+    /// arena's: of a line outside the arena only the addresses are judged, and inside of it a name
+    /// is as wrong with its first 8,000 bytes as with all of them.
+    pub const HEAD: usize = 8192;
 
     /// Starts anew. With `skip`, everything up to the first newline is dropped: a pread in the
     /// middle of the file begins in the middle of a line, and may begin at the start of one
@@ -89,34 +97,28 @@ impl Lines {
             };
             let (line, tail) = (&bytes[..at], &bytes[at + 1..]);
             if self.carried == 0 {
-                take(with, Chunk::Line(line, call));
+                take(with, Chunk { text: line, from: call, bytes: line.len() + 1 });
             } else {
-                self.keep(line, call, |chunk| take(with, chunk));
+                self.keep(line, call);
                 let (whole, from) = (self.carried, self.carried_from);
                 self.carried = 0;
-                // Too long, and dropped: what ends here is not a line's end any more.
-                if !self.skip {
-                    take(with, Chunk::Line(&self.carry[..whole], from));
-                }
-                self.skip = false;
+                let text = &self.carry[..whole.min(Lines::HEAD)];
+                take(with, Chunk { text, from, bytes: whole + 1 });
             }
             bytes = tail;
         }
         if !cut.is_empty() {
-            self.keep(cut, call, |chunk| take(with, chunk));
+            self.keep(cut, call);
         }
     }
 
-    fn keep(&mut self, bytes: &[u8], call: u32, take: impl FnOnce(Chunk<'_>)) {
+    fn keep(&mut self, bytes: &[u8], call: u32) {
         if self.carried == 0 {
             self.carried_from = call;
         }
-        let Some(room) = self.carry.get_mut(self.carried..self.carried + bytes.len()) else {
-            self.start(true);
-            take(Chunk::TooLong);
-            return;
-        };
-        room.copy_from_slice(bytes);
+        let room = self.carry.get_mut(self.carried..).unwrap_or_default();
+        let kept = room.len().min(bytes.len());
+        room[..kept].copy_from_slice(&bytes[..kept]);
         self.carried += bytes.len();
     }
 }
@@ -135,9 +137,9 @@ mod tests {
         let mut at = 0;
         for (call, &len) in pieces.iter().enumerate() {
             let end = (at + len).min(TEXT.len());
-            lines.feed(&TEXT[at..end], call as u32, |chunk| match chunk {
-                Chunk::Line(line, from) => taken.push((line.to_vec(), from)),
-                Chunk::TooLong => panic!("no line is too long"),
+            lines.feed(&TEXT[at..end], call as u32, |chunk| {
+                assert_eq!(chunk.bytes, chunk.text.len() + 1);
+                taken.push((chunk.text.to_vec(), chunk.from));
             });
             at = end;
         }
@@ -174,8 +176,7 @@ mod tests {
         };
         let mut taken: Vec<Vec<u8>> = Vec::new();
         lines.feed_beyond(TEXT, 0, &mut taken, known, |taken, chunk| {
-            let Chunk::Line(line, _) = chunk else { panic!("no line is too long") };
-            taken.push(line.to_vec());
+            taken.push(chunk.text.to_vec());
         });
         let expected: [&[u8]; 2] = [b"fourth, the longest of all", b"fifth"];
         assert_eq!(taken, expected);
@@ -209,31 +210,35 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_is_told_once() {
-        let mut lines = Lines::default();
-        let mut told = 0;
-        for call in 0..20 {
-            lines.feed(&[b'x'; 1000], call, |chunk| told += (chunk == Chunk::TooLong) as u32);
+    fn a_line_of_any_length_is_handed_over_once_and_so_is_what_comes_behind_it() {
+        let mut text = vec![b'x'; 3 * Lines::HEAD];
+        text.extend_from_slice(b"\nnext\n");
+        for size in [1000, 4096, Lines::HEAD, Lines::HEAD + 1, text.len()] {
+            let mut lines = Lines::default();
+            let mut taken = Vec::new();
+            for (call, piece) in text.chunks(size).enumerate() {
+                lines.feed(piece, call as u32, |chunk| {
+                    assert_eq!(
+                        chunk.text,
+                        &text[taken.iter().sum::<usize>()..][..chunk.text.len()]
+                    );
+                    assert!(chunk.text.len() + 1 == chunk.bytes || chunk.text.len() == Lines::HEAD);
+                    let before: usize = taken.iter().sum();
+                    assert_eq!(chunk.from as usize, before / size);
+                    taken.push(chunk.bytes);
+                });
+            }
+            assert_eq!(taken, [3 * Lines::HEAD + 1, 5], "{size} bytes a call");
+            assert!(lines.at_line_end());
         }
-        assert_eq!(told, 1);
-        let mut taken = Vec::new();
-        lines.feed(b"\nnext\n", 20, |chunk| taken.push(chunk == Chunk::Line(b"next", 20)));
-        assert_eq!(taken, [true]);
     }
 
     #[test]
-    fn the_end_of_a_line_too_long_is_no_line_and_what_comes_behind_it_is() {
+    fn a_line_without_end_is_no_line() {
         let mut lines = Lines::default();
-        let mut taken = Vec::new();
-        let mut feed = |bytes: &[u8]| {
-            lines.feed(bytes, 0, |chunk| match chunk {
-                Chunk::TooLong => taken.push("too long".into()),
-                Chunk::Line(line, _) => taken.push(String::from_utf8_lossy(line).into_owned()),
-            });
-        };
-        feed(&[b'x'; Lines::LONGEST]);
-        feed(b"x\nnext\nla");
-        feed(b"st\n");
-        assert_eq!(taken, ["too long", "next", "last"]);
+        for call in 0..20 {
+            lines.feed(&[b'x'; 1000], call, |chunk| panic!("{chunk:?}"));
+        }
+        assert!(!lines.at_line_end());
     }
 }

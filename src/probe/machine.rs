@@ -47,7 +47,7 @@ fn cpus() -> usize {
 /// # Errors
 /// Why it does not: `ENOTTY` on kernels before 6.11.
 pub fn query_works(file: &mut MapsFile) -> Result<(), Errno> {
-    let mut answer = Answer::default();
+    let mut answer = Answer::nameless();
     // This function's own code.
     let address = query_works as *const () as u64;
     match file.query(address, QueryFlags::Covering, &mut answer)? {

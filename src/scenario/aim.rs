@@ -140,12 +140,46 @@ fn would_end(
         .map(|record| record.bytes)
         .chain(std::iter::repeat_n(bytes, more))
         .chain(text[below..target].iter().map(|record| record.bytes));
-    let mut used = 0;
-    for size in padded {
+    let mut calls = Calls { page, buffer: page, made: 0, carried: 0 };
+    padded.for_each(|size| {
+        calls.takes(size);
+    });
+    calls.takes(text[target].bytes)
+}
+
+/// How calls of a page each fill the kernel's buffer with records.
+struct Calls {
+    page: usize,
+    /// It begins as a page and grows for a record that has no room alone; then a call no longer
+    /// ends before the record that does not fit, but with the bytes asked for.
+    buffer: usize,
+    /// Bytes that this call has made so far, and before them those carried over from the call before.
+    made: usize,
+    carried: usize,
+}
+
+impl Calls {
+    /// The next record is made; whether by a call of its own, behind the one that made the record
+    /// before.
+    fn takes(&mut self, size: usize) -> bool {
         // A record that fills the buffer to the last byte counts as too long for it.
-        used = if used + size >= page { size } else { used + size };
+        let fits = self.made + size < self.buffer;
+        let asked_for = self.carried + self.made < self.page;
+        let next = self.made > 0 && !(fits && asked_for);
+        if next {
+            // Calls that only deliver what is carried over make nothing.
+            self.carried = (self.carried + self.made).saturating_sub(self.page);
+            if self.carried > self.page {
+                self.carried = (self.carried - 1) % self.page + 1;
+            }
+            self.made = 0;
+        }
+        while size >= self.buffer {
+            self.buffer *= 2;
+        }
+        self.made += size;
+        next
     }
-    used + text[target].bytes >= page
 }
 
 /// Makes lines below the lanes until a page of output of `mode` ends at `address`. Gives how many.
@@ -228,6 +262,15 @@ mod tests {
         assert!(would_end(&text, 1, 2, 2, 10, 100));
         // Exactly full is too full.
         assert!(would_end(&records(&[50, 50]), 0, 1, 0, 1, 100));
+    }
+
+    #[test]
+    fn behind_a_record_longer_than_a_page_a_call_ends_with_the_bytes_asked_for() {
+        // 250 bytes take three calls, the last of which has room for 50 more: a record of 30 and the
+        // one that goes beyond; the 10 bytes of that and three more records fill the next.
+        let text = records(&[30, 250, 30, 30, 30, 30, 30, 30]);
+        let ends: Vec<usize> = (1..8).filter(|&at| would_end(&text, 0, at, 0, 1, 100)).collect();
+        assert_eq!(ends, [1, 2, 4, 7]);
     }
 
     #[test]

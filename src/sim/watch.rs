@@ -273,13 +273,9 @@ impl<'a, L: Listen> Watch<'a, L> {
             if self.found.is_some() {
                 return;
             }
-            match chunk {
-                Chunk::TooLong => self.malformed(call),
-                Chunk::Line(text, from) => {
-                    let doubtful = self.doubtful.take_if(|call| *call == from).is_some();
-                    self.line(text, from, doubtful);
-                }
-            }
+            let Chunk { text, from, .. } = chunk;
+            let doubtful = self.doubtful.take_if(|call| *call == from).is_some();
+            self.line(text, from, doubtful);
         });
         self.lines = Some(lines);
         self.buffer = bytes;

@@ -11,9 +11,11 @@ use super::tape::{Tape, TapeCall};
 use super::tripwire::{Aim, Tripwire};
 use super::views::{View, Views};
 use crate::arena::Identities;
-use crate::maps::{Answer, Chunk, Lines, MapsRead, QueryFlags};
+use crate::maps::{Answer, Chunk, Line, Lines, MapsRead, QueryFlags};
 use crate::oracle::{Contract, Oracle, Sighting, Tolerated, Verdict, Window};
 use crate::seed::Stream;
+use crate::space::Geometry;
+use rustix::io::Errno;
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -90,6 +92,35 @@ impl Reel {
     }
 }
 
+/// Room for answers of PROCMAP_QUERY.
+struct Answers {
+    named: Answer,
+    nameless: Answer,
+}
+
+impl Answers {
+    /// Asks for the VMA at `address`. One with a name that has no room is none of the arena's, of
+    /// which all names are short: only its addresses are judged, so it is asked for once more
+    /// without the name. ENAMETOOLONG where a VMA of the arena has come between the two questions.
+    fn ask<M: MapsRead>(
+        &mut self,
+        source: &mut M,
+        address: u64,
+        flags: QueryFlags,
+        geometry: &Geometry,
+    ) -> Result<Option<Line<'_>>, Errno> {
+        let answered = source.query(address, flags, &mut self.named);
+        if !matches!(answered, Err(Errno::NAMETOOLONG)) {
+            return answered;
+        }
+        let answered = source.query(address, flags, &mut self.nameless)?;
+        match answered.filter(|line| geometry.overlaps(line.start, line.end)) {
+            Some(_) => Err(Errno::NAMETOOLONG),
+            None => Ok(answered),
+        }
+    }
+}
+
 /// A reader.
 pub struct Reader<'a, M> {
     source: M,
@@ -101,7 +132,7 @@ pub struct Reader<'a, M> {
     reels: [Reel; WALKS],
     begun: usize,
     judged: usize,
-    answer: Answer,
+    answers: Answers,
     rng: Stream,
     /// Where in the file the arena's lines were in the last whole walk.
     text: (u64, u64),
@@ -165,7 +196,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             reels: std::array::from_fn(|_| Reel::new()),
             begun: 0,
             judged: 0,
-            answer: Answer::default(),
+            answers: Answers { named: Answer::default(), nameless: Answer::nameless() },
             rng,
             text: (0, 1 << 14),
             page: oracle.geometry().page_size() as usize,
@@ -522,13 +553,10 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             |(judge, approach), rest| {
                 judge.familiar(rest, call, &play, tape, |bytes, end| approach.lines(bytes, end))
             },
-            |(judge, approach), chunk| match chunk {
-                Chunk::TooLong => judge.malformed(tape, call),
-                Chunk::Line(text, from) => {
-                    judge.text(text, from, tape);
-                    judge.fed.1 += 1;
-                    approach.lines(text.len() + 1, judge.walk.pos());
-                }
+            |(judge, approach), Chunk { text, from, bytes }| {
+                judge.text(text, from, tape);
+                judge.fed.1 += 1;
+                approach.lines(bytes, judge.walk.pos());
             },
         );
     }
@@ -601,7 +629,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         let judge = &mut self.judge;
         let clock = judge.oracle.clock();
         let from = clock.now();
-        let result = self.source.query(address, flags, &mut self.answer);
+        let result = self.answers.ask(&mut self.source, address, flags, judge.oracle.geometry());
         let window = Window { from, to: clock.now() };
         Tally::add(&judge.tally.calls[Mode::Query as usize], 1);
         let answer = judge.outcome(result)?;

@@ -149,11 +149,8 @@ pub(super) fn read_lanes_and(
         }
         offset += got as u64;
         lines.feed(&page[..got], 0, |chunk| {
-            let line = match chunk {
-                Chunk::Line(text, _) => parse(text).ok().map(|line| (text, line)),
-                Chunk::TooLong => None,
-            };
-            let Some((text, line)) = line else {
+            let Chunk { text, .. } = chunk;
+            let Ok(line) = parse(text) else {
                 lanes.iter_mut().for_each(|lane| lane.stranger = true);
                 return;
             };

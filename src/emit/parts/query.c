@@ -7,11 +7,11 @@ struct query { /* struct procmap_query of linux/fs.h, which is newer than many s
 /* Asks for pages at random, or the next above; alone, for all. A timer interrupts most calls. */
 static const char *look(void)
 {
-	static char name[256];
+	static char name[4096];
 	const char *wrong = NULL;
 	for (pos = 0; pos < PAGES && !wrong && (alone || rand() % 64);) {
 		struct itimerspec soon = { .it_value.tv_nsec = 1 + rand() % 4000 };
-		struct query q = { sizeof(q), alone || rand() % 2 ? 16 : 0, .name = name, .name_size = 256,
+		struct query q = { sizeof(q), alone || rand() % 2 ? 16 : 0, .name = name, .name_size = 4096,
 			.address = BASE + (pos = alone ? pos : rand() % PAGES) * page };
 		now = name[0] = 0;
 		timerfd_settime(timer, 0, &soon, NULL);

@@ -1,0 +1,108 @@
+//! Drives the binary in surroundings that are legal and unusual: what it is started from, and what
+//! it is allowed to use.
+
+use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::fs::{Mode, OFlags, mkdirat, open, openat};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_mapstorm");
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("stdout is no JSON ({error}): {} {}", text(&output.stdout), text(&output.stderr))
+    })
+}
+
+/// Whether this sandbox has what a storm needs; if not, says so.
+fn testable() -> bool {
+    let probe = Command::new(BINARY).arg("probe").output().unwrap();
+    let fine = probe.status.code() == Some(0);
+    if !fine {
+        eprintln!("skipped: {}", text(&probe.stderr));
+    }
+    fine
+}
+
+/// Folders in folders, with the binary in the innermost: a path that no single call can name.
+struct Deep {
+    root: PathBuf,
+    innermost: OwnedFd,
+}
+
+impl Deep {
+    /// With a path of more than `bytes` bytes.
+    fn new(bytes: usize) -> Deep {
+        let root = std::env::temp_dir().join(format!("mapstorm-deep-{}", std::process::id()));
+        std::fs::create_dir(&root).unwrap();
+        let name = "d".repeat(250);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let mut innermost = open(&root, flags, Mode::empty()).unwrap();
+        for _ in 0..bytes.div_ceil(name.len() + 1) {
+            mkdirat(&innermost, &name, Mode::RWXU).unwrap();
+            innermost = openat(&innermost, &name, flags, Mode::empty()).unwrap();
+        }
+        let deep = Deep { root, innermost };
+        std::fs::copy(BINARY, format!("{}/mapstorm", deep.here())).unwrap();
+        deep
+    }
+
+    /// The innermost folder, by way of its descriptor.
+    fn here(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.innermost.as_raw_fd())
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        // A relative name of a program is looked up in the folder it starts in.
+        Command::new("./mapstorm").current_dir(self.here()).args(args).output().unwrap()
+    }
+}
+
+impl Drop for Deep {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.root);
+    }
+}
+
+#[test]
+fn lines_of_12000_bytes_are_read_like_any_others() {
+    if !testable() {
+        return;
+    }
+    let deep = Deep::new(12_000);
+    let offers = |output: Output| {
+        let probe = json(&output);
+        [probe["operations"].clone(), probe["procmap_query"].clone()]
+    };
+    let probe = ["probe", "--format", "json"];
+    let usual = Command::new(BINARY).args(probe).output().unwrap();
+    assert_eq!(offers(deep.run(&probe)), offers(usual));
+
+    let output = deep.run(&["--seconds", "1", "--threads", "4", "--format", "json"]);
+    let report = json(&output);
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{report}");
+    assert!(report["checked_lines"].as_u64().unwrap() > 100, "{report}");
+    assert_eq!(report["standstills"]["mismatches"], 0, "{report}");
+    assert_eq!(report["reads"]["failed"], 0, "{report}");
+    assert_eq!(report["allocations_in_storm"], 0, "{report}");
+    let impossible = ["torn", "unknown", "malformed", "truncated"];
+    for violation in report["violations"].as_array().unwrap() {
+        assert!(!impossible.contains(&violation["class"].as_str().unwrap()), "{violation}");
+    }
+
+    // Between pages of output, too, which now end in mid-line.
+    let cases = ["cases", "--only", "1", "--seconds-per-case", "2", "--format", "json"];
+    let report = json(&deep.run(&cases));
+    let runs = report["cases"][0]["runs"].as_array().unwrap();
+    let smaps_and_query = ["smaps", "query"];
+    for run in
+        runs.iter().filter(|run| !smaps_and_query.contains(&run["interface"].as_str().unwrap()))
+    {
+        assert_ne!(run["verdict"], "untestable", "{run}");
+    }
+}
