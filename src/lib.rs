@@ -2,9 +2,12 @@
 //!
 //! See the README for what it is and how to use it, and its map of the code for what lies where.
 
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::dbg_macro)]
+
 pub mod allocations;
 pub mod arena;
 pub mod cases;
+pub mod console;
 pub mod emit;
 pub mod evidence;
 pub mod exit;

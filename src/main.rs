@@ -1,5 +1,7 @@
 //! mapstorm's command line: arguments in, a report and an exit code out.
 
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::dbg_macro)]
+
 mod cli;
 mod commands;
 
@@ -8,6 +10,7 @@ use clap::error::ErrorKind;
 use cli::{Cli, Command};
 use commands::Failure;
 use mapstorm::allocations::Counting;
+use mapstorm::console;
 use mapstorm::exit::Exit;
 
 #[global_allocator]
@@ -15,8 +18,8 @@ static ALLOCATOR: Counting = Counting;
 
 fn main() {
     let exit = match Cli::try_parse() {
-        Ok(cli) => run(&cli).unwrap_or_else(|failure| complain(&failure)),
-        Err(error) => usage(&error),
+        Ok(cli) => run(&cli).map_or_else(|failure| complain(&failure), written),
+        Err(error) => written(usage(&error)),
     };
     std::process::exit(exit.code());
 }
@@ -34,20 +37,32 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Probe(args)) => commands::probe(args),
         Some(Command::Cases(args)) => commands::cases(args, &cli.print),
         Some(Command::Latency(args)) => commands::latency(args, &cli.print),
-        Some(Command::Compare(args)) => commands::compare(args, &cli.print),
+        Some(Command::Compare(args)) => commands::compare(args),
         Some(Command::Selfcheck(args)) => commands::selfcheck(args, &cli.print),
     }
 }
 
 /// The one place where errors are printed.
 fn complain(failure: &Failure) -> Exit {
-    anstream::eprintln!("mapstorm: {failure}");
+    console::to_stderr(format!("mapstorm: {failure}\n").as_bytes());
     failure.exit()
+}
+
+/// A result that stdout did not take is an error, whatever the result was; it has gone to stderr.
+fn written(exit: Exit) -> Exit {
+    match console::lost() {
+        None => exit,
+        Some(error) => complain(&Failure::Output(error)),
+    }
 }
 
 /// Help and version are no errors; everything else is one, and never with clap's own exit code 2.
 fn usage(error: &clap::Error) -> Exit {
-    let _ = error.print();
+    let text = error.render().ansi().to_string();
+    match error.use_stderr() {
+        true => console::to_stderr(text.as_bytes()),
+        false => console::result(text.as_bytes()),
+    }
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Upheld,
         _ => Exit::Usage,

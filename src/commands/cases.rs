@@ -1,13 +1,14 @@
 //! `mapstorm cases`.
 
 use super::storm::{command_line, draw_seed};
-use super::{Failure, Output, Signals};
+use super::{Failure, Signals};
 use crate::cli::{CasesArgs, CasesFormat, PrintArgs};
 use mapstorm::allocations;
 use mapstorm::cases::{
     Around, AtOnce, CaseReport, CasesReport, Interface, Position, Proof, RunReport, Spec, TABLE,
     Verdict, find, ktap, play, prove, text,
 };
+use mapstorm::console;
 use mapstorm::exit::Exit;
 use mapstorm::maps::MapsFile;
 use mapstorm::probe::{Machine, MapsLocking, observe_locking, observe_smaps_locking, query_works};
@@ -34,9 +35,9 @@ pub fn cases(args: &CasesArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     first_line(&mut first, &machine, &format!("{seed:#x}"), &command_line(seed))
         .expect("into memory");
     match args.format {
-        CasesFormat::Text => Output.print(&first)?,
+        CasesFormat::Text => console::result(&first),
         CasesFormat::Json | CasesFormat::Ktap if !print.quiet => {
-            eprint!("{}", String::from_utf8_lossy(&first));
+            console::to_stderr(&first);
         }
         _ => {}
     }
@@ -64,9 +65,9 @@ pub fn cases(args: &CasesArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let asked: Option<Vec<Position>> = args.boundary.iter().copied().collect();
     let positions = or_all(&asked.unwrap_or_default(), &Position::ALL);
     match args.format {
-        CasesFormat::Ktap => all.ktap(&specs, &interfaces, &positions, args, &environment),
+        CasesFormat::Ktap => Ok(all.ktap(&specs, &interfaces, &positions, args, &environment)),
         _ => {
-            let report = all.race(&specs, &interfaces, &positions, args, print, allocations)?;
+            let report = all.race(&specs, &interfaces, &positions, args, print, allocations);
             Ok(report.exit())
         }
     }
@@ -153,7 +154,7 @@ impl Session<'_> {
         args: &CasesArgs,
         print: &PrintArgs,
         allocations: u64,
-    ) -> Result<CasesReport, Failure> {
+    ) -> CasesReport {
         let people = args.format == CasesFormat::Text;
         let seconds = args.seconds_per_case.unwrap_or(SECONDS_PER_CASE);
         let mut text = Vec::new();
@@ -164,13 +165,18 @@ impl Session<'_> {
                 break;
             }
             if !print.quiet {
-                eprintln!("# case {}, {} of {}", spec.name, number + 1, specs.len());
+                console::note(format_args!(
+                    "case {}, {} of {}",
+                    spec.name,
+                    number + 1,
+                    specs.len()
+                ));
             }
             let case = self.case(spec, interfaces, positions, seconds);
             text::case(&mut text, &case, print.verbose).expect("into memory");
             if people {
                 // As it goes: a long run shows what it has.
-                Output.print(&text)?;
+                console::result(&text);
                 text.clear();
             }
             cases.push(case);
@@ -178,13 +184,13 @@ impl Session<'_> {
         let report = self.report(cases, allocations);
         if people {
             text::last_lines(&mut text, &report).expect("into memory");
-            Output.print(&text)?;
+            console::result(&text);
         } else {
             let mut json = serde_json::to_vec(&report).expect("plain data into memory");
             json.push(b'\n');
-            Output.print(&json)?;
+            console::result(&json);
         }
-        Ok(report)
+        report
     }
 
     fn case(
@@ -252,29 +258,23 @@ impl Session<'_> {
         positions: &[Position],
         args: &CasesArgs,
         environment: &Environment,
-    ) -> Result<Exit, Failure> {
+    ) -> Exit {
         let tests = ktap::tests(specs, interfaces, positions);
         let each = match (environment.duration, args.seconds_per_case) {
             (_, Some(seconds)) => seconds * specs.len() as f64 / tests.len().max(1) as f64,
             (Some(duration), None) => duration,
             (None, None) => KTAP_SECONDS / tests.len().max(1) as f64,
         };
-        let written = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::BrokenPipe => Ok(()),
-            _ => Err(Failure::Output(error)),
-        };
         let mut verdicts = Vec::new();
-        if let Err(error) = self.write_ktap(&tests, each, environment, &mut verdicts) {
-            written(error)?;
-        }
-        Ok(match (self.stopped(), Verdict::of(verdicts)) {
+        self.write_ktap(&tests, each, environment, &mut verdicts).expect("results give no error");
+        match (self.stopped(), Verdict::of(verdicts)) {
             (Some(libc::SIGTERM), _) => Exit::Terminated,
             (Some(_), _) => Exit::Interrupted,
             (_, Verdict::Violated) => Exit::Violated,
             (_, Verdict::Undecided) => Exit::Undecided,
             (_, Verdict::Untestable) => Exit::Untestable,
             (_, Verdict::Upheld) => Exit::Upheld,
-        })
+        }
     }
 
     fn write_ktap(
@@ -284,7 +284,8 @@ impl Session<'_> {
         environment: &Environment,
         verdicts: &mut Vec<Verdict>,
     ) -> std::io::Result<()> {
-        let mut ktap = ktap::Ktap::begin(std::io::stdout(), tests.len(), environment.verbose)?;
+        let mut ktap =
+            ktap::Ktap::begin(console::Results::new(), tests.len(), environment.verbose)?;
         ktap.remark(&format!("seed {:#x}: {}", self.around.seed, self.command))?;
         let mut proved: Option<(&str, Result<Proof, String>)> = None;
         for test in tests {

@@ -1,8 +1,9 @@
 //! `mapstorm emit-c`: a tear as a C program.
 
+use super::Failure;
 use super::replay::target;
-use super::{Failure, Output};
 use crate::cli::EmitCArgs;
+use mapstorm::console;
 use mapstorm::emit::{EmitError, program};
 use mapstorm::evidence::{Saved, load};
 use mapstorm::exit::Exit;
@@ -25,7 +26,7 @@ pub fn emit_c(args: &EmitCArgs) -> Result<Exit, Failure> {
         }
     })?;
     match &args.output {
-        None => Output.print(text.as_bytes())?,
+        None => console::result(text.as_bytes()),
         Some(path) => std::fs::write(path, text)
             .map_err(|error| Failure::Usage(format!("-o {}: {error}", path.display())))?,
     }

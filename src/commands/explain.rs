@@ -1,7 +1,8 @@
 //! `mapstorm explain`: what happened, from a file that a storm saved.
 
-use super::{Failure, Output};
+use super::Failure;
 use crate::cli::ExplainArgs;
+use mapstorm::console;
 use mapstorm::evidence::{FileError, SavedViolation, load_violation};
 use mapstorm::exit::Exit;
 use mapstorm::explain::{IncidentStory, Story, html, incident_html, incident_text, text};
@@ -29,6 +30,6 @@ pub fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
         std::fs::write(path, page)
             .map_err(|error| Failure::Usage(format!("--html {}: {error}", path.display())))?;
     }
-    Output.print(&out)?;
+    console::result(&out);
     Ok(Exit::Upheld)
 }

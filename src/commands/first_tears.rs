@@ -1,9 +1,10 @@
 //! `mapstorm first-tears`: storm after storm, and when each first tore.
 
 use super::storm::{command_line, draw_seed, modes, readers_of, repertoire};
-use super::{Failure, Output, Signals};
+use super::{Failure, Signals};
 use crate::cli::{FirstTearsArgs, Format, PrintArgs};
 use mapstorm::arena::Arena;
+use mapstorm::console;
 use mapstorm::exit::Exit;
 use mapstorm::maps::MapsFile;
 use mapstorm::oracle::Contract;
@@ -37,7 +38,7 @@ pub fn first_tears(args: &FirstTearsArgs, print: &PrintArgs) -> Result<Exit, Fai
     let mut line = Vec::new();
     text::first_line(&mut line, &machine, &table.seed, &table.command).expect("into memory");
     if args.format == Format::Text {
-        Output.print(&line)?;
+        console::result(&line);
     }
     let locking = observe_locking(machine.version());
     let mut seeds = Stream::new(seed, "storms", 0);
@@ -46,7 +47,11 @@ pub fn first_tears(args: &FirstTearsArgs, print: &PrintArgs) -> Result<Exit, Fai
         table.rows.push(Row::new(threads, readers_of(threads)));
         for round in 0..args.runs {
             if !print.quiet {
-                eprintln!("# {threads} threads, storm {} of {}", round + 1, args.runs);
+                console::note(format_args!(
+                    "{threads} threads, storm {} of {}",
+                    round + 1,
+                    args.runs
+                ));
             }
             let row = table.rows.last_mut().expect("just put there");
             one(args, row, locking, seeds.bits(), &signals)?;
@@ -64,7 +69,7 @@ pub fn first_tears(args: &FirstTearsArgs, print: &PrintArgs) -> Result<Exit, Fai
         }
         Format::Text => table.write(&mut out).expect("into memory"),
     }
-    Output.print(&out)?;
+    console::result(&out);
     Ok(table.exit())
 }
 

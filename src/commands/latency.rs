@@ -2,35 +2,23 @@
 
 use super::{Failure, Signals};
 use crate::cli::PrintArgs;
+use mapstorm::console::Progress;
 use mapstorm::exit::Exit;
-use mapstorm::latency::{self, CompareArgs, Console, LatencyArgs, Progress};
-use std::io::IsTerminal;
+use mapstorm::latency::{self, CompareArgs, LatencyArgs};
 
 /// Measures and reports.
 ///
 /// # Errors
-/// When nothing can be measured, or the result can't be written.
+/// When nothing can be measured.
 pub fn latency(args: &LatencyArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let signals = Signals::catch().map_err(|error| Failure::Environment(error.to_string()))?;
-    with_console(print, |console| latency::run(args, signals.flag(), console))
+    latency::run(args, signals.flag(), Progress::here(print.quiet)).map_err(Failure::Latency)
 }
 
 /// Compares results.
 ///
 /// # Errors
-/// When a file can't be read, or the comparison can't be written.
-pub fn compare(args: &CompareArgs, print: &PrintArgs) -> Result<Exit, Failure> {
-    with_console(print, |console| latency::compare(args, console))
-}
-
-fn with_console(
-    print: &PrintArgs,
-    run: impl FnOnce(&mut Console<'_>) -> anyhow::Result<Exit>,
-) -> Result<Exit, Failure> {
-    let progress = match (print.quiet, std::io::stderr().is_terminal()) {
-        (true, _) => Progress::Quiet,
-        (false, true) => Progress::Terminal,
-        (false, false) => Progress::Lines,
-    };
-    run(&mut Console { out: &mut std::io::stdout(), progress }).map_err(Failure::Latency)
+/// When a file can't be read, or the page can't be written.
+pub fn compare(args: &CompareArgs) -> Result<Exit, Failure> {
+    latency::compare(args).map_err(Failure::Latency)
 }

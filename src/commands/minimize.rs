@@ -1,8 +1,9 @@
 //! `mapstorm minimize`: the smallest scenario that still shows a tear.
 
 use super::replay::{fits_here, name, not_run, target};
-use super::{Failure, Output, Signals};
+use super::{Failure, Signals};
 use crate::cli::{Format, MinimizeArgs, PrintArgs};
+use mapstorm::console;
 use mapstorm::exit::Exit;
 use mapstorm::replay::{Minimized, Size, Tried, minimize as search};
 use mapstorm::report::text::quoted;
@@ -40,7 +41,7 @@ pub fn minimize(args: &MinimizeArgs, print: &PrintArgs) -> Result<Exit, Failure>
     drop(aside(&args.output).map_err(|error| Failure::Usage(named(&args.output, &error)))?);
     let signals = Signals::catch().map_err(|e| Failure::Environment(e.to_string()))?;
     if !print.quiet {
-        eprintln!("# {}: {}", name(&target), Size::of(&target.scenario));
+        console::note(format_args!("{}: {}", name(&target), Size::of(&target.scenario)));
     }
     let budget = Duration::from_secs_f64(args.seconds);
     let begun = Instant::now();
@@ -70,11 +71,11 @@ pub fn minimize(args: &MinimizeArgs, print: &PrintArgs) -> Result<Exit, Failure>
             args.output.display()
         );
         let _ = std::fs::remove_file(aside_path(&args.output));
-        Output.print(text.as_bytes())?;
+        console::result(text.as_bytes());
         return Ok(signalled(signals.arrived()).unwrap_or(Exit::Undecided));
     };
     write(&found.best.scenario)?;
-    Output.print(report(&found, args, begun.elapsed()).as_bytes())?;
+    console::result(report(&found, args, begun.elapsed()).as_bytes());
     Ok(signalled(found.signal).unwrap_or(Exit::Upheld))
 }
 
@@ -120,7 +121,11 @@ fn told(tried: &Tried, elapsed: Duration) {
         (_, true) => "still shown".into(),
         (_, false) => format!("not in {:.1} s", tried.took.as_secs_f64()),
     };
-    eprintln!("# {:>5.1} s  {what}: {how}; best: {}", elapsed.as_secs_f64(), tried.best);
+    console::note(format_args!(
+        "{:>5.1} s  {what}: {how}; best: {}",
+        elapsed.as_secs_f64(),
+        tried.best
+    ));
 }
 
 fn report(found: &Minimized, args: &MinimizeArgs, took: Duration) -> String {

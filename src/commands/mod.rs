@@ -1,12 +1,12 @@
 //! What the subcommands do: from arguments to a report and an exit code.
 
 mod cases;
+mod colour;
 mod emit_c;
 mod explain;
 mod first_tears;
 mod latency;
 mod minimize;
-mod output;
 mod probe;
 mod replay;
 mod selfcheck;
@@ -15,12 +15,12 @@ mod storm;
 mod verify;
 
 pub use cases::cases;
+pub use colour::set_colour;
 pub use emit_c::emit_c;
 pub use explain::explain;
 pub use first_tears::first_tears;
 pub use latency::{compare, latency};
 pub use minimize::minimize;
-pub use output::{Output, set_colour};
 pub use probe::probe;
 pub use replay::replay;
 pub use selfcheck::selfcheck;

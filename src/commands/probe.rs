@@ -1,8 +1,9 @@
 //! `mapstorm probe`.
 
-use super::{Failure, Output};
+use super::Failure;
 use crate::cli::{Format, ProbeArgs};
 use mapstorm::arena::Arena;
+use mapstorm::console;
 use mapstorm::exit::Exit;
 use mapstorm::maps::MapsFile;
 use mapstorm::probe::{
@@ -59,7 +60,7 @@ pub fn probe(args: &ProbeArgs) -> Result<Exit, Failure> {
         Format::Json => serde_json::to_string_pretty(&probed).expect("plain data") + "\n",
         Format::Text => for_people(&probed),
     };
-    Output.print(text.as_bytes())?;
+    console::result(text.as_bytes());
     Ok(Exit::Upheld)
 }
 

@@ -1,7 +1,8 @@
 //! `mapstorm replay`: shows a tear again.
 
-use super::{Failure, Output, Signals};
+use super::{Failure, Signals};
 use crate::cli::{Format, PrintArgs, ReplayArgs};
+use mapstorm::console;
 use mapstorm::evidence::{Incident, Proof, Saved, Tear, load};
 use mapstorm::exit::Exit;
 use mapstorm::oracle::{Class, Contract};
@@ -102,14 +103,14 @@ pub fn replay(args: &ReplayArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let time = Duration::from_secs_f64(args.seconds);
     let seed = args.seed.unwrap_or(1);
     if !print.quiet {
-        eprintln!("# {}: {}", name(&target), Size::of(&target.scenario));
+        console::note(format_args!("{}: {}", name(&target), Size::of(&target.scenario)));
     }
     let attempt = attempt(&target, contract, time, seed, || signals.arrived()).map_err(not_run)?;
     let text = match args.format {
         Format::Json => json(&target, &attempt),
         Format::Text => for_people(&target, &attempt, print.verbose),
     };
-    Output.print(text.as_bytes())?;
+    console::result(text.as_bytes());
     Ok(exit(&attempt))
 }
 

@@ -1,22 +1,22 @@
 //! `mapstorm`: the storm.
 
 use super::probe::not_testable;
-use super::{Failure, Output, Signals};
+use super::{Failure, Signals};
 use crate::cli::{Format, PrintArgs, StormArgs};
 use mapstorm::allocations;
 use mapstorm::arena::Arena;
+use mapstorm::console::{self, Line, Progress};
 use mapstorm::evidence::{Checked, Keeper, Kept, Origins};
 use mapstorm::exit::Exit;
 use mapstorm::maps::MapsFile;
 use mapstorm::probe::{Limits, Machine, MapsLocking, observe_locking, query_works};
-use mapstorm::report::live::{LiveLine, PLAIN_EVERY, live_line};
+use mapstorm::report::live::{PLAIN_EVERY, live_line};
 use mapstorm::report::{Circumstances, StormReport, text};
 use mapstorm::space::{Kind, KindSet};
 use mapstorm::storm::{
     Cpus, Dropped, Live, Mode, ModeSet, Pattern, Plan, Repertoire, Storm, calibrate,
 };
 use std::cell::RefCell;
-use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
 
     let seed = args.seed.unwrap_or_else(draw_seed);
     let command = command_line(seed);
-    announce(args.format, print.quiet, &machine, seed, &command)?;
+    announce(args.format, print.quiet, &machine, seed, &command);
 
     let mut file = MapsFile::own().map_err(|errno| {
         Failure::Untestable(format!("cannot open /proc/self/maps ({errno}); is /proc mounted?"))
@@ -75,14 +75,14 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let mut keeper = Keeper::new(origins, args.out.as_deref())
         .map_err(|error| Failure::Usage(error.to_string()))?;
     let storm = Arc::new(Storm::prepare(arena, plan, may)?);
-    let progress = RefCell::new(Progress::new(print.quiet));
+    let told = RefCell::new(Told::new(print.quiet));
     let run = storm.run(
         || signals.arrived(),
-        |live| progress.borrow_mut().show(live),
+        |live| told.borrow_mut().show(live),
         allocations::arm,
-        |findings| progress.borrow().tell(keeper.keep(findings)),
+        |findings| told.borrow().tell(keeper.keep(findings)),
     )?;
-    progress.borrow().clear();
+    console::clear();
     let around = Circumstances {
         machine: &machine,
         locking,
@@ -100,27 +100,18 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         }
         Format::Text => text::storm(&mut out, &report, print.verbose).expect("into memory"),
     }
-    Output.print(&out)?;
+    console::result(&out);
     Ok(report.exit())
 }
 
 /// The first line, before anything can go wrong: on stdout for people, else on stderr.
-fn announce(
-    format: Format,
-    quiet: bool,
-    machine: &Machine,
-    seed: u64,
-    command: &str,
-) -> Result<(), Failure> {
+fn announce(format: Format, quiet: bool, machine: &Machine, seed: u64, command: &str) {
     let mut line = Vec::new();
     text::first_line(&mut line, machine, &format!("{seed:#x}"), command).expect("into memory");
     match format {
-        Format::Text => Output.print(&line),
-        Format::Json if !quiet => {
-            eprint!("{}", String::from_utf8_lossy(&line));
-            Ok(())
-        }
-        Format::Json => Ok(()),
+        Format::Text => console::result(&line),
+        Format::Json if !quiet => console::to_stderr(&line),
+        Format::Json => {}
     }
 }
 
@@ -228,59 +219,48 @@ pub(super) fn command_line(seed: u64) -> String {
     format!("mapstorm {}", words.join(" "))
 }
 
-/// Progress on stderr: one line that is rewritten on a terminal, a plain line now and then
-/// elsewhere. Written without allocating.
-struct Progress {
-    terminal: bool,
-    quiet: bool,
-    line: LiveLine,
+/// What is shown while the storm goes on. [`show`](Told::show) does not allocate.
+struct Told {
+    progress: Progress,
     since: Option<(Duration, u64, u64)>,
     printed: Duration,
 }
 
-impl Progress {
-    fn new(quiet: bool) -> Progress {
-        let terminal = std::io::stderr().is_terminal();
-        Progress { terminal, quiet, line: LiveLine::new(), since: None, printed: Duration::ZERO }
+impl Told {
+    fn new(quiet: bool) -> Told {
+        Told { progress: Progress::here(quiet), since: None, printed: Duration::ZERO }
     }
 
     fn show(&mut self, live: &Live<'_>) {
-        if self.quiet || !self.terminal && live.elapsed - self.printed < PLAIN_EVERY {
+        let every = if self.progress == Progress::Lines { PLAIN_EVERY } else { Duration::ZERO };
+        if self.progress == Progress::Quiet || live.elapsed - self.printed < every {
             return;
         }
         self.printed = live.elapsed;
-        live_line(&mut self.line, live, &mut self.since);
-        let (before, behind) = if self.terminal { ("\r", "\x1b[K") } else { ("# ", "\n") };
-        for part in [before, &self.line, behind] {
-            // stderr is for progress only: if it can't be written the storm goes on.
-            let _ = rustix::io::write(rustix::stdio::stderr(), part.as_bytes());
-        }
+        let mut line = Line::new();
+        live_line(&mut line, live, &mut self.since);
+        self.progress.show(&line);
     }
 
     /// What became of new signatures.
     fn tell(&self, kept: &[Kept]) {
-        if self.quiet {
+        if self.progress == Progress::Quiet {
             return;
         }
-        self.clear();
         for kept in kept {
             let signature = kept.signature;
             match (&kept.checked, &kept.path, &kept.trouble) {
                 (Checked::Disagrees(why), ..) => {
-                    eprintln!("# {signature}: THE SECOND CHECKER DISAGREES: {why}");
+                    console::note(format_args!("{signature}: THE SECOND CHECKER DISAGREES: {why}"))
                 }
-                (_, _, Some(trouble)) => {
-                    eprintln!("# {signature} could not be saved ({trouble}); kept in memory");
+                (_, _, Some(trouble)) => console::note(format_args!(
+                    "{signature} could not be saved ({trouble}); kept in memory"
+                )),
+                (_, Some(path), None) => {
+                    console::note(format_args!("{signature} kept in {}", path.display()));
                 }
-                (_, Some(path), None) => eprintln!("# {signature} kept in {}", path.display()),
                 (_, None, None) => {}
             }
-        }
-    }
-
-    fn clear(&self) {
-        if self.terminal && !self.quiet {
-            let _ = rustix::io::write(rustix::stdio::stderr(), b"\r\x1b[K");
         }
     }
 }

@@ -1,7 +1,8 @@
 //! `mapstorm verify`: does a file prove a violation?
 
-use super::{Failure, Output};
+use super::Failure;
 use crate::cli::{Format, VerifyArgs};
+use mapstorm::console;
 use mapstorm::evidence::{
     FileError, Incident, Proof, SavedViolation, Shown, Tear, TearError, load_violation,
 };
@@ -75,7 +76,7 @@ pub fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
         }
         Format::Text => files.iter().map(line).collect(),
     };
-    Output.print(text.as_bytes())?;
+    console::result(text.as_bytes());
     match broken {
         Some(error) => Err(error.into()),
         None if all => Ok(Exit::Upheld),

@@ -11,7 +11,6 @@ mod codec;
 mod compare;
 mod compare_json;
 mod compare_table;
-mod console;
 mod contrast;
 mod crew;
 mod failure;
@@ -22,6 +21,7 @@ mod hang;
 mod limits;
 mod machine;
 mod mapper;
+mod meter;
 mod outcome;
 mod overhead;
 mod page;
@@ -46,7 +46,6 @@ mod unfair;
 mod warnings;
 
 pub use args::{CompareArgs, Format, LatencyArgs, Planted};
-pub use console::{Console, Progress};
 pub use failure::{Failure, exit_of};
 pub use file::load;
 pub use hang::Hang;
@@ -61,6 +60,7 @@ pub use sample::Sample;
 pub use scan::Scanned;
 pub use series::Series;
 
+use crate::console::{self, Progress};
 use crate::exit::Exit;
 use anyhow::{Context, bail};
 use figures::Rates;
@@ -73,18 +73,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 ///
 /// # Errors
 /// [`exit_of`] gives the exit code of an error: a [`Failure`] for what cannot be asked for here.
-pub fn run(
-    args: &LatencyArgs,
-    stop: &AtomicUsize,
-    console: &mut Console<'_>,
-) -> anyhow::Result<Exit> {
-    let outcome = measure(args, stop, console.progress)?;
+pub fn run(args: &LatencyArgs, stop: &AtomicUsize, progress: Progress) -> anyhow::Result<Exit> {
+    let outcome = measure(args, stop, progress)?;
     let text = match (args.format, args.rawdata) {
         (Format::Json, _) => outcome.to_json()?,
         (Format::Text, true) => rawdata::rawdata(&outcome),
         (Format::Text, false) => table::table(&outcome),
     };
-    console.deliver(&text)?;
+    console::result(text.as_bytes());
     // Relaxed: the signal's number is all there is to learn.
     judge(&outcome, stop.load(Ordering::Relaxed))
 }
@@ -93,7 +89,7 @@ pub fn run(
 ///
 /// # Errors
 /// As [`run()`]: a [`Failure`] for a file that is no result.
-pub fn compare(args: &CompareArgs, console: &mut Console<'_>) -> anyhow::Result<Exit> {
+pub fn compare(args: &CompareArgs) -> anyhow::Result<Exit> {
     let comparison = compare::compare(args)?;
     if let Some(path) = &args.html {
         std::fs::write(path, page::page(&comparison))
@@ -103,7 +99,7 @@ pub fn compare(args: &CompareArgs, console: &mut Console<'_>) -> anyhow::Result<
         Format::Json => compare_json::to_json(&comparison)?,
         Format::Text => compare_table::table(&comparison),
     };
-    console.deliver(&text)?;
+    console::result(text.as_bytes());
     Ok(Exit::Upheld)
 }
 

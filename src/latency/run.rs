@@ -1,12 +1,12 @@
 //! A run: samples of all columns by turns, until done, stopped, or hung.
 
 use super::args::LatencyArgs;
-use super::console::{Meter, Progress};
 use super::crew::SCANNER_NICE;
 use super::file::Saved;
 use super::hang;
 use super::limits::Limits;
 use super::machine::Machine;
+use super::meter::Meter;
 use super::outcome::{Column, Ended, KIND, Outcome, SCHEMA_VERSION, Setup};
 use super::overhead;
 use super::placement::{Placement, place};
@@ -15,6 +15,7 @@ use super::probe::probe;
 use super::region::PAUSE;
 use super::sample::{self, Spec, Taken};
 use super::threads;
+use crate::console::{self, Progress};
 use anyhow::Context;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
@@ -50,7 +51,7 @@ pub fn measure(
         saved,
     };
     let ended = run.rounds(&mut outcome);
-    run.meter.end();
+    console::clear();
     drop(away);
     outcome.ended = ended?;
     run.close(&mut outcome)?;
@@ -237,10 +238,10 @@ impl Run<'_> {
 fn preserve(directory: &Path, hang: &hang::Hang, label: &str) {
     let text = hang::describe(hang, label);
     match hang::save(directory, hang.tid, &text) {
-        Ok(path) => eprintln!("# a call hangs; evidence in {}", path.display()),
-        Err(error) => eprintln!(
-            "# a call hangs; no evidence file in {}: {error}\n{text}",
+        Ok(path) => console::note(format_args!("a call hangs; evidence in {}", path.display())),
+        Err(error) => console::note(format_args!(
+            "a call hangs; no evidence file in {}: {error}\n{text}",
             directory.display()
-        ),
+        )),
     }
 }

@@ -1,19 +1,16 @@
 //! One line while the storm goes on. Nothing in here allocates.
 
+use crate::console::Line;
 use crate::oracle::Tolerated;
 use crate::storm::Live;
-use arrayvec::ArrayString;
 use std::fmt::Write;
 use std::time::Duration;
-
-/// Room for the line.
-pub type LiveLine = ArrayString<400>;
 
 /// How often a plain line is printed where there is no terminal.
 pub const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// Writes the line; numbers per second are over `since`, what was counted up to the line before.
-pub fn live_line(line: &mut LiveLine, live: &Live<'_>, since: &mut Option<(Duration, u64, u64)>) {
+pub fn live_line(line: &mut Line, live: &Live<'_>, since: &mut Option<(Duration, u64, u64)>) {
     line.clear();
     let counts = live.counts;
     let operations: u64 = counts.operations.iter().sum();

@@ -4,6 +4,7 @@
 mod report;
 mod sweep;
 
+use crate::console;
 use crate::exit::Exit;
 use crate::seed::Stream;
 use crate::sim::Bug;
@@ -43,23 +44,18 @@ pub struct SelfcheckArgs {
 /// Runs the check, writes its result to stdout, and says how it ended. A signal's number in
 /// `stop` ends it early: what was not run by then counts as neither found nor missed. `quiet` shows
 /// no progress, `verbose` tells each bug's mechanism.
-///
-/// # Errors
-/// When the result can't be written.
-pub fn run(
-    args: &SelfcheckArgs,
-    quiet: bool,
-    verbose: bool,
-    stop: &AtomicUsize,
-) -> anyhow::Result<Exit> {
+pub fn run(args: &SelfcheckArgs, quiet: bool, verbose: bool, stop: &AtomicUsize) -> Exit {
     let seed = args.seed.unwrap_or_else(|| Stream::new(clock(), "selfcheck", 0).bits() >> 16);
     let time = Duration::from_secs(args.seconds as u64);
     let report = sweep::sweep(seed, time, args.only, quiet, stop);
+    let mut text = Vec::new();
     match args.format {
-        Format::Text => report.write_text(&mut anstream::stdout().lock(), verbose)?,
-        Format::Json => report.write_json(&mut std::io::stdout().lock())?,
+        Format::Text => report.write_text(&mut text, verbose),
+        Format::Json => report.write_json(&mut text),
     }
-    Ok(report.exit())
+    .expect("into memory");
+    console::result(&text);
+    report.exit()
 }
 
 /// Nanoseconds, for a seed that nobody asked for.

@@ -1,11 +1,10 @@
 //! Simulated kernels, many at a time.
 
 use super::report::{BugRow, ModelRow, Report};
+use crate::console::{self, Progress};
 use crate::oracle::Oracle;
 use crate::sim::{Bug, Deaf, Found, Model, Shape, SimFile, Watch, World};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rayon::prelude::*;
-use std::io::IsTerminal;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -63,38 +62,30 @@ pub(super) fn sweep(
         None => Bug::ALL.to_vec(),
     };
     let models = if only.is_some() { &[][..] } else { &Model::ALL[..] };
-    let bar = progress(bugs.len() + models.len(), quiet);
+    let (here, all) = (Progress::here(quiet), bugs.len() + models.len());
     let each = time / (2 * bugs.len().max(1) as u32);
-    let bug_rows = bugs
-        .iter()
-        .map(|&bug| {
-            bar.set_message(bug.name());
-            let row = hunt(bug, seed, each, stop);
-            bar.inc(1);
-            row
-        })
-        .collect();
+    let hunted = bugs.iter().enumerate().map(|(i, &bug)| {
+        progress(here, i, all, bug.name());
+        hunt(bug, seed, each, stop)
+    });
+    let bug_rows = hunted.collect();
     let mut model_rows = Vec::new();
     for (i, &model) in models.iter().enumerate() {
-        bar.set_message(model.word());
+        progress(here, bugs.len() + i, all, model.word());
         let left = time.saturating_sub(begun.elapsed()) / (models.len() - i) as u32;
         model_rows.push(endure(model, seed, left.max(time / 20), stop));
-        bar.inc(1);
     }
-    bar.finish_and_clear();
+    console::clear();
     // Relaxed: nothing else is published with it.
     let interrupted = Some(stop.load(Ordering::Relaxed) as i32).filter(|signal| *signal != 0);
     Report { seed, elapsed: begun.elapsed(), interrupted, bugs: bug_rows, models: model_rows }
 }
 
-/// Only on a terminal, and without a thread of its own.
-fn progress(steps: usize, quiet: bool) -> ProgressBar {
-    if quiet || !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
+/// Shows what is under way, on a terminal only: a log gets the table soon enough.
+fn progress(progress: Progress, done: usize, of: usize, what: &str) {
+    if progress == Progress::Terminal {
+        progress.show(&format!("{done} of {of} done, now {what}"));
     }
-    let bar = ProgressBar::with_draw_target(Some(steps as u64), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}");
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// Kernels with one bug on, until there are enough of them and the time is over.

@@ -1,41 +1,8 @@
-//! Where a run speaks: results to one place, progress to stderr.
+//! How far a run is, on stderr.
 
-use std::io::{ErrorKind, Write};
+use crate::console::{Line, Progress};
+use std::fmt::Write;
 use std::time::{Duration, Instant};
-
-/// How progress is shown on stderr.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Progress {
-    /// Not at all.
-    #[default]
-    Quiet,
-    /// A `# ` line now and then, for logs.
-    Lines,
-    /// One line that is written over, for terminals.
-    Terminal,
-}
-
-/// What a subcommand gets from the program around it.
-pub struct Console<'a> {
-    /// Where results go.
-    pub out: &'a mut dyn Write,
-    /// How progress is shown.
-    pub progress: Progress,
-}
-
-impl Console<'_> {
-    /// Writes a result. A reader that has gone away is no error: there is nobody left to tell.
-    ///
-    /// # Errors
-    /// What writing gave, EPIPE apart.
-    pub fn deliver(&mut self, text: &str) -> std::io::Result<()> {
-        let written = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
-        match written {
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            other => other,
-        }
-    }
-}
 
 /// How far a run is.
 pub struct Meter {
@@ -62,10 +29,10 @@ impl Meter {
 
     /// Shows that sample `number` (from 1), of column `label`, is under way. Does not allocate.
     pub fn show(&mut self, number: u32, label: &str) {
-        let (every, open, close) = match self.progress {
+        let every = match self.progress {
             Progress::Quiet => return,
-            Progress::Lines => (IN_LOGS, "# ", "\n"),
-            Progress::Terminal => (ON_TERMINAL, "\r\x1b[K", ""),
+            Progress::Lines => IN_LOGS,
+            Progress::Terminal => ON_TERMINAL,
         };
         let now = Instant::now();
         self.note(number, now);
@@ -76,11 +43,10 @@ impl Meter {
         self.shown = Some(now);
         let left = self.left(now).as_secs();
         let samples = self.samples;
-        // Whoever closed stderr does not want to know.
-        let _ = write!(
-            std::io::stderr(),
-            "{open}sample {number} of {samples} ({label}), about {left} s left{close}"
-        );
+        let mut line = Line::new();
+        // Labels are short; a line that is cut off is still one.
+        let _ = write!(line, "sample {number} of {samples} ({label}), about {left} s left");
+        self.progress.show(&line);
     }
 
     /// Takes note of the sample under way.
@@ -96,13 +62,6 @@ impl Meter {
         let (number, began) = self.current;
         let to_come = self.each * (self.samples + 1).saturating_sub(number);
         to_come.saturating_sub(now - began)
-    }
-
-    /// Leaves the line that progress was shown on.
-    pub fn end(&self) {
-        if self.progress == Progress::Terminal && self.shown.is_some() {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
-        }
     }
 }
 
@@ -124,25 +83,5 @@ mod tests {
         assert_eq!(meter.left(later), seconds(17.0));
         meter.note(10, at(20.0));
         assert_eq!(meter.left(at(60.0)), Duration::ZERO);
-    }
-
-    struct Closed(ErrorKind);
-
-    impl Write for Closed {
-        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
-            Err(self.0.into())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_closed_pipe_is_no_error_and_a_full_disk_is() {
-        let deliver =
-            |kind| Console { out: &mut Closed(kind), progress: Progress::Quiet }.deliver("text");
-        assert!(deliver(ErrorKind::BrokenPipe).is_ok());
-        assert!(deliver(ErrorKind::StorageFull).is_err());
     }
 }
