@@ -1,6 +1,8 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use mapstorm::cases::{Interface, Position};
 use mapstorm::latency::{CompareArgs, LatencyArgs};
 use mapstorm::oracle::Contract;
@@ -12,15 +14,15 @@ use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 contract upheld, 1 violated, 4 not testable here, 5 undecided, 64 usage, \
-70 internal or environment error, 101 panic, 130 and 143 after SIGINT and SIGTERM (the report is \
-still written).
+70 internal or environment error, 101 panic, 129, 130 and 143 after SIGHUP, SIGINT and SIGTERM \
+(the report is still written).
 
 A storm on Linux 6.17 or later is expected to find tears; on 6.16 and earlier, none.";
 
 /// Finds tears in reads of /proc/PID/maps: many threads change one address space at random,
 /// others read its maps, and every line is judged against an oracle of what may be seen.
 #[derive(Parser, Debug)]
-#[command(version, about, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
+#[command(version, about, after_help = AFTER_HELP)]
 pub struct Cli {
     /// What to do instead of a storm.
     #[command(subcommand)]
@@ -33,9 +35,41 @@ pub struct Cli {
     pub print: PrintArgs,
 }
 
+impl Cli {
+    /// Parses the command line. Flags about printing may stand anywhere; a flag of the storm before
+    /// another command would be heeded by neither, and is refused.
+    ///
+    /// # Errors
+    /// Help and the version, too, are errors to clap.
+    pub fn read() -> Result<Cli, clap::Error> {
+        let mut command = Cli::command();
+        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        if let Some((name, _)) = matches.subcommand()
+            && let Some(flag) = storm_flag(&matches)
+        {
+            let why =
+                format!("{flag} stands before '{name}', where it is of no use; put it behind");
+            return Err(command.error(ErrorKind::ArgumentConflict, why));
+        }
+        Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
+}
+
+/// The first flag of a storm without a command that was given.
+fn storm_flag(matches: &ArgMatches) -> Option<String> {
+    let storm = StormArgs::augment_args(clap::Command::new("storm"));
+    let given = |arg: &&clap::Arg| {
+        matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine)
+    };
+    let flag = storm.get_arguments().find(given)?;
+    Some(format!("--{}", flag.get_long().expect("the storm has long flags only")))
+}
+
 /// What to do instead of a storm.
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Runs a storm, as mapstorm does without a command
+    Storm(StormArgs),
     /// Shows what this kernel and machine offer
     Probe(ProbeArgs),
     /// Drives the merges, splits and replacements of vmas one by one, aimed at page boundaries
@@ -341,7 +375,6 @@ fn contract(text: &str) -> Result<Contract, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -5,7 +5,6 @@
 mod cli;
 mod commands;
 
-use clap::Parser;
 use clap::error::ErrorKind;
 use cli::{Cli, Command};
 use commands::Failure;
@@ -17,7 +16,7 @@ use mapstorm::exit::Exit;
 static ALLOCATOR: Counting = Counting;
 
 fn main() {
-    let exit = match Cli::try_parse() {
+    let exit = match Cli::read() {
         Ok(cli) => run(&cli).map_or_else(|failure| complain(&failure), written),
         Err(error) => written(usage(&error)),
     };
@@ -28,6 +27,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     commands::set_colour(cli.print.color);
     match &cli.command {
         None => commands::storm(&cli.storm, &cli.print),
+        Some(Command::Storm(args)) => commands::storm(args, &cli.print),
         Some(Command::FirstTears(args)) => commands::first_tears(args, &cli.print),
         Some(Command::Verify(args)) => commands::verify(args),
         Some(Command::Explain(args)) => commands::explain(args),

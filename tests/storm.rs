@@ -260,6 +260,22 @@ fn a_misspelt_signature_in_a_file_is_refused_with_its_line() {
 }
 
 #[test]
+fn flags_about_printing_may_stand_before_any_command() {
+    let output = run(&["-q", "storm", "--ops", "frobnicate"]);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(text(&output.stderr).contains("frobnicate"), "{}", text(&output.stderr));
+    let output = run(&["--color", "never", "-q", "-v", "explain", "/nonexistent/tear.json"]);
+    assert!(text(&output.stderr).contains("/nonexistent/tear.json"), "{}", text(&output.stderr));
+    // One of the storm's would be heeded by nobody.
+    for command in ["probe", "storm"] {
+        let output = run(&["--seconds", "3", "-q", command]);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{told}");
+        assert!(told.contains("--seconds") && told.contains(command), "{told}");
+    }
+}
+
+#[test]
 fn an_arena_of_more_vmas_than_allowed_is_refused() {
     let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
     if !limit.trim().parse::<u64>().is_ok_and(|limit| limit < 4096 * 64) {
