@@ -18,6 +18,8 @@ pub enum Exit {
     Usage = 64,
     /// An error of mapstorm's or of its surroundings.
     Internal = 70,
+    /// Ended by SIGHUP, the report written.
+    HungUp = 129,
     /// Ended by SIGINT, the report written.
     Interrupted = 130,
     /// Ended by SIGTERM, the report written.
@@ -25,8 +27,30 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// How a run ends that a signal ended, its report written: 128 and the signal's number, as
+    /// shells have it.
+    pub const fn of_signal(number: i32) -> Exit {
+        match number {
+            libc::SIGHUP => Exit::HungUp,
+            libc::SIGTERM => Exit::Terminated,
+            _ => Exit::Interrupted,
+        }
+    }
+
     /// The number given to exit(3).
     pub const fn code(self) -> i32 {
         self as u8 as i32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_signal_that_is_caught_has_its_code() {
+        for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
+            assert_eq!(Exit::of_signal(signal).code(), 128 + signal);
+        }
     }
 }

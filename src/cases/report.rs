@@ -317,8 +317,7 @@ impl CasesReport {
     /// The exit code that goes with it.
     pub fn exit(&self) -> Exit {
         match (self.signal, self.verdict) {
-            (Some(libc::SIGTERM), _) => Exit::Terminated,
-            (Some(_), _) => Exit::Interrupted,
+            (Some(number), _) => Exit::of_signal(number),
             (_, Verdict::Violated) => Exit::Violated,
             (_, Verdict::Undecided) => Exit::Undecided,
             (_, Verdict::Untestable) => Exit::Untestable,

@@ -268,8 +268,7 @@ impl Session<'_> {
         let mut verdicts = Vec::new();
         self.write_ktap(&tests, each, environment, &mut verdicts).expect("results give no error");
         match (self.stopped(), Verdict::of(verdicts)) {
-            (Some(libc::SIGTERM), _) => Exit::Terminated,
-            (Some(_), _) => Exit::Interrupted,
+            (Some(number), _) => Exit::of_signal(number),
             (_, Verdict::Violated) => Exit::Violated,
             (_, Verdict::Undecided) => Exit::Undecided,
             (_, Verdict::Untestable) => Exit::Untestable,

@@ -72,18 +72,11 @@ pub fn minimize(args: &MinimizeArgs, print: &PrintArgs) -> Result<Exit, Failure>
         );
         let _ = std::fs::remove_file(aside_path(&args.output));
         console::result(text.as_bytes());
-        return Ok(signalled(signals.arrived()).unwrap_or(Exit::Undecided));
+        return Ok(signals.arrived().map_or(Exit::Undecided, Exit::of_signal));
     };
     write(&found.best.scenario)?;
     console::result(report(&found, args, begun.elapsed()).as_bytes());
-    Ok(signalled(found.signal).unwrap_or(Exit::Upheld))
-}
-
-fn signalled(signal: Option<i32>) -> Option<Exit> {
-    signal.map(|number| match number {
-        libc::SIGTERM => Exit::Terminated,
-        _ => Exit::Interrupted,
-    })
+    Ok(found.signal.map_or(Exit::Upheld, Exit::of_signal))
 }
 
 fn aside_path(path: &Path) -> PathBuf {

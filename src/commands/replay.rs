@@ -119,8 +119,7 @@ fn exit(attempt: &Attempt) -> Exit {
     match attempt.signal {
         _ if !agreed => Exit::Internal,
         _ if attempt.shown > 0 => Exit::Violated,
-        Some(libc::SIGTERM) => Exit::Terminated,
-        Some(_) => Exit::Interrupted,
+        Some(number) => Exit::of_signal(number),
         None if attempt.lost.is_some() || attempt.walks == 0 => Exit::Undecided,
         None => Exit::Upheld,
     }

@@ -1,6 +1,6 @@
-//! Ctrl-C: the first stops and reports, the second kills.
+//! Ctrl-C and the like: the first stops and reports, the second kills.
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,8 +9,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 pub struct Signals(Arc<AtomicUsize>);
 
 impl Signals {
-    /// Catches SIGINT and SIGTERM from now on; and SIGXFSZ, so that a file that may grow no further
-    /// (ulimit -f) is an error of the write, and not the end of everything that is not yet told.
+    /// Catches SIGINT, SIGTERM and SIGHUP from now on; and SIGXFSZ, so that a file that may grow no
+    /// further (ulimit -f) is an error of the write, and not the end of everything that is not yet
+    /// told.
+    ///
+    /// The first of them asks for an end with a report. SIGINT or SIGTERM after it kills, SIGHUP
+    /// does not: where a session is dropped it comes more than once (from the shell, from the kernel
+    /// when the shell ends, and right behind systemd's SIGTERM), and the report would be lost in the
+    /// very case that it is caught for. It stays ignored where it was ignored from the start, as
+    /// nohup(1) does.
     ///
     /// # Errors
     /// What sigaction(2) gave.
@@ -21,7 +28,11 @@ impl Signals {
             // In this order: the first signal finds `raised` unset, and sets it.
             flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&raised))?;
             flag::register(signal, Arc::clone(&raised))?;
-            flag::register_usize(signal, Arc::clone(&number), signal as usize)?;
+            note_first(signal, &number)?;
+        }
+        if !is_ignored(SIGHUP) {
+            flag::register(SIGHUP, Arc::clone(&raised))?;
+            note_first(SIGHUP, &number)?;
         }
         flag::register(SIGXFSZ, Arc::default())?;
         Ok(Signals(number))
@@ -40,4 +51,25 @@ impl Signals {
             number => Some(number as i32),
         }
     }
+}
+
+/// Has `signal` put its number where none is yet.
+fn note_first(signal: i32, number: &Arc<AtomicUsize>) -> std::io::Result<()> {
+    let number = Arc::clone(number);
+    let note = move || {
+        // Relaxed: nothing else is published with it.
+        let _ = number.compare_exchange(0, signal as usize, Ordering::Relaxed, Ordering::Relaxed);
+    };
+    // SAFETY: what runs in the handler is one atomic instruction.
+    unsafe { signal_hook::low_level::register(signal, note) }.map(drop)
+}
+
+/// Whether the program was started with `signal` ignored.
+fn is_ignored(signal: i32) -> bool {
+    // SAFETY: all zeroes is a sigaction: its fields are integers, a set of bits, and a pointer that
+    // may be null.
+    let mut now: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: a null pointer asks without a change, and `now` is there to be written.
+    let asked = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut now) };
+    asked == 0 && now.sa_sigaction == libc::SIG_IGN
 }

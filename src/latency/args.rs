@@ -18,8 +18,8 @@ use std::time::Duration;
 /// alone. `--against none` shows the mapper with no thread beside it.
 ///
 /// Exit code 0 when done; 1 when a call hung; 4 when the file is not there; 5 when a scanner never
-/// finished a scan; 64 for a wrong command line; 70 for errors of the surroundings; 130 or 143
-/// after SIGINT or SIGTERM, with the report of what was measured until then.
+/// finished a scan; 64 for a wrong command line; 70 for errors of the surroundings; 129, 130
+/// or 143 after SIGHUP, SIGINT or SIGTERM, with the report of what was measured until then.
 #[derive(clap::Args, Clone, Debug)]
 pub struct LatencyArgs {
     /// Samples in each column

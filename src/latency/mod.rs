@@ -115,8 +115,7 @@ fn judge(outcome: &Outcome, signal: usize) -> anyhow::Result<Exit> {
     let starved = main.and_then(Rates::of).is_some_and(|rates| rates.starved());
     Ok(match outcome.ended {
         Ended::Hang => Exit::Violated,
-        Ended::Interrupted if signal == libc::SIGTERM as usize => Exit::Terminated,
-        Ended::Interrupted => Exit::Interrupted,
+        Ended::Interrupted => Exit::of_signal(signal as i32),
         _ if starved => Exit::Undecided,
         _ => Exit::Upheld,
     })

@@ -390,8 +390,7 @@ impl StormReport {
             return Exit::Internal;
         }
         match (&self.ended, self.verdict) {
-            (Ending::Signal(libc::SIGTERM), _) => Exit::Terminated,
-            (Ending::Signal(_), _) => Exit::Interrupted,
+            (Ending::Signal(number), _) => Exit::of_signal(*number),
             (_, Verdict::Violated) => Exit::Violated,
             (_, Verdict::Undecided) => Exit::Undecided,
             (_, Verdict::Untestable) => Exit::Untestable,

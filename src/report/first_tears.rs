@@ -131,8 +131,7 @@ impl FirstTears {
     /// The exit code: whether there were tears at all.
     pub fn exit(&self) -> Exit {
         match self.signal {
-            Some(libc::SIGTERM) => Exit::Terminated,
-            Some(_) => Exit::Interrupted,
+            Some(number) => Exit::of_signal(number),
             None if self.rows.iter().any(|row| row.violations > 0) => Exit::Violated,
             None if self.rows.iter().all(|row| row.windows.0 == 0) => Exit::Undecided,
             None => Exit::Upheld,

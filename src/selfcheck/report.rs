@@ -5,7 +5,6 @@ use crate::exit::Exit;
 use crate::oracle::{Class, Rule};
 use crate::sim::{Bug, Model};
 use serde_json::json;
-use signal_hook::consts::SIGTERM;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
@@ -132,8 +131,7 @@ impl Report {
         } else {
             match self.interrupted {
                 None => Exit::Upheld,
-                Some(SIGTERM) => Exit::Terminated,
-                Some(_) => Exit::Interrupted,
+                Some(number) => Exit::of_signal(number),
             }
         }
     }
