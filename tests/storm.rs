@@ -326,16 +326,6 @@ fn help_and_version_are_no_errors() {
 }
 
 #[test]
-fn too_little_address_space_is_told_with_the_remedy() {
-    let binary = env!("CARGO_BIN_EXE_mapstorm");
-    let script = format!("ulimit -v 1000000 && exec {binary} --seconds 1");
-    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
-    let complaint = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(70), "{complaint}");
-    assert!(complaint.contains("RLIMIT_AS"), "{complaint}");
-}
-
-#[test]
 fn a_full_disk_is_told_and_the_report_goes_to_stderr() {
     if !testable() {
         return;

@@ -106,3 +106,70 @@ fn lines_of_12000_bytes_are_read_like_any_others() {
         assert_ne!(run["verdict"], "untestable", "{run}");
     }
 }
+
+/// Runs the binary by a shell that sets a limit first.
+fn limited(limit: &str, args: &str) -> Output {
+    let script = format!("ulimit {limit} && exec {BINARY} {args}");
+    Command::new("sh").args(["-c", &script]).output().unwrap()
+}
+
+#[test]
+fn too_little_address_space_is_told_with_a_limit_that_is_enough() {
+    if !testable() {
+        return;
+    }
+    let output = limited("-v 1000000", "--seconds 1");
+    let complaint = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(70), "{complaint}");
+    assert!(complaint.contains("RLIMIT_AS allows 1000000 KiB"), "{complaint}");
+    assert!(!complaint.contains("--lanes"), "{complaint}");
+    let advice = complaint.split("ulimit ").nth(1).and_then(|rest| rest.split(')').next());
+    let output = limited(advice.expect("what to do"), "--seconds 1 --threads 4 --format json");
+    assert!(matches!(output.status.code(), Some(0 | 1 | 5)), "{}", text(&output.stderr));
+    assert_eq!(json(&output)["operations"]["failed"], 0);
+}
+
+#[test]
+fn too_little_memory_is_told_and_enough_is_enough() {
+    if !testable() {
+        return;
+    }
+    for data in [3000, 60_000] {
+        let output = limited(&format!("-d {data}"), "--seconds 1 --threads 4");
+        let complaint = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{complaint}");
+        assert!(complaint.contains("RLIMIT_DATA allows"), "{complaint}");
+    }
+    // What the complaint asks for; the room around the arena takes no part of it.
+    let output = limited(&format!("-d {}", 105 << 10), "--seconds 1 --threads 4 --format json");
+    assert!(matches!(output.status.code(), Some(0 | 1 | 5)), "{}", text(&output.stderr));
+    assert_eq!(json(&output)["operations"]["failed"], 0);
+}
+
+#[test]
+fn where_no_thread_can_be_started_that_is_told() {
+    // Somebody who owns no other process: those count, and for root the limit does not.
+    let user = format!("--reuid={}", 100_000 + std::process::id());
+    let run = |args: &str| {
+        let mut command = Command::new("prlimit");
+        command.args(["--nproc=1", "setpriv", &user, "--clear-groups", BINARY]);
+        command.args(args.split(' ')).output()
+    };
+    let Some(output) = run("--version").ok().filter(|output| output.status.success()) else {
+        eprintln!(
+            "skipped: no prlimit or setpriv, or it can't become somebody else, who can run the binary"
+        );
+        return;
+    };
+    assert!(text(&output.stdout).contains("mapstorm"));
+    for (args, code, told) in [
+        ("--seconds 1", 64, "RLIMIT_NPROC allows 1"),
+        ("cases --only 1 --seconds-per-case 1", 4, "RLIMIT_NPROC"),
+        ("probe", 0, "a lock that could not be observed"),
+    ] {
+        let output = run(args).unwrap();
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args}: {said}");
+        assert!(said.contains(told), "{args}: {said}");
+    }
+}

@@ -4,26 +4,43 @@ use super::files::memfd;
 use super::identity::Identities;
 use super::padding::Padding;
 use crate::space::{Geometry, MAX_PGOFF};
-use memmap2::MmapOptions;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use rustix::process::{Resource, getrlimit};
 use std::ffi::c_void;
-use std::mem::ManuallyDrop;
+use std::ptr;
 
 /// Why there is no arena.
 #[derive(Debug, thiserror::Error)]
 pub enum ReserveError {
+    /// RLIMIT_AS leaves too little address space.
+    #[error(
+        "cannot reserve {} KiB of address space for the arena and the room around it: {} KiB are in \
+         use, and RLIMIT_AS allows {} KiB. Raise it (ulimit -v {})",
+        .bytes.div_ceil(1024), .used.div_ceil(1024), .allowed / 1024, (.bytes + .used).div_ceil(1024)
+    )]
+    Limit {
+        /// What the smallest reservation takes.
+        bytes: u64,
+        /// The address space in use (mm/mmap.c, `may_expand_vm`).
+        used: u64,
+        /// The limit.
+        allowed: u64,
+    },
     /// No address space.
     #[error(
-        "cannot reserve {bytes} bytes of address space for the arena and the room around it ({source}); \
-         raise RLIMIT_AS (ulimit -v), or, with vm.overcommit_memory=2, vm.overcommit_ratio, \
-         or ask for fewer --lanes or --pages"
+        "cannot reserve {bytes} bytes of address space for the arena and the room around it \
+         ({source}): the address space has no gap of that size{}",
+        if *.arena > .bytes / 2 { "; ask for fewer --lanes or --pages" } else { "" }
     )]
     Space {
         /// What the smallest reservation tried would have taken.
         bytes: u64,
+        /// The arena's share of it.
+        arena: u64,
         /// What mmap gave.
-        source: std::io::Error,
+        source: Errno,
     },
     /// No memfd.
     #[error("cannot make a memfd ({0}); the storm needs memfd_create(2) and /proc/self/fd")]
@@ -34,7 +51,7 @@ pub enum ReserveError {
     /// The process's own mappings land in the arena's holes.
     #[error(
         "this process's own mappings land in the arena's holes instead of in the room kept for \
-         them: nothing can be judged here. Try without unlimited stack (ulimit -s 8192)"
+         them: nothing can be judged here. Try with a stack of the usual limit (ulimit -s 8192)"
     )]
     Strangers,
 }
@@ -55,6 +72,36 @@ pub struct Arena {
     padding: Option<Padding>,
 }
 
+/// Where the kernel puts a mapping of so many bytes that has no address of its own; nothing is
+/// mapped there any more.
+///
+/// PROT_NONE, it counts neither against RLIMIT_DATA (mm/mmap.c, `is_data_mapping`) nor against
+/// what vm.overcommit_memory=2 lets be promised (mm/vma.c, `accountable_mapping`).
+fn free_range(bytes: u64) -> Result<u64, Errno> {
+    let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+    // SAFETY: a new mapping at an address of the kernel's choice, unmapped again before anybody
+    // knows of it.
+    unsafe {
+        let start = mmap_anonymous(ptr::null_mut(), bytes as usize, ProtFlags::empty(), flags)?;
+        munmap(start, bytes as usize)?;
+        Ok(start as u64)
+    }
+}
+
+/// Why there is no free range of so many bytes, of which the arena's own are so many.
+fn refused(bytes: u64, arena: u64, source: Errno) -> ReserveError {
+    let used = std::fs::read_to_string("/proc/self/statm").ok().and_then(|text| {
+        let pages: u64 = text.split(' ').next()?.parse().ok()?;
+        Some(pages * rustix::param::page_size() as u64)
+    });
+    match (getrlimit(Resource::As).current, used) {
+        (Some(allowed), Some(used)) if used + bytes > allowed => {
+            ReserveError::Limit { bytes, used, allowed }
+        }
+        _ => ReserveError::Space { bytes, arena, source },
+    }
+}
+
 impl Arena {
     /// The room on each side that is tried first, in bytes; halved until it can be had.
     const ROOM: u64 = 64 << 30;
@@ -72,27 +119,15 @@ impl Arena {
         // A page below the first lane keeps it from merging with whatever lies there.
         let guard = page_size as u64;
         let mut room = Arena::ROOM;
-        let reservation = loop {
+        let start = loop {
             let whole = 2 * room + guard + bytes;
-            // PROT_NONE would be enough, but memmap2 knows none; untouched and not reserved in
-            // swap, it costs address space only.
-            match MmapOptions::new().len(whole as usize).no_reserve_swap().map_anon() {
-                Ok(map) => break map,
-                Err(_) if room > Arena::LEAST_ROOM => room /= 2,
-                Err(source) => {
-                    return Err(ReserveError::Space { bytes: whole, source });
-                }
+            match free_range(whole) {
+                Ok(start) => break start,
+                Err(Errno::NOMEM) if room > Arena::LEAST_ROOM => room /= 2,
+                Err(source) => return Err(refused(whole, bytes, source)),
             }
         };
-        // From here on the range belongs to the arena, which gives the lanes back when dropped.
-        // Were memmap2 to unmap it, everything that came to live in the room would go with it.
-        let mut reservation = ManuallyDrop::new(reservation);
-        let start = reservation.as_mut_ptr();
-        let base = start as u64 + room + guard;
-        // SAFETY: the whole range was mapped just now, nothing points into it, and the handle
-        // that would unmap it again is never dropped.
-        unsafe { rustix::mm::munmap(start.cast::<c_void>(), reservation.len()) }
-            .map_err(ReserveError::Prepare)?;
+        let base = start + room + guard;
         let geometry = Geometry::new(base, page_size, lanes, pages);
         let file_bytes = (MAX_PGOFF as u64 + 1) << geometry.page_shift;
         let file =
@@ -111,14 +146,9 @@ impl Arena {
     /// stack and a malloc arena.
     fn attracts_strangers(&self) -> Result<bool, ReserveError> {
         let mut attracted = false;
-        for bytes in [self.geometry.page_size() as usize, 8 << 20, 64 << 20] {
-            let map = MmapOptions::new()
-                .len(bytes)
-                .no_reserve_swap()
-                .map_anon()
-                .map_err(|source| ReserveError::Space { bytes: bytes as u64, source })?;
-            let start = map.as_ptr() as u64;
-            attracted |= start < self.geometry.end() && start + bytes as u64 > self.geometry.base;
+        for bytes in [self.geometry.page_size(), 8 << 20, 64 << 20] {
+            let start = free_range(bytes).map_err(|source| refused(bytes, 0, source))?;
+            attracted |= start < self.geometry.end() && start + bytes > self.geometry.base;
         }
         Ok(attracted)
     }
@@ -160,7 +190,7 @@ impl Drop for Arena {
         // only the arena's operations mapped anything there; its pages are never referenced.
         let unmapped = unsafe {
             let start = self.geometry.base as *mut c_void;
-            rustix::mm::munmap(start, self.geometry.bytes() as usize)
+            munmap(start, self.geometry.bytes() as usize)
         };
         debug_assert_eq!(unmapped, Ok(()), "munmap of the own arena");
     }

@@ -100,9 +100,11 @@ fn for_people(probed: &Probed) -> String {
     line("vm.max_map_count", limit(limits.max_map_count));
     line("vm.overcommit_memory", limit(probed.overcommit_memory));
     line("RLIMIT_AS", limit(limits.address_space));
+    line("RLIMIT_DATA", limit(limits.data));
     line("RLIMIT_NPROC", limit(limits.threads_of_user));
     line("kernel.threads-max", limit(limits.threads_of_machine));
     line("cgroup pids.max", limit(limits.pids_of_cgroup));
+    line("cgroup memory.max", limit(limits.memory_of_cgroup));
     line("RLIMIT_NOFILE", limit(limits.open_files));
     text
 }

@@ -136,16 +136,31 @@ pub(super) fn watch(file: MapsFile, ground: &Ground) -> Score {
     };
     let shared = Shared { calls: AtomicU64::new(0), turn: AtomicUsize::new(SLEEP) };
     std::thread::scope(|scope| {
-        let writer = scope.spawn(|| shared.write(ground, &cpus)).thread().clone();
         let (shared, cpus) = (&shared, &cpus);
-        // The reader has a thread of its own, too, because it is bound to CPUs.
-        let reader = scope.spawn(move || {
-            let score = shared.read(file, cpus, &writer);
+        // Without threads nothing is observed: whoever needs them for more than this says so.
+        let thread = || std::thread::Builder::new().name("probe".into());
+        let Ok(writer) = thread().spawn_scoped(scope, || shared.write(ground, cpus)) else {
+            return Score::default();
+        };
+        let writer = writer.thread().clone();
+        let stop = |writer: &Thread| {
             shared.turn.store(STOP, Ordering::Relaxed);
             writer.unpark();
+        };
+        let of_writer = writer.clone();
+        // The reader has a thread of its own, too, because it is bound to CPUs.
+        let reader = thread().spawn_scoped(scope, move || {
+            let score = shared.read(file, cpus, &of_writer);
+            stop(&of_writer);
             score
         });
-        reader.join().unwrap_or_default()
+        match reader {
+            Ok(reader) => reader.join().unwrap_or_default(),
+            Err(_) => {
+                stop(&writer);
+                Score::default()
+            }
+        }
     })
 }
 

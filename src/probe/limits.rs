@@ -10,6 +10,12 @@ pub struct Limits {
     pub max_map_count: Option<u64>,
     /// RLIMIT_AS in bytes.
     pub address_space: Option<u64>,
+    /// RLIMIT_DATA in bytes.
+    pub data: Option<u64>,
+    /// With vm.overcommit_memory=2, the bytes that may still be promised to anybody.
+    pub commit_left: Option<u64>,
+    /// memory.max of the cgroup in bytes.
+    pub memory_of_cgroup: Option<u64>,
     /// RLIMIT_NPROC: the most threads of this user.
     pub threads_of_user: Option<u64>,
     /// kernel.threads-max.
@@ -42,10 +48,20 @@ fn number(path: &str) -> Option<u64> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-fn cgroup_pids() -> Option<u64> {
+fn of_cgroup(file: &str) -> Option<u64> {
     let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
-    number(&format!("/sys/fs/cgroup{path}/pids.max"))
+    number(&format!("/sys/fs/cgroup{path}/{file}"))
+}
+
+/// What mm/util.c, `__vm_enough_memory` lets be promised beyond what is, where it counts.
+fn commit_left(overcommit: Option<u64>, meminfo: &str) -> Option<u64> {
+    let kib = |name: &str| -> Option<u64> {
+        let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        line.trim().strip_suffix(" kB")?.parse().ok()
+    };
+    let left = || Some(kib("CommitLimit")?.saturating_sub(kib("Committed_AS")?) << 10);
+    (overcommit == Some(2)).then(left)?
 }
 
 impl Limits {
@@ -56,15 +72,27 @@ impl Limits {
     /// What the kernel keeps free for an operation that splits (mm/mremap.c, `move_vma`, and
     /// mm/vma.c, `do_vmi_align_munmap`).
     const VMAS_AN_OPERATION: u64 = 4;
+    /// Bytes of private writable memory, whatever the size of the storm: the history, mostly.
+    const DATA: u64 = 96 << 20;
+    /// The same for each thread: a stack, and what it allocates.
+    const DATA_A_THREAD: u64 = 1 << 20;
+    /// The same for each reader: the tapes of its walks, and room for the lines of an example.
+    const DATA_A_READER: u64 = 4 << 20;
 
     /// The limits as they are now.
     pub fn here() -> Limits {
         Limits {
             max_map_count: number("/proc/sys/vm/max_map_count"),
             address_space: getrlimit(Resource::As).current,
+            data: getrlimit(Resource::Data).current,
+            commit_left: commit_left(
+                number("/proc/sys/vm/overcommit_memory"),
+                &std::fs::read_to_string("/proc/meminfo").unwrap_or_default(),
+            ),
+            memory_of_cgroup: of_cgroup("memory.max"),
             threads_of_user: getrlimit(Resource::Nproc).current,
             threads_of_machine: number("/proc/sys/kernel/threads-max"),
-            pids_of_cgroup: cgroup_pids(),
+            pids_of_cgroup: of_cgroup("pids.max"),
             open_files: getrlimit(Resource::Nofile).current,
         }
     }
@@ -114,6 +142,30 @@ impl Limits {
             let remedy = "use fewer, or raise it with ulimit -n";
             return too_much("--readers", files, "open files", "RLIMIT_NOFILE", allowed, remedy);
         }
+        // The arena's own pages count when they are writable. What is never touched is resident
+        // nowhere, so a cgroup's limit, which counts that, may be some lower.
+        let page = rustix::param::page_size() as u64;
+        let data = Limits::DATA
+            + threads * Limits::DATA_A_THREAD
+            + readers * Limits::DATA_A_READER
+            + lanes as u64 * pages as u64 * page;
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        let memory = [
+            (self.data, data, "RLIMIT_DATA", "raise it with ulimit -d (in KiB)"),
+            (
+                self.commit_left,
+                data,
+                "vm.overcommit_memory=2",
+                "raise vm.overcommit_ratio, or vm.overcommit_kbytes",
+            ),
+            (self.memory_of_cgroup, data / 2, "the cgroup's memory.max", "raise it"),
+        ];
+        for (limit, needed, name, remedy) in memory {
+            if let Some(allowed) = short(limit, needed) {
+                let flags = "--threads, --readers and --lanes";
+                return too_much(flags, mib(needed), "MiB of memory", name, allowed >> 20, remedy);
+            }
+        }
         Ok(())
     }
 }
@@ -125,6 +177,9 @@ mod tests {
     const NONE: Limits = Limits {
         max_map_count: None,
         address_space: None,
+        data: None,
+        commit_left: None,
+        memory_of_cgroup: None,
         threads_of_user: None,
         threads_of_machine: None,
         pids_of_cgroup: None,
@@ -141,11 +196,24 @@ mod tests {
             (Limits { threads_of_machine: Some(3), ..NONE }, "--threads", "kernel.threads-max"),
             (Limits { pids_of_cgroup: Some(10), ..NONE }, "--threads", "pids.max"),
             (Limits { open_files: Some(20), ..NONE }, "--readers", "RLIMIT_NOFILE"),
+            (Limits { data: Some(64 << 20), ..NONE }, "--threads", "RLIMIT_DATA"),
+            (Limits { commit_left: Some(64 << 20), ..NONE }, "--threads", "overcommit_memory"),
+            (Limits { memory_of_cgroup: Some(16 << 20), ..NONE }, "--threads", "memory.max"),
         ] {
             let text = allow(limits).unwrap_err().to_string();
             assert!(text.contains(flag) && text.contains(limit), "{text}");
         }
         let enough = Limits { max_map_count: Some(1024), threads_of_user: Some(65), ..NONE };
         assert_eq!(allow(enough), Ok(()));
+    }
+
+    #[test]
+    fn what_may_be_promised_counts_only_where_the_kernel_counts_it() {
+        let meminfo = "MemFree:  9 kB\nCommitLimit:     1000 kB\nCommitted_AS:     400 kB\n";
+        assert_eq!(commit_left(Some(2), meminfo), Some(600 << 10));
+        assert_eq!(commit_left(Some(0), meminfo), None);
+        assert_eq!(commit_left(None, meminfo), None);
+        assert_eq!(commit_left(Some(2), &meminfo.replace("1000", "300")), Some(0));
+        assert_eq!(commit_left(Some(2), ""), None);
     }
 }
