@@ -238,7 +238,7 @@ impl Told {
         }
         self.printed = live.elapsed;
         let mut line = Line::new();
-        live_line(&mut line, live, &mut self.since);
+        live_line(&mut line, self.progress.columns(), live, &mut self.since);
         self.progress.show(&line);
     }
 
