@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 
 /// What all tests of a KTAP run take together, so that the selftest runner's 45 s are enough.
 const KTAP_SECONDS: f64 = 24.0;
+/// Where the filters leave nothing.
+const NO_TEST: &str = "--only, --interface and --boundary together name no test: query has no pages \
+    that could end anywhere, and not every case has a vma before, inside and after its change";
 /// How long a case is raced where nothing is said.
 const SECONDS_PER_CASE: f64 = 6.0;
 
@@ -64,6 +67,9 @@ pub fn cases(args: &CasesArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let interfaces = or_all(&args.interface, &Interface::ALL);
     let asked: Option<Vec<Position>> = args.boundary.iter().copied().collect();
     let positions = or_all(&asked.unwrap_or_default(), &Position::ALL);
+    if ktap::tests(&specs, &interfaces, &positions).is_empty() {
+        return Err(Failure::Usage(NO_TEST.into()));
+    }
     match args.format {
         CasesFormat::Ktap => Ok(all.ktap(&specs, &interfaces, &positions, args, &environment)),
         _ => {

@@ -1,6 +1,6 @@
 //! `mapstorm first-tears`: storm after storm, and when each first tore.
 
-use super::storm::{command_line, draw_seed, modes, readers_of, repertoire};
+use super::storm::{can_play, command_line, draw_seed, modes, readers_of, repertoire};
 use super::{Failure, Signals};
 use crate::cli::{FirstTearsArgs, Format, PrintArgs};
 use mapstorm::arena::Arena;
@@ -11,7 +11,8 @@ use mapstorm::oracle::Contract;
 use mapstorm::probe::{Limits, Machine, MapsLocking, observe_locking};
 use mapstorm::report::{FirstTears, Row, text};
 use mapstorm::seed::Stream;
-use mapstorm::storm::{Cpus, Plan, Run, Storm};
+use mapstorm::space::KindSet;
+use mapstorm::storm::{Cpus, Dropped, Mode, Pattern, Plan, Run, Storm};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,7 @@ pub fn first_tears(args: &FirstTearsArgs, print: &PrintArgs) -> Result<Exit, Fai
             .allow(threads, readers_of(threads), LANES, PAGES)
             .map_err(|error| Failure::Usage(error.to_string()))?;
     }
+    can_play(args.shape, LANES)?;
     let signals = Signals::catch().map_err(|error| Failure::Environment(error.to_string()))?;
     let seed = args.seed.unwrap_or_else(draw_seed);
     let mut table = FirstTears::new(&machine, seed, command_line(seed), args.seconds);
@@ -73,6 +75,29 @@ pub fn first_tears(args: &FirstTearsArgs, print: &PrintArgs) -> Result<Exit, Fai
     Ok(table.exit())
 }
 
+/// Whether a storm that reads and does this can find what is waited for at all.
+fn can_come(
+    until: &Pattern,
+    modes: &[Mode],
+    kinds: KindSet,
+    dropped: &[Dropped],
+) -> Result<(), Failure> {
+    let mode = until.reader().filter(|mode| !modes.contains(mode));
+    let kind = until.operations().iter().find(|kind| !kinds.has(*kind));
+    let (flag, word) = match (mode, kind) {
+        (Some(mode), _) => ("--read", mode.word()),
+        (None, Some(kind)) => ("--ops", kind.word()),
+        (None, None) => return Ok(()),
+    };
+    let why = dropped.iter().find(|dropped| dropped.what == word).map(|dropped| &dropped.why);
+    Err(match why {
+        Some(why) => Failure::Untestable(format!("--until {until} takes {word}: {why}")),
+        None => Failure::Usage(format!(
+            "--until {until} can't be found by a storm without {word}; add it to {flag}"
+        )),
+    })
+}
+
 /// One storm.
 fn one(
     args: &FirstTearsArgs,
@@ -88,6 +113,9 @@ fn one(
     let mut dropped = Vec::new();
     let modes = modes(&args.read, &mut file, &mut dropped)?;
     let may = repertoire(&args.ops, &arena, &mut file, &mut dropped)?;
+    for until in &args.until {
+        can_come(until, &modes, may.kinds, &dropped)?;
+    }
     let plan = Plan {
         threads: row.threads,
         readers: row.readers,

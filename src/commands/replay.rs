@@ -6,7 +6,7 @@ use mapstorm::console;
 use mapstorm::evidence::{Incident, Proof, Saved, Tear, load};
 use mapstorm::exit::Exit;
 use mapstorm::oracle::{Class, Contract};
-use mapstorm::replay::{Attempt, DeriveError, Size, Target, attempt, derive, target_of};
+use mapstorm::replay::{Attempt, DeriveError, Size, Target, Untold, attempt, derive, target_of};
 use mapstorm::scenario::RunError;
 use mapstorm::storm::StormError;
 use serde::Serialize;
@@ -19,6 +19,10 @@ use std::time::Duration;
 struct Report {
     schema_version: u32,
     shows: String,
+    /// `shown`, `not-shown`, or, where that means nothing, `untestable` or `undecided`.
+    verdict: &'static str,
+    /// Why it is one of the last two.
+    why: Option<String>,
     shown: u64,
     walks: u64,
     per_thousand_walks: f64,
@@ -83,7 +87,9 @@ pub(super) fn not_run(error: RunError) -> Failure {
     match error {
         RunError::Scenario(_) => Failure::Usage(error.to_string()),
         RunError::Calibrate(_) | RunError::Aim(_) => Failure::Untestable(error.to_string()),
-        RunError::Reserve(_) => Failure::Untestable(error.to_string()),
+        RunError::Reserve(_) | RunError::NoReader { .. } | RunError::Refused { .. } => {
+            Failure::Untestable(error.to_string())
+        }
         RunError::Storm(StormError::Prepare { op, source }) => Failure::Untestable(format!(
             "the file's arena does not fit here: {op}: {source}; a scenario with many vmas takes a \
              higher vm.max_map_count (sysctl)"
@@ -120,8 +126,21 @@ fn exit(attempt: &Attempt) -> Exit {
         _ if !agreed => Exit::Internal,
         _ if attempt.shown > 0 => Exit::Violated,
         Some(number) => Exit::of_signal(number),
-        None if attempt.lost.is_some() || attempt.walks == 0 => Exit::Undecided,
-        None => Exit::Upheld,
+        None => match attempt.untold() {
+            Some(Untold::Untestable(_)) => Exit::Untestable,
+            Some(Untold::Undecided(_)) => Exit::Undecided,
+            None => Exit::Upheld,
+        },
+    }
+}
+
+/// What it comes to, in a word, and why where it comes to nothing.
+fn verdict(attempt: &Attempt) -> (&'static str, Option<String>) {
+    match attempt.untold() {
+        _ if attempt.shown > 0 => ("shown", None),
+        None => ("not-shown", None),
+        Some(Untold::Untestable(why)) => ("untestable", Some(why)),
+        Some(Untold::Undecided(why)) => ("undecided", Some(why)),
     }
 }
 
@@ -144,9 +163,12 @@ fn second_checker(proof: &Proof) -> &'static str {
 }
 
 fn json(target: &Target, attempt: &Attempt) -> String {
+    let (verdict, why) = verdict(attempt);
     let report = Report {
         schema_version: 1,
         shows: name(target),
+        verdict,
+        why,
         shown: attempt.shown,
         walks: attempt.walks,
         per_thousand_walks: attempt.per_thousand(),
@@ -186,8 +208,10 @@ fn for_people(target: &Target, attempt: &Attempt, verbose: bool) -> String {
     for (signature, count) in &attempt.others {
         let _ = writeln!(text, "beside it: {signature}, {count} times");
     }
-    if let Some(lost) = &attempt.lost {
-        let _ = writeln!(text, "it could not go on: {lost}");
-    }
+    let _ = match verdict(attempt) {
+        ("untestable", Some(why)) => writeln!(text, "not testable here: {why}"),
+        (verdict, Some(why)) => writeln!(text, "{verdict}: {why}"),
+        _ => attempt.lost.iter().try_for_each(|lost| writeln!(text, "it could not go on: {lost}")),
+    };
     text
 }

@@ -14,7 +14,7 @@ use mapstorm::report::live::{PLAIN_EVERY, live_line};
 use mapstorm::report::{Circumstances, StormReport, text};
 use mapstorm::space::{Kind, KindSet};
 use mapstorm::storm::{
-    Cpus, Dropped, Live, Mode, ModeSet, Pattern, Plan, Repertoire, Storm, calibrate,
+    Cpus, Dropped, Live, Mode, ModeSet, Pattern, Plan, Repertoire, Shape, Storm, calibrate,
 };
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -31,6 +31,7 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let (lanes, pages) = (args.lanes as usize, args.pages as usize);
     let limits = Limits::here();
     limits.allow(threads, readers, lanes, pages).map_err(|e| Failure::Usage(e.to_string()))?;
+    can_play(args.shape, lanes)?;
     let signals = Signals::catch().map_err(|e| Failure::Environment(e.to_string()))?;
 
     let seed = args.seed.unwrap_or_else(draw_seed);
@@ -171,10 +172,45 @@ pub(super) fn modes(
         let why = format!("{errno}; PROCMAP_QUERY came with Linux 6.11");
         dropped.push(Dropped { what: "query".into(), why });
     }
+    if modes.contains(&Mode::Smaps)
+        && let Err(errno) = MapsFile::open("/proc/self/smaps")
+    {
+        modes.retain(|mode| *mode != Mode::Smaps);
+        let why = format!("{errno}; /proc/self/smaps takes CONFIG_PROC_PAGE_MONITOR");
+        dropped.push(Dropped { what: "smaps".into(), why });
+    }
     match modes.is_empty() {
-        true => Err(Failure::Untestable("this kernel has no PROCMAP_QUERY".into())),
+        true => Err(Failure::Untestable(format!(
+            "this kernel has none of the ways to read asked for ({})",
+            reasons(dropped)
+        ))),
         false => Ok(modes),
     }
+}
+
+fn reasons(dropped: &[Dropped]) -> String {
+    let reasons: Vec<String> = dropped.iter().map(|d| format!("{}: {}", d.what, d.why)).collect();
+    reasons.join("; ")
+}
+
+/// Whether the shape asked for can be played with so many lanes on the CPUs there are: played in
+/// another way it would be told as something that it is not.
+pub(super) fn can_play(shape: Option<Shape>, lanes: usize) -> Result<(), Failure> {
+    let Some(shape) = shape else { return Ok(()) };
+    let (about, cpus) = (shape.about(), Cpus::allowed().count());
+    if lanes < shape.fewest_lanes() {
+        return Err(Failure::Usage(format!(
+            "--shape {shape} takes {} lanes, and --lanes {lanes} leaves it fewer",
+            shape.fewest_lanes()
+        )));
+    }
+    if cpus < shape.fewest_cpus() {
+        return Err(Failure::Untestable(format!(
+            "--shape {shape} ({about}) takes {} CPUs, and this process may run on {cpus}",
+            shape.fewest_cpus()
+        )));
+    }
+    Ok(())
 }
 
 /// The operations that were asked for and do on this kernel what the model says.
@@ -193,11 +229,9 @@ pub(super) fn repertoire(
     let kinds = calibration.kinds();
     dropped.extend(calibration.dropped);
     if kinds.is_empty() {
-        let reasons: Vec<String> =
-            dropped.iter().map(|d| format!("{}: {}", d.what, d.why)).collect();
         return Err(Failure::Untestable(format!(
             "this kernel has none of the operations asked for ({})",
-            reasons.join("; ")
+            reasons(dropped)
         )));
     }
     Ok(Repertoire { kinds, ..calibration.may })

@@ -4,6 +4,7 @@ use super::derive::Target;
 use crate::evidence::{Origins, Proof, Tear};
 use crate::oracle::Contract;
 use crate::probe::Machine;
+use crate::report::{FEWEST_CHECKED, MOST_UNDECIDED_PER_MILLE};
 use crate::scenario::{RunError, RunPlan, Scenario, ScenarioRun, run};
 use crate::storm::{Ended, Mode, Pattern};
 use std::time::Duration;
@@ -21,6 +22,14 @@ pub struct Attempt {
     pub operations: u64,
     /// Operations that failed.
     pub failed: u64,
+    /// Lines and answers that were judged.
+    pub checked: u64,
+    /// Read calls and queries that failed.
+    pub errors: u64,
+    /// Windows judged.
+    pub windows: u64,
+    /// Those that could not be.
+    pub undecided: u64,
     /// A signal that ended it.
     pub signal: Option<i32>,
     /// Other violations, by signature, and how often.
@@ -31,7 +40,42 @@ pub struct Attempt {
     pub lost: Option<String>,
 }
 
+/// Why an attempt that showed nothing says nothing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Untold {
+    /// It can't be tried here.
+    Untestable(String),
+    /// Too little was tried.
+    Undecided(String),
+}
+
 impl Attempt {
+    /// Why it says nothing that it showed nothing; `None` when it was tried well enough.
+    pub fn untold(&self) -> Option<Untold> {
+        let Attempt { operations, failed, checked, errors, .. } = *self;
+        let said = match (operations, checked) {
+            (0, _) if failed > 0 => {
+                Untold::Untestable(format!("none of its operations was done, {failed} failed"))
+            }
+            (_, 0) if errors > 0 => {
+                Untold::Untestable(format!("nothing could be read, {errors} calls failed"))
+            }
+            (0, _) => Untold::Undecided("no operation was done".into()),
+            (_, checked) if checked < FEWEST_CHECKED => Untold::Undecided(format!(
+                "{checked} lines were judged, and it takes {FEWEST_CHECKED}"
+            )),
+            _ if self.undecided * 1000 > self.windows * MOST_UNDECIDED_PER_MILLE => {
+                let Attempt { undecided, windows, .. } = self;
+                Untold::Undecided(format!("{undecided} of {windows} windows could not be judged"))
+            }
+            _ => {
+                let lost = self.lost.as_ref()?;
+                Untold::Undecided(format!("it could not go on: {lost}"))
+            }
+        };
+        Some(said)
+    }
+
     /// How often in a thousand walks.
     pub fn per_thousand(&self) -> f64 {
         self.shown as f64 * 1000.0 / self.walks.max(1) as f64
@@ -68,6 +112,10 @@ pub fn attempt(
         took: first.unwrap_or(done.run.elapsed),
         operations: mutating.operations.iter().sum(),
         failed: mutating.failed,
+        checked: reading.checked,
+        errors: reading.errors,
+        windows: reading.windows,
+        undecided: reading.undecided,
         signal: match done.run.ended {
             Ended::Signal(number) => Some(number),
             _ => None,
@@ -105,4 +153,42 @@ fn proof(done: &ScenarioRun, until: &[Pattern], contract: Contract, seed: u64) -
 pub fn target_of(scenario: &Scenario) -> Target {
     let shows = scenario.shows().expect("the name of a scenario that was checked");
     Target { scenario: scenario.clone(), shows, saved_as: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_tried_says_nothing() {
+        let tried = Attempt {
+            shown: 0,
+            walks: 50,
+            took: Duration::ZERO,
+            operations: 1,
+            failed: 1,
+            checked: FEWEST_CHECKED,
+            errors: 1,
+            windows: 1000,
+            undecided: MOST_UNDECIDED_PER_MILLE,
+            signal: None,
+            others: Vec::new(),
+            proof: None,
+            lost: None,
+        };
+        assert_eq!(tried.untold(), None, "some operations and some calls may fail");
+        let testable = |attempt: Attempt| match attempt.untold() {
+            Some(Untold::Untestable(_)) => false,
+            Some(Untold::Undecided(_)) => true,
+            None => panic!("{attempt:?}"),
+        };
+        assert!(!testable(Attempt { operations: 0, ..tried.clone() }));
+        assert!(testable(Attempt { operations: 0, failed: 0, ..tried.clone() }));
+        assert!(!testable(Attempt { checked: 0, ..tried.clone() }));
+        assert!(testable(Attempt { checked: 0, errors: 0, walks: 0, ..tried.clone() }));
+        assert!(testable(Attempt { checked: FEWEST_CHECKED - 1, ..tried.clone() }));
+        let doubtful = MOST_UNDECIDED_PER_MILLE + 1;
+        assert!(testable(Attempt { undecided: doubtful, ..tried.clone() }));
+        assert!(testable(Attempt { lost: Some("history".into()), ..tried }));
+    }
 }

@@ -7,7 +7,7 @@ mod derive;
 mod minimize;
 mod shrink;
 
-pub use attempt::{Attempt, attempt, target_of};
+pub use attempt::{Attempt, Untold, attempt, target_of};
 pub(crate) use derive::play;
 pub use derive::{DeriveError, Target, derive, kind_of};
 pub use minimize::{Minimized, Progress, Tried, minimize};

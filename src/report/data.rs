@@ -14,9 +14,9 @@ use std::collections::BTreeMap;
 const SCHEMA_VERSION: u32 = 1;
 
 /// Of the windows judged, this many in a thousand may be undecided.
-const MOST_UNDECIDED_PER_MILLE: u64 = 10;
+pub(crate) const MOST_UNDECIDED_PER_MILLE: u64 = 10;
 /// A run that judged fewer lines than this says nothing.
-const FEWEST_CHECKED: u64 = 100;
+pub(crate) const FEWEST_CHECKED: u64 = 100;
 
 /// The verdict of a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]

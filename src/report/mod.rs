@@ -13,6 +13,7 @@ pub use data::{
     Circumstances, Ending, KeptExample, Operations, Reads, Score, ShapeCount, Standstills,
     StormReport, Verdict, Violation,
 };
+pub(crate) use data::{FEWEST_CHECKED, MOST_UNDECIDED_PER_MILLE};
 pub use example::example_text;
 pub(crate) use example::{place, sentence};
 pub use first_tears::{FirstTears, Row};

@@ -1,16 +1,18 @@
 //! Running a scenario on the storm's engine.
 
-use super::aim::{AimError, aim, ends_at, offsets, span_of, text_of};
+use super::aim::{AimError, aim, ends_at, offsets, path_of, span_of, text_of};
 use super::{Scenario, ScenarioError};
 use crate::allocations;
-use crate::arena::{Arena, ReserveError};
+use crate::arena::{Arena, Mm, ReserveError};
 use crate::maps::MapsFile;
 use crate::oracle::Contract;
-use crate::space::{KindSet, Op};
+use crate::probe::query_works;
+use crate::space::{KindSet, Layout, Op};
 use crate::storm::{
     Counts, Cpus, Found, Live, Mode, ModeSet, Pattern, Plan, Reading, Repertoire, Run, Script,
     Storm, StormError, Views, calibrate, lay_out,
 };
+use rustix::io::Errno;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,6 +81,24 @@ pub enum RunError {
     /// Plain mmap and munmap do not do here what the model says.
     #[error("nothing can be tested here: {0}")]
     Calibrate(String),
+    /// One of its ways to read is not offered here.
+    #[error("this kernel does not offer its reader {mode} ({source}); {remedy}")]
+    NoReader {
+        /// The way.
+        mode: Mode,
+        /// What was given.
+        source: Errno,
+        /// Since when there is one, or what it takes.
+        remedy: &'static str,
+    },
+    /// One of its operations fails when it is done alone.
+    #[error("this kernel does not do its operation {op}: {}", std::io::Error::from(*.source))]
+    Refused {
+        /// The first that fails.
+        op: Op,
+        /// What was given.
+        source: Errno,
+    },
     /// The engine could not start.
     #[error(transparent)]
     Storm(#[from] StormError),
@@ -168,16 +188,18 @@ pub fn run_showing(
     scenario.check()?;
     let layouts = scenario.layouts()?;
     let noise = Noise::of(plan.noise);
+    offered(&scenario.readers)?;
     let lanes = layouts.len() + noise.lanes;
     let mut arena = Arena::reserve(lanes, scenario.pages as usize)?;
     let may = match plan.may {
         Some(may) => may,
         None => repertoire(&arena, noise.mutators > 0)?,
     };
-    for (lane, layout) in layouts.iter().enumerate() {
-        lay_out(&arena, lane as u16, layout)
-            .map_err(|(op, source)| StormError::Prepare { op, source })?;
+    for ops in &scenario.mutators {
+        lay_out_all(&arena, &layouts)?;
+        carry_out_alone(&arena, ops)?;
     }
+    lay_out_all(&arena, &layouts)?;
     let target = scenario.boundary.map(|b| arena.geometry().address(b.lane, b.page as usize));
     let (padding, readers) = readings(scenario, plan, &mut arena, target)?;
     let loops: Vec<Arc<[Op]>> = scenario.mutators.iter().map(|ops| ops.clone().into()).collect();
@@ -198,6 +220,40 @@ pub fn run_showing(
         aimed,
         allocations: allocations::count() - before,
     })
+}
+
+/// Whether this kernel offers all ways of reading.
+///
+/// # Errors
+/// The first that it does not.
+fn offered(readers: &[Mode]) -> Result<(), RunError> {
+    for &mode in readers {
+        let (there, remedy) = match mode {
+            Mode::Query => {
+                let mut file = MapsFile::own().map_err(StormError::Maps)?;
+                (query_works(&mut file), "PROCMAP_QUERY came with Linux 6.11")
+            }
+            Mode::Smaps => {
+                (MapsFile::open(path_of(mode)).map(drop), "it takes CONFIG_PROC_PAGE_MONITOR")
+            }
+            _ => continue,
+        };
+        there.map_err(|source| RunError::NoReader { mode, source, remedy })?;
+    }
+    Ok(())
+}
+
+fn lay_out_all(arena: &Arena, layouts: &[Layout]) -> Result<(), StormError> {
+    (0..).zip(layouts).try_for_each(|(lane, layout)| {
+        lay_out(arena, lane, layout).map_err(|(op, source)| StormError::Prepare { op, source })
+    })
+}
+
+/// Does the operations of a loop once round, nobody else about: they fit where the loop has come to,
+/// so one that fails is not offered here, and to race it would test nothing.
+fn carry_out_alone(arena: &Arena, ops: &[Op]) -> Result<(), RunError> {
+    let refused = |op: &Op, source| RunError::Refused { op: *op, source };
+    ops.iter().try_for_each(|op| arena.carry_out(op).map_err(|source| refused(op, source)))
 }
 
 /// The workers beside the scenario's.

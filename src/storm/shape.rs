@@ -128,6 +128,22 @@ impl Shape {
         }
     }
 
+    /// How many lanes it takes to be what it is.
+    pub const fn fewest_lanes(self) -> usize {
+        match self.traits().in_play {
+            InPlay::Two => 2,
+            InPlay::One | InPlay::All => 1,
+        }
+    }
+
+    /// How many CPUs it takes to be what it is: a reader and a mutator, each on one of its own.
+    pub const fn fewest_cpus(self) -> usize {
+        match self.traits().cast {
+            Cast::OneEach => 2,
+            Cast::TwoEach | Cast::Couples | Cast::Everybody => 1,
+        }
+    }
+
     const fn traits(self) -> Traits {
         const DUEL: Traits = Traits {
             cast: Cast::OneEach,
