@@ -214,7 +214,7 @@ pub struct StormArgs {
     pub shape: Option<Shape>,
     /// Plants a fault to see that it is found: in what readers get hole, torn, stale, unknown,
     /// disorder, malformed or truncated; in what is compared at a standstill mismatch; a call that
-    /// does not come back stall
+    /// does not come back stall (asleep), stall-spinning, or stall-asleep (which is undecided)
     #[arg(long, hide = true, value_name = "CLASS")]
     pub inject: Option<Planted>,
     /// Stop at the first violation that is not allowed
@@ -223,7 +223,8 @@ pub struct StormArgs {
     /// Seconds between two standstills, at which the kernel's layout is compared with the oracle's
     #[arg(long, default_value = "1", value_parser = seconds, value_name = "SECONDS", allow_negative_numbers = true)]
     pub pause_every: f64,
-    /// Seconds after which a call that has not come back is a stall
+    /// Seconds that the kernel may keep a thread in a call; after that it is a stall. A thread that
+    /// waits for a CPU is none
     #[arg(long, default_value = "10", value_parser = seconds, value_name = "SECONDS", allow_negative_numbers = true)]
     pub stall: f64,
     /// The form of the result on stdout; progress always goes to stderr

@@ -12,6 +12,7 @@ pub mod emit;
 pub mod evidence;
 pub mod exit;
 pub mod explain;
+pub mod host;
 pub mod latency;
 pub mod maps;
 pub mod oracle;

@@ -2,6 +2,7 @@
 
 use super::file::TearError;
 use super::incident::{Account, Incident, SavedDifference, SavedMismatch, SavedStall};
+use crate::host::Doing;
 use crate::probe::ThreadFile;
 use crate::space::Op;
 use crate::storm::{Call, Signature};
@@ -112,14 +113,19 @@ impl Incident {
             return doubt("its operation is in a lane that the arena has not");
         }
         let names = stall.thread.iter().map(|file| &file.file[..]);
-        if stall.tid.is_some() && !names.eq(ThreadFile::NAMES) {
+        // Older versions saved the first three.
+        let all = names.clone().eq(ThreadFile::NAMES);
+        if stall.tid.is_some() && !all && !names.eq(ThreadFile::NAMES[..3].iter().copied()) {
             return doubt(
                 "it does not say of its thread what /proc says, or why that is not known",
             );
         }
-        match stall.call {
-            None => doubt("it names no call: the thread may only have got no CPU"),
-            Some(_) => Shown::Stall,
+        match (stall.doing, stall.call) {
+            (None, None) => doubt("it names no call: the thread may only have got no CPU"),
+            (None, Some(_)) | (Some(Doing::SleepingUninterruptibly), _) => Shown::Stall,
+            (Some(Doing::Spinning), _) if stall.system_ns >= Some(stall.limit_ns) => Shown::Stall,
+            (Some(Doing::Spinning), _) => doubt("the thread burned too little time in the kernel"),
+            (Some(_), _) => doubt("what the thread did is no stall: it was not the kernel's fault"),
         }
     }
 }
@@ -264,6 +270,8 @@ mod tests {
             at: Duration::from_secs(9),
             waited: Duration::from_secs(5),
             limit: Duration::from_secs(4),
+            doing: Doing::Spinning,
+            system: Duration::from_secs(4),
             call: Some(Call::Read(Mode::Short)),
             completed: 17,
         });
@@ -281,7 +289,9 @@ mod tests {
         for (what, doubtful) in [
             ("time", stall(|stall| stall.waited_ns += 1)),
             ("limit", stall(|stall| stall.limit_ns = stall.waited_ns)),
-            ("no call", stall(|stall| stall.call = None)),
+            ("no call", stall(|stall| (stall.call, stall.doing) = (None, None))),
+            ("no time in the kernel", stall(|stall| stall.system_ns = Some(3_999_999_999))),
+            ("no CPU", stall(|stall| stall.doing = Some(Doing::WaitingForCpu))),
             ("another arena", stall(|stall| stall.call = Some(elsewhere))),
             ("thread", stall(|stall| stall.thread.truncate(2))),
         ] {

@@ -3,6 +3,7 @@
 use super::make::Origins;
 use super::tear::{SCHEMA_VERSION, SavedFile, SavedLane};
 use super::text::RawText;
+use crate::host::Doing;
 use crate::oracle::{Class, Contract, VersionRecord};
 use crate::probe::{ThreadFile, thread_files};
 use crate::space::Geometry;
@@ -107,10 +108,16 @@ pub struct SavedStall {
     pub completed_calls: u64,
     /// Since when it gave no sign of life, in nanoseconds since the storm began.
     pub since_ns: u64,
-    /// How long that was when it was found.
+    /// How long that was when it was found, as far as the thread was watched.
     pub waited_ns: u64,
     /// How long a call may take (`--stall`).
     pub limit_ns: u64,
+    /// What the thread did meanwhile; files of older versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doing: Option<Doing>,
+    /// CPU time it burned meanwhile in the kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system_ns: Option<u64>,
     /// What `/proc/self/task/TID` said of the thread when this was saved.
     pub thread: Vec<ThreadFile>,
 }
@@ -216,6 +223,8 @@ impl SavedStall {
             since_ns,
             waited_ns: at - since_ns,
             limit_ns: ns(stall.limit),
+            doing: Some(stall.doing),
+            system_ns: Some(ns(stall.system)),
             thread,
         }
     }

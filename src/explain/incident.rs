@@ -1,6 +1,7 @@
 //! What there is to tell of a violation that no reader found.
 
 use crate::evidence::{Account, Incident, SavedMismatch, SavedStall, Shown, TearError};
+use crate::host::Doing;
 use crate::oracle::Tick;
 use crate::report::place;
 use crate::space::{Geometry, Page, Vma};
@@ -228,6 +229,17 @@ fn silent(stall: &SavedStall) -> String {
     )
 }
 
+/// What the thread did meanwhile.
+fn did(stall: &SavedStall) -> String {
+    match (stall.doing, stall.system_ns) {
+        (None, _) => "what it did was not looked at".into(),
+        (Some(doing @ Doing::Spinning), Some(system)) => {
+            format!("{}: {} of CPU time there", doing.words(), seconds(system))
+        }
+        (Some(doing), _) => doing.words().into(),
+    }
+}
+
 impl StallStory {
     fn new(stall: &SavedStall) -> StallStory {
         StallStory {
@@ -236,6 +248,7 @@ impl StallStory {
                 format!("since    {} after the storm began", seconds(stall.since_ns)),
                 format!("silent   {}", seconds(stall.waited_ns)),
                 format!("limit    {} (--stall)", seconds(stall.limit_ns)),
+                format!("thread   {}", did(stall)),
                 format!("before   {} calls that came back", stall.completed_calls),
             ],
             thread: crate::probe::thread_words(&stall.thread),

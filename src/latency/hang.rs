@@ -1,13 +1,15 @@
 //! Calls that do not come back.
 
 use super::slot::Slot;
+use crate::host::{self, Doing, Found, Pulse, Sampler};
 use crate::probe::{ThreadFile, thread_files, thread_words};
 use serde::{Deserialize, Serialize};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// A thread that stood still.
+/// A thread that the kernel kept in a call.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hang {
@@ -15,83 +17,106 @@ pub struct Hang {
     pub thread: String,
     /// Its number in `/proc/self/task`.
     pub tid: i32,
-    /// Whether it stood inside a call; if not, it got no CPU.
-    pub inside_call: bool,
+    /// What it did meanwhile; files of older versions do not say.
+    #[serde(default)]
+    pub doing: Doing,
     /// Calls it had completed before.
     pub completed_calls: u64,
-    /// How long it had stood still when it was found.
+    /// How long it was watched standing in the call when it was found.
     pub waited_ms: f64,
     /// What `/proc/self/task/TID` says of it.
     pub evidence: Vec<ThreadFile>,
 }
 
-/// Watches slots for counts that stand still.
+/// Watches the slots of a sample.
 pub struct Watch {
-    seen: Vec<Seen>,
-    limit_ns: u64,
+    threads: host::Watch,
+    sampler: Sampler,
+    limit: Duration,
+    found: bool,
 }
 
-#[derive(Clone, Copy)]
-struct Seen {
-    beats: u64,
-    since_ns: u64,
-}
+/// For how many times the limit a call may be undecided before the run is given up.
+const PATIENCE: u32 = 4;
 
 impl Watch {
-    /// Watches `slots` slots from `now_ns` on; `limit_ns` is how long one may stand still.
-    pub fn new(slots: usize, limit_ns: u64, now_ns: u64) -> Watch {
-        let fresh = Seen { beats: 0, since_ns: now_ns };
-        Watch { seen: vec![fresh; slots], limit_ns }
+    /// Watches `slots` slots from now on; the kernel may keep a call for `limit`.
+    pub fn new(slots: usize, limit: Duration) -> Watch {
+        let threads = host::Watch::new(slots, limit, host::now());
+        Watch { threads, sampler: Sampler::default(), limit, found: false }
     }
 
-    /// Takes the counts at `now_ns`; whether one has stood still for too long. Does not allocate.
-    pub fn look(&mut self, beats: impl Iterator<Item = u64>, now_ns: u64) -> bool {
-        let mut still = false;
-        for (seen, beats) in self.seen.iter_mut().zip(beats) {
-            if seen.beats != beats {
-                *seen = Seen { beats, since_ns: now_ns };
-            }
-            still |= now_ns - seen.since_ns >= self.limit_ns;
-        }
-        still
+    /// Looks at the slots, of which `ended` have no thread any more; whether the kernel keeps one.
+    /// Does not allocate.
+    pub fn look(&mut self, slots: &[Slot], ended: impl Fn(usize) -> bool) -> bool {
+        let pulse = |index: usize| {
+            let slot = &slots[index];
+            let progress = slot.beats();
+            let tid = u32::try_from(slot.tid()).ok().filter(|&tid| tid > 0);
+            Pulse { progress, tid, busy: is_inside(progress) && !ended(index) }
+        };
+        let sampler = self.sampler;
+        let found = self.threads.look(host::now(), pulse, |tid| sampler.look(tid));
+        // A thread that has ended meanwhile is joined, and tells why itself.
+        self.found |= matches!(found, Some(Found::Stall(_)));
+        self.found
     }
 
-    /// Slots that have stood still for too long: those inside a call, or where there is none,
-    /// all. (Threads that wait for the hanging one, at a barrier, stand still too.)
-    pub fn still(&self, now_ns: u64) -> Vec<usize> {
-        let too_long = |&i: &usize| now_ns - self.seen[i].since_ns >= self.limit_ns;
-        let all: Vec<usize> = (0..self.seen.len()).filter(too_long).collect();
-        let inside: Vec<usize> = all.iter().copied().filter(|&i| self.inside(i)).collect();
-        if inside.is_empty() { all } else { inside }
+    /// Whether slot number `index` stands in a call for longer than the limit.
+    pub fn is_over(&self, index: usize) -> bool {
+        self.threads.standing(index).is_over()
     }
 
-    fn inside(&self, slot: usize) -> bool {
-        self.seen[slot].beats % 2 == 1
+    /// Slots whose call the kernel keeps.
+    pub fn hung(&self) -> Vec<usize> {
+        let kept = |&index: &usize| {
+            let doing = self.threads.standing(index).doing();
+            let kept = matches!(doing, Doing::Spinning | Doing::SleepingUninterruptibly);
+            self.found && self.is_over(index) && kept
+        };
+        (0..self.threads.len()).filter(kept).collect()
+    }
+
+    /// A slot of which nothing can be told for so long that it is not worth waiting for.
+    pub fn undecided(&self) -> Option<(usize, Doing)> {
+        let long = |index: &usize| {
+            self.threads.is_undecided(*index)
+                && self.threads.standing(*index).watched() > PATIENCE * self.limit
+        };
+        let index = (0..self.threads.len()).find(long)?;
+        Some((index, self.threads.standing(index).doing()))
     }
 
     /// Describes the thread of slot number `index`, its evidence included.
-    pub fn describe(&self, index: usize, slot: &Slot, thread: String, now_ns: u64) -> Hang {
+    pub fn describe(&self, index: usize, slot: &Slot, thread: String) -> Hang {
         let tid = slot.tid();
+        let standing = self.threads.standing(index);
         Hang {
             thread,
             tid,
-            inside_call: self.inside(index),
+            doing: standing.doing(),
             completed_calls: slot.completed(),
-            waited_ms: (now_ns - self.seen[index].since_ns) as f64 / 1e6,
+            waited_ms: standing.watched().as_secs_f64() * 1e3,
             evidence: thread_files(tid).into(),
         }
     }
 }
 
+/// Whether a count is that of a thread inside a call.
+fn is_inside(beats: u64) -> bool {
+    beats % 2 == 1
+}
+
 /// `hang` in words, one fact a line.
 pub fn describe(hang: &Hang, column: &str) -> String {
-    let state = if hang.inside_call { "inside a call" } else { "outside any call: it got no CPU" };
     let mut text = format!(
-        "{} (thread {}) beside {column} did not come back for {:.1} s, {state}, after {} calls\n",
+        "{} (thread {}) beside {column} did not come back from a call for {:.1} s, after {} calls: \
+         it {}\n",
         hang.thread,
         hang.tid,
         hang.waited_ms / 1e3,
-        hang.completed_calls
+        hang.completed_calls,
+        hang.doing.words()
     );
     text += &thread_words(&hang.evidence);
     text
@@ -107,34 +132,4 @@ pub fn save(directory: &Path, tid: i32, text: &str) -> std::io::Result<PathBuf> 
     let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
     file.write_all(text.as_bytes())?;
     Ok(path)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_count_that_moves_is_no_hang() {
-        let mut watch = Watch::new(2, 100, 0);
-        for now in (0..1000).step_by(50) {
-            assert!(!watch.look([now / 50, now / 50 + 7].into_iter(), now));
-        }
-    }
-
-    #[test]
-    fn the_call_that_stands_is_named_not_those_that_wait() {
-        let mut watch = Watch::new(3, 100, 0);
-        assert!(!watch.look([5, 4, 8].into_iter(), 10));
-        assert!(!watch.look([5, 4, 9].into_iter(), 109));
-        assert!(watch.look([5, 4, 10].into_iter(), 110));
-        assert_eq!(watch.still(110), [0]);
-        assert!(watch.inside(0) && !watch.inside(1));
-    }
-
-    #[test]
-    fn a_thread_without_cpu_is_named_when_no_call_stands() {
-        let mut watch = Watch::new(2, 100, 0);
-        assert!(watch.look([4, 6].into_iter(), 5) | watch.look([4, 7].into_iter(), 105));
-        assert_eq!(watch.still(105), [0]);
-    }
 }

@@ -3,17 +3,11 @@
 use super::mapper::Calls;
 use super::region::Region;
 use super::scan::{Scan, Step};
+use crate::host::fault::Stay;
 use rustix::io::Errno;
-use std::time::Duration;
 
 /// The call that does not come back, counted from 1.
 const FATAL: u32 = 100;
-
-fn for_ever() {
-    loop {
-        std::thread::sleep(Duration::from_secs(1 << 20));
-    }
-}
 
 /// A region of which one call does not come back.
 pub struct HangingCalls<'a> {
@@ -30,7 +24,7 @@ impl<'a> HangingCalls<'a> {
     fn count(&mut self) {
         self.left -= 1;
         if self.left == 0 {
-            for_ever();
+            Stay::Uninterruptible.for_ever();
         }
     }
 }
@@ -68,7 +62,7 @@ impl Scan for HangingScan {
     fn step(&mut self) -> Result<Step, Errno> {
         self.left -= 1;
         if self.left == 0 {
-            for_ever();
+            Stay::Uninterruptible.for_ever();
         }
         self.scan.step()
     }

@@ -1,7 +1,6 @@
 //! One sample: a fresh region, its mapper, what is beside it, and somebody to watch.
 
 use super::args::Planted;
-use super::clock::now_ns;
 use super::crew::{Handle, Mapped, Shared, join, spawn_busy, spawn_mapper, spawn_scanner};
 use super::hang::{Hang, Watch};
 use super::mapper::Tally;
@@ -10,6 +9,7 @@ use super::plan::Reader;
 use super::scan::Scanned;
 use super::series::Series;
 use super::slot::Slot;
+use anyhow::bail;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
@@ -111,7 +111,7 @@ struct Team {
 /// Memory, threads or files that cannot be had, and reads that fail.
 pub fn take(spec: &Spec<'_>, stop: &AtomicUsize, tick: &mut dyn FnMut()) -> anyhow::Result<Taken> {
     let team = Team::start(spec)?;
-    let mut watch = Watch::new(team.shared.slots.len(), spec.hang.as_nanos() as u64, now_ns());
+    let mut watch = Watch::new(team.shared.slots.len(), spec.hang);
     while !team.mapper.is_finished() {
         std::thread::park_timeout(POLL);
         tick();
@@ -119,12 +119,12 @@ pub fn take(spec: &Spec<'_>, stop: &AtomicUsize, tick: &mut dyn FnMut()) -> anyh
         if stop.load(Ordering::Relaxed) != 0 {
             team.halt();
         }
-        if team.hung(&mut watch) {
+        if team.hung(&mut watch)? {
             break;
         }
     }
     team.halt();
-    while !team.is_finished() && !team.is_lost(&mut watch) {
+    while !team.is_finished() && !team.is_lost(&mut watch)? {
         std::thread::sleep(POLL_END);
     }
     team.end(spec, &watch)
@@ -168,27 +168,36 @@ impl Team {
             && self.busy.iter().all(JoinHandle::is_finished)
     }
 
-    fn hung(&self, watch: &mut Watch) -> bool {
-        watch.look(self.shared.slots.iter().map(Slot::beats), now_ns())
+    /// Whether the kernel keeps a thread in a call.
+    fn hung(&self, watch: &mut Watch) -> anyhow::Result<bool> {
+        let ended = |index: usize| match index {
+            0 => self.mapper.is_finished(),
+            _ => self.scanners[index - 1].is_finished(),
+        };
+        let hung = watch.look(&self.shared.slots, ended);
+        if let Some((index, doing)) = watch.undecided().filter(|_| !hung) {
+            bail!(
+                "{} does not come back from a call, and it can't be told that this is the kernel's \
+                 fault: it {}",
+                name(index),
+                doing.words()
+            );
+        }
+        Ok(hung)
     }
 
-    /// Whether there is nothing left to wait for: somebody stands still, and the mapper, whose
-    /// sample is worth waiting for, has ended or stands still itself.
-    fn is_lost(&self, watch: &mut Watch) -> bool {
-        self.hung(watch) && (self.mapper.is_finished() || watch.still(now_ns()).contains(&0))
+    /// Whether there is nothing left to wait for: somebody hangs, and the mapper, whose sample is
+    /// worth waiting for, has ended or does not come back itself.
+    fn is_lost(&self, watch: &mut Watch) -> anyhow::Result<bool> {
+        Ok(self.hung(watch)? && (self.mapper.is_finished() || watch.is_over(0)))
     }
 
     /// Joins what has ended and describes what has not.
     fn end(self, spec: &Spec<'_>, watch: &Watch) -> anyhow::Result<Taken> {
         let mut hangs = Vec::new();
         if !self.is_finished() {
-            let now = now_ns();
-            for index in watch.still(now) {
-                let thread = match index {
-                    0 => "mapper".to_owned(),
-                    _ => format!("scanner {}", index - 1),
-                };
-                hangs.push(watch.describe(index, &self.shared.slots[index], thread, now));
+            for index in watch.hung() {
+                hangs.push(watch.describe(index, &self.shared.slots[index], name(index)));
             }
         }
         let mut scanners = Vec::with_capacity(self.scanners.len());
@@ -202,6 +211,14 @@ impl Team {
             false => None,
         };
         Ok(Taken { sample, hangs })
+    }
+}
+
+/// Who has slot number `index`.
+fn name(index: usize) -> String {
+    match index {
+        0 => "mapper".to_owned(),
+        _ => format!("scanner {}", index - 1),
     }
 }
 
@@ -231,6 +248,7 @@ mod tests {
     use super::super::placement::place;
     use super::super::threads;
     use super::*;
+    use crate::host::Doing;
 
     fn taken(reader: &Reader, planted: Option<Planted>, stop: usize) -> Taken {
         let allowed = threads::allowed_cpus().unwrap();
@@ -282,8 +300,9 @@ mod tests {
         assert!(taken.sample.is_none());
         let [hang] = &taken.hangs[..] else { panic!("{:?}", taken.hangs) };
         assert_eq!((hang.thread.as_str(), hang.completed_calls), ("mapper", 99));
-        assert!(hang.inside_call && hang.tid > 0 && hang.waited_ms >= 3000.0);
-        assert_eq!(hang.evidence.len(), 3);
+        assert!(hang.tid > 0 && hang.waited_ms >= 3000.0);
+        assert_eq!(hang.doing, Doing::SleepingUninterruptibly);
+        assert_eq!(hang.evidence.len(), 5);
     }
 
     #[test]
@@ -293,6 +312,6 @@ mod tests {
         assert!(!sample.complete && sample.tally.mmap.calls > 0);
         assert_eq!(taken.hangs.len(), 1);
         assert_eq!(taken.hangs[0].thread, "scanner 0");
-        assert!(taken.hangs[0].inside_call);
+        assert_eq!(taken.hangs[0].doing, Doing::SleepingUninterruptibly);
     }
 }

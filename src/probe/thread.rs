@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ThreadFile {
-    /// `stack`, `wchan` or `syscall`.
+    /// `stack`, `wchan`, `syscall`, `stat` or `schedstat`.
     pub file: String,
     /// Its text, or why it cannot be read.
     pub text: String,
@@ -14,12 +14,12 @@ pub struct ThreadFile {
 
 impl ThreadFile {
     /// The files that are read, by name.
-    pub const NAMES: [&str; 3] = ["stack", "wchan", "syscall"];
+    pub const NAMES: [&str; 5] = ["stack", "wchan", "syscall", "stat", "schedstat"];
 }
 
-/// Where a thread of this process stands: its kernel stack, wait channel and system call, each as
-/// far as it can be read (the stack takes CAP_SYS_ADMIN: fs/proc/base.c, `proc_pid_stack`).
-pub fn thread_files(tid: i32) -> [ThreadFile; 3] {
+/// Where a thread of this process stands: its kernel stack, wait channel, system call, state and CPU
+/// time, each as far as it can be read (the stack takes CAP_SYS_ADMIN: fs/proc/base.c, `proc_pid_stack`).
+pub fn thread_files(tid: i32) -> [ThreadFile; 5] {
     ThreadFile::NAMES.map(|file| {
         let text = std::fs::read_to_string(format!("/proc/self/task/{tid}/{file}"))
             .unwrap_or_else(|error| format!("cannot be read: {error}"));

@@ -122,7 +122,10 @@ pub fn attempt(
         },
         others,
         proof: proof(&done, &until, contract, seed),
-        lost: done.run.lost.clone(),
+        lost: done.run.lost.clone().or_else(|| {
+            let stalled = done.run.ended == Ended::Stall;
+            stalled.then(|| "a call did not come back".to_owned())
+        }),
     })
 }
 

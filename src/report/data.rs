@@ -3,6 +3,7 @@
 use super::example::example_text;
 use crate::evidence::{Checked, Kept};
 use crate::exit::Exit;
+use crate::host::Overdue;
 use crate::oracle::{Contract, Rule, Tolerated};
 use crate::probe::{Machine, MapsLocking, thread_files, thread_words};
 use crate::space::{Case, Kind, KindSet};
@@ -199,8 +200,45 @@ pub struct Standstills {
     pub mismatches: u64,
     /// Lanes given a new layout, after a failed operation or a mismatch.
     pub repaired: u64,
+    /// Those that did not come about, because a call had not come back.
+    pub missed: u64,
     /// The first differences.
     pub differences: Vec<String>,
+}
+
+/// Calls that took longer than `--stall` and were no stalls: the kernel did not keep them, or nobody
+/// can say that it did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct OverdueCalls {
+    /// Of threads that were runnable and got no CPU, or too little.
+    pub waiting_for_cpu: u64,
+    /// Of threads stopped by a signal or a debugger.
+    pub stopped: u64,
+    /// Of threads that ran in user mode.
+    pub user_mode: u64,
+    /// Of threads of which nothing can be told.
+    pub undecided: u64,
+    /// The longest, as far as it was watched.
+    pub longest_ms: u64,
+}
+
+impl From<Overdue> for OverdueCalls {
+    fn from(overdue: Overdue) -> OverdueCalls {
+        OverdueCalls {
+            waiting_for_cpu: overdue.for_cpu,
+            stopped: overdue.stopped,
+            user_mode: overdue.user_mode,
+            undecided: overdue.undecided,
+            longest_ms: overdue.longest.as_millis() as u64,
+        }
+    }
+}
+
+impl OverdueCalls {
+    /// How many.
+    pub fn total(&self) -> u64 {
+        self.waiting_for_cpu + self.stopped + self.user_mode + self.undecided
+    }
 }
 
 /// A run of the storm.
@@ -268,6 +306,8 @@ pub struct StormReport {
     pub allowed_violations: u64,
     /// Comparisons while nothing moved.
     pub standstills: Standstills,
+    /// Calls that took longer than `--stall` and were no stalls.
+    pub overdue_calls: OverdueCalls,
     /// Spells played.
     pub spells: u64,
     /// What they brought, by shape; a shape that was never played is left out.
@@ -360,8 +400,10 @@ impl StormReport {
                 checked: run.standstills,
                 mismatches: run.mismatches,
                 repaired: run.repaired,
+                missed: run.standstills_missed,
                 differences: run.differences.iter().map(ToString::to_string).collect(),
             },
+            overdue_calls: OverdueCalls::from(run.overdue),
             spells: run.spells,
             shapes: shapes(run),
             allocations_in_storm: around.allocations,

@@ -99,11 +99,42 @@ fn totals(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     for difference in &stands.differences {
         writeln!(out, "            {difference}")?;
     }
+    overdue(out, report)?;
     write!(out, "memory      {} MiB at most", report.peak_rss_bytes >> 20)?;
     match report.allocations_in_storm {
         Some(count) => writeln!(out, ", {count} heap allocations between start and stop"),
         None => writeln!(out),
     }
+}
+
+/// Calls that took too long, although it was not the kernel that kept them.
+fn overdue(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
+    let overdue = &report.overdue_calls;
+    if overdue.total() > 0 {
+        let longest = overdue.longest_ms as f64 / 1000.0;
+        write!(out, "overdue     calls longer than --stall, none a stall, up to {longest:.1} s:")?;
+        let mut separator = "";
+        for (count, what) in [
+            (overdue.waiting_for_cpu, "waited for a CPU"),
+            (overdue.stopped, "were stopped"),
+            (overdue.user_mode, "ran in user mode"),
+            (overdue.undecided, "could not be told from a hang"),
+        ] {
+            if count > 0 {
+                write!(out, "{separator} {count} {what}")?;
+                separator = ",";
+            }
+        }
+        writeln!(out)?;
+    }
+    if report.standstills.missed > 0 {
+        writeln!(
+            out,
+            "            {} standstills did not come about meanwhile",
+            report.standstills.missed
+        )?;
+    }
+    Ok(())
 }
 
 /// What each shape of spell brought in a second, so that columns compare.

@@ -18,6 +18,7 @@ use super::standstill::{Difference, SeenLane, read_lanes_and};
 use super::tally::{Counts, NearMisses, Tally};
 use super::tripwire::Tripwire;
 use crate::arena::{Arena, Mm};
+use crate::host::{self, Doing, Overdue, Pulse, Sampler, Stuck as StuckThread, Watch};
 use crate::maps::{Lines, MapsFile, MapsRead};
 use crate::oracle::{Class, Contract, History, Oracle};
 use crate::seed::Stream;
@@ -65,7 +66,7 @@ pub struct Plan {
     pub keep: usize,
     /// A fault to plant, to see that it is found.
     pub inject: Option<Planted>,
-    /// How long a call may take before it is a stall.
+    /// How long the kernel may keep a call before it is a stall.
     pub stall: Duration,
     /// CPUs that workers can run on.
     pub cpus: Cpus,
@@ -82,7 +83,8 @@ pub enum Ended {
     FailFast,
     /// A worker's call did not come back; its thread could not be joined.
     Stall,
-    /// Too many lanes were lost to failing operations, or maps could not be read.
+    /// Too many lanes were lost to failing operations, maps could not be read, or a worker did not
+    /// come to rest at the end.
     Lost,
 }
 
@@ -147,8 +149,14 @@ pub struct Run {
     pub repaired: u64,
     /// Standstills and comparisons that could not be made, with the reason.
     pub lost: Option<String>,
+    /// Standstills that did not come about, because a worker's call had not come back.
+    pub standstills_missed: u64,
     /// The worker that did not come back.
     pub stalled: Option<u32>,
+    /// Calls that took longer than they may and were no stalls.
+    pub overdue: Overdue,
+    /// The worker that did not come to rest at the end, and what it does: its thread can't be joined.
+    left: Option<(usize, Doing)>,
     /// Spells played.
     pub spells: u64,
     /// What the shapes of spells have brought; nothing in a scenario.
@@ -182,6 +190,9 @@ const SAME_WAY: Duration = Duration::from_millis(1);
 const SHOW_EVERY: Duration = Duration::from_millis(250);
 /// Standstills in a row at which no lane could be laid out anew, and the storm gives up.
 const MOST_HOPELESS: u32 = 10;
+/// How often the end of the last calls is looked for, and for how many times the limit of a call.
+const LAST_LOOK: Duration = Duration::from_millis(10);
+const LAST_PATIENCE: u32 = 4;
 /// The most differences kept.
 const MOST_DIFFERENCES: usize = 16;
 /// A worker's stack; it holds a page or two of text at most.
@@ -304,7 +315,8 @@ impl Storm {
             differing: Vec::with_capacity(self.arena.geometry().lanes as usize),
             lanes: vec![SeenLane::default(); self.arena.geometry().lanes as usize],
             rng: Stream::new(self.plan.seed, "repair", 0),
-            watch: Watch::new(self.plan.threads),
+            watch: Watch::new(self.plan.threads, self.plan.stall, host::now()),
+            sampler: Sampler::default(),
             hopeless: 0,
         };
         let begun = Instant::now();
@@ -339,7 +351,16 @@ impl Storm {
         self.over.store(true, Ordering::Relaxed);
         self.stage.stop();
         run.counts = self.counts();
-        if run.stalled.is_none() {
+        run.overdue = pause.watch.overdue();
+        if let Some((worker, doing)) = run.left {
+            run.lost = Some(format!(
+                "a call of worker {worker} (thread {}) has not come back: it {}, and nobody can say \
+                 that it is the kernel's fault",
+                self.stage.tid(worker).unwrap_or(0),
+                doing.words(),
+            ));
+        }
+        if run.stalled.is_none() && run.left.is_none() {
             for thread in threads {
                 // A worker that panicked has printed why; there is no verdict without it.
                 if thread.join().is_err() {
@@ -429,7 +450,9 @@ impl Storm {
     fn read(&self, index: usize, files: [MapsFile; 3], begun: Instant) {
         match self.plan.inject {
             None | Some(Planted::Mismatch) => self.read_from(index, files, begun),
-            Some(Planted::Stall) => self.read_from(index, files.map(Stuck::new), begun),
+            Some(Planted::Stall(stay)) => {
+                self.read_from(index, files.map(|file| Stuck::new(file, stay)), begun);
+            }
             Some(Planted::Read(fault)) => {
                 let [own, shared, smaps] = files;
                 let files = [(0, own), (1, shared), (2, smaps)].map(|(at, file)| {
@@ -504,7 +527,6 @@ impl Storm {
         keep: &mut impl FnMut(&Findings),
     ) {
         let begun = Instant::now();
-        pause.watch.begin();
         let mut rng = Stream::new(self.plan.seed, "director", 0);
         // In a scenario everybody plays.
         let mut turn = None;
@@ -537,20 +559,23 @@ impl Storm {
                 break Ended::Signal(number);
             }
             if self.findings.fresh() {
-                if let Some(ended) = self.rest(run, begun) {
-                    break ended;
+                match self.rest(run, pause, begun) {
+                    Rest::All => keep(&self.findings),
+                    Rest::Missed => {}
+                    Rest::Over(ended) => break ended,
                 }
-                keep(&self.findings);
             }
             if self.findings.wants_stop() {
                 break Ended::FailFast;
             }
-            if let Some((worker, waited)) = pause.watch.stuck(&self.stage, self.plan.stall) {
-                break self.stalled(run, worker, waited, begun);
+            if let Some(ended) = self.watch(run, pause, begun) {
+                break ended;
             }
             if paused.elapsed() >= self.plan.pause_every {
-                if let Some(ended) = self.pause(run, pause, begun) {
-                    break ended;
+                match self.pause(run, pause, begun) {
+                    Rest::All => {}
+                    Rest::Missed => run.standstills_missed += 1,
+                    Rest::Over(ended) => break ended,
                 }
                 paused = Instant::now();
             }
@@ -567,10 +592,8 @@ impl Storm {
             }
         };
         run.elapsed = begun.elapsed();
-        if !matches!(run.ended, Ended::Stall | Ended::Lost)
-            && let Some(ended) = self.pause(run, pause, begun)
-        {
-            run.ended = ended;
+        if !matches!(run.ended, Ended::Stall | Ended::Lost) {
+            self.last_pause(run, pause, begun);
         }
         // With a call that does not come back not everybody rests; what was found is kept
         // nevertheless.
@@ -579,26 +602,84 @@ impl Storm {
         }
     }
 
-    /// Calls everybody to rest and waits for it; what ends the storm when somebody does not come.
-    fn rest(&self, run: &mut Run, begun: Instant) -> Option<Ended> {
+    /// Calls everybody to rest and waits for it, but not for those whose call is overdue.
+    fn rest(&self, run: &mut Run, pause: &mut Pause, begun: Instant) -> Rest {
         self.stage.rest();
-        let called = Instant::now();
         while !self.stage.at_rest() {
-            let waited = called.elapsed();
-            if waited > self.plan.stall {
-                let worker = (0..self.plan.threads).find(|&w| !self.stage.rests(w)).unwrap_or(0);
-                return Some(self.stalled(run, worker, waited, begun));
+            if let Some(ended) = self.watch(run, pause, begun) {
+                return Rest::Over(ended);
+            }
+            // Whoever has just come to rest may not be counted yet.
+            let away = (0..self.plan.threads).filter(|&worker| !self.stage.rests(worker));
+            let (mut overdue, mut coming) = (0, 0);
+            for worker in away {
+                *(if pause.watch.is_overdue(worker) { &mut overdue } else { &mut coming }) += 1;
+            }
+            if overdue > 0 && coming == 0 {
+                return Rest::Missed;
             }
             std::thread::sleep(Duration::from_micros(20));
         }
-        None
+        Rest::All
+    }
+
+    /// Looks for calls that do not come back; what ends the storm when the kernel keeps one.
+    fn watch(&self, run: &mut Run, pause: &mut Pause, begun: Instant) -> Option<Ended> {
+        let pulse = |worker| Pulse {
+            // Of a reader, each of the calls of a walk counts.
+            progress: self.stage.beats(worker) + self.tallies[worker].returned(),
+            tid: self.stage.tid(worker),
+            busy: !self.stage.rests(worker),
+        };
+        let sampler = pause.sampler;
+        match pause.watch.look(host::now(), pulse, |tid| sampler.look(tid))? {
+            host::Found::Stall(stuck) => Some(self.stalled(run, &stuck, begun)),
+            host::Found::Gone(worker) => {
+                run.lost = Some(format!("the thread of worker {worker} has ended by itself"));
+                Some(Ended::Lost)
+            }
+        }
+    }
+
+    /// The pause after the last spell, which takes everybody. Somebody who waits for a CPU is waited
+    /// for, but not for ever: then the storm is over without.
+    fn last_pause(&self, run: &mut Run, pause: &mut Pause, begun: Instant) {
+        let patience = LAST_PATIENCE * self.plan.stall;
+        let mut waited = Duration::ZERO;
+        loop {
+            let called = Instant::now();
+            match self.pause(run, pause, begun) {
+                Rest::All => return,
+                Rest::Over(ended) => {
+                    run.ended = ended;
+                    return;
+                }
+                Rest::Missed => std::thread::sleep(LAST_LOOK),
+            }
+            // A process that was stopped meanwhile has not waited.
+            waited += called.elapsed().min(10 * LAST_LOOK);
+            if waited > patience {
+                break;
+            }
+        }
+        run.standstills_missed += 1;
+        let away = |&worker: &usize| !self.stage.rests(worker);
+        if let Some(worker) = (0..self.plan.threads).find(away) {
+            run.ended = Ended::Lost;
+            run.left = Some((worker, pause.watch.standing(worker).doing()));
+        }
     }
 
     /// Everybody rests, and the kernel's layout is held against the oracle's.
-    fn pause(&self, run: &mut Run, pause: &mut Pause, begun: Instant) -> Option<Ended> {
-        if let Some(ended) = self.rest(run, begun) {
-            return Some(ended);
+    fn pause(&self, run: &mut Run, pause: &mut Pause, begun: Instant) -> Rest {
+        match self.rest(run, pause, begun) {
+            Rest::All => self.compare_all(run, pause, begun).map_or(Rest::All, Rest::Over),
+            other => other,
         }
+    }
+
+    /// What ends the storm when the lanes can't be compared any more. To be called at rest.
+    fn compare_all(&self, run: &mut Run, pause: &mut Pause, begun: Instant) -> Option<Ended> {
         // A lane that an operation failed in is laid out anew first; what it looked like in
         // between nobody knows.
         for lane in 0..self.arena.geometry().lanes {
@@ -676,8 +757,9 @@ impl Storm {
         }
     }
 
-    /// `waited` is how long the worker has given no sign of life, at least.
-    fn stalled(&self, run: &mut Run, worker: usize, waited: Duration, begun: Instant) -> Ended {
+    /// The kernel keeps a worker.
+    fn stalled(&self, run: &mut Run, stuck: &StuckThread, begun: Instant) -> Ended {
+        let worker = stuck.thread;
         run.stalled = self.stage.tid(worker);
         self.alarm(Class::Stall, begun);
         let call = match worker < self.plan.readers {
@@ -688,10 +770,12 @@ impl Storm {
             worker,
             tid: run.stalled,
             at: begun.elapsed(),
-            waited,
+            waited: stuck.watched,
             limit: self.plan.stall,
+            doing: stuck.doing,
+            system: stuck.system,
             call,
-            completed: self.stage.pulse(worker).0,
+            completed: self.stage.beats(worker),
         };
         self.findings.put_in(|room| room.stall(stall));
         Ended::Stall
@@ -754,16 +838,30 @@ impl Run {
             mismatches: 0,
             repaired: 0,
             lost: None,
+            standstills_missed: 0,
             stalled: None,
+            overdue: Overdue::default(),
+            left: None,
             spells: 0,
             shapes: Choice::new(shapes),
         }
     }
 }
 
+/// What became of a call to rest.
+enum Rest {
+    /// Everybody rests.
+    All,
+    /// All do but those whose call is overdue.
+    Missed,
+    /// The storm is over.
+    Over(Ended),
+}
+
 /// What the director works with; made before the start.
 struct Pause {
     watch: Watch,
+    sampler: Sampler,
     /// Standstills in a row at which every lane was lost.
     hopeless: u32,
     source: Box<dyn MapsRead>,
@@ -782,35 +880,5 @@ impl Pause {
         let (identities, geometry) = (arena.identities(), arena.geometry());
         text.clear();
         read_lanes_and(&mut **source, identities, geometry, lines, lanes, |line| text.push(line))
-    }
-}
-
-/// Looks for workers that play and whose calls do not come back.
-struct Watch {
-    last: Vec<(u64, Instant)>,
-}
-
-impl Watch {
-    fn new(workers: usize) -> Watch {
-        Watch { last: vec![(0, Instant::now()); workers] }
-    }
-
-    /// Begins to count; what came before was no call.
-    fn begin(&mut self) {
-        let now = Instant::now();
-        self.last.iter_mut().for_each(|(_, since)| *since = now);
-    }
-
-    /// The first of them, and how long it has stood still.
-    fn stuck(&mut self, stage: &Stage, patience: Duration) -> Option<(usize, Duration)> {
-        let now = Instant::now();
-        for (worker, last) in self.last.iter_mut().enumerate() {
-            let (beats, plays) = stage.pulse(worker);
-            if !plays || beats != last.0 {
-                *last = (beats, now);
-            }
-        }
-        let waited = self.last.iter().map(|(_, since)| now - *since);
-        waited.enumerate().find(|(_, waited)| *waited > patience)
     }
 }

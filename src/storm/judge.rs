@@ -130,6 +130,7 @@ impl<'a> Judge<'a> {
 
 impl Judge<'_> {
     pub(super) fn outcome<T>(&mut self, result: Result<T, Errno>) -> Option<T> {
+        Tally::add(&self.tally.returned, 1);
         if result.is_err() {
             Tally::add(&self.tally.errors, 1);
         }

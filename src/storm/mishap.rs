@@ -3,6 +3,7 @@
 //! The director finds them: a lane that differs at a standstill, a call that does not come back.
 
 use super::findings::Mode;
+use crate::host::Doing;
 use crate::oracle::{History, Oracle, VersionRecord};
 use crate::space::{Geometry, Op};
 use std::time::Duration;
@@ -109,6 +110,10 @@ pub struct Stall {
     pub waited: Duration,
     /// How long it may.
     pub limit: Duration,
+    /// What its thread did meanwhile.
+    pub doing: Doing,
+    /// CPU time it burned meanwhile in the kernel.
+    pub system: Duration,
     /// What it was to do; nothing where the books know of no call.
     pub call: Option<Call>,
     /// Calls of its that had come back before.

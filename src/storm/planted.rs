@@ -1,13 +1,13 @@
 //! Faults planted in a storm on purpose, one for each class of violation, to see that each is
 //! found: the whole way from what is read to the report and the exit code.
 
+use crate::host::fault::Stay;
 use crate::maps::{Answer, Fault, Injector, Line, MapsRead, QueryFlags};
 use crate::oracle::Class;
 use crate::seed::Stream;
 use rustix::io::Errno;
 use std::ops::Range;
 use std::str::FromStr;
-use std::time::Duration;
 
 /// Of the calls that a fault can be planted in, one in so many has it.
 const ONE_IN: usize = 64;
@@ -22,23 +22,26 @@ pub enum Planted {
     /// What is compared at a standstill lacks lines.
     Mismatch,
     /// A reader's call does not come back.
-    Stall,
+    Stall(Stay),
 }
 
 impl Planted {
-    /// The word that `--inject` takes: that of the class it has to be found as.
+    /// The word that `--inject` takes: it begins with the class it has to be found as.
     pub const fn word(self) -> &'static str {
         match self {
             Planted::Read(fault) => fault.word(),
             Planted::Mismatch => Class::Mismatch.word(),
-            Planted::Stall => Class::Stall.word(),
+            Planted::Stall(Stay::Uninterruptible) => Class::Stall.word(),
+            Planted::Stall(Stay::Spinning) => "stall-spinning",
+            Planted::Stall(Stay::Asleep) => "stall-asleep",
         }
     }
 
     /// Everything that can be planted.
     pub fn all() -> impl Iterator<Item = Planted> {
         let reads = Fault::ALL.into_iter().map(Planted::Read);
-        reads.chain([Planted::Mismatch, Planted::Stall])
+        let stalls = [Stay::Uninterruptible, Stay::Spinning, Stay::Asleep].map(Planted::Stall);
+        reads.chain([Planted::Mismatch]).chain(stalls)
     }
 
     /// The source that the standstill reads.
@@ -82,20 +85,19 @@ pub(super) fn corrupting<M>(
 /// A source of which one call does not come back.
 pub(super) struct Stuck<M> {
     inner: M,
+    stay: Stay,
     left: u32,
 }
 
 impl<M> Stuck<M> {
-    pub(super) fn new(inner: M) -> Stuck<M> {
-        Stuck { inner, left: FATAL }
+    pub(super) fn new(inner: M, stay: Stay) -> Stuck<M> {
+        Stuck { inner, stay, left: FATAL }
     }
 
     fn count(&mut self) {
         self.left = self.left.saturating_sub(1);
         if self.left == 0 {
-            loop {
-                std::thread::sleep(Duration::from_secs(1 << 20));
-            }
+            self.stay.for_ever();
         }
     }
 }
@@ -126,7 +128,8 @@ mod tests {
         let planted: Vec<Class> = Planted::all()
             .map(|planted| {
                 assert_eq!(planted.word().parse(), Ok(planted));
-                Class::ALL.into_iter().find(|class| class.word() == planted.word()).unwrap()
+                let word = planted.word().split('-').next();
+                Class::ALL.into_iter().find(|class| Some(class.word()) == word).unwrap()
             })
             .collect();
         assert!(Class::ALL.iter().all(|class| planted.contains(class)), "{planted:?}");

@@ -73,7 +73,7 @@ struct Seat {
     rests: AtomicBool,
     /// The CPU to run on in this spell, or [`ANY_CPU`].
     cpu: AtomicU32,
-    /// Counts calls; a worker that plays and whose count stands still is stuck.
+    /// Counts calls; a worker that does not rest and whose count stands still is looked at.
     beats: AtomicU64,
     /// How it reads: one more than the place in [`Mode::ALL`], 0 before and in a mutator.
     reading: AtomicU8,
@@ -192,10 +192,9 @@ impl Stage {
         Mode::ALL.get(reading.checked_sub(1)?).copied()
     }
 
-    /// The worker's sign of life, and whether it is meant to play.
-    pub fn pulse(&self, worker: usize) -> (u64, bool) {
-        let seat = &self.seats[worker];
-        (seat.beats.load(Ordering::Relaxed), seat.plays.load(Ordering::Relaxed))
+    /// Calls of the worker that have come back.
+    pub fn beats(&self, worker: usize) -> u64 {
+        self.seats[worker].beats.load(Ordering::Relaxed)
     }
 
     /// Whether the worker rests.

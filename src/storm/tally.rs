@@ -79,6 +79,8 @@ counters! {
     failed,
     /// Read calls and queries, by [`Mode`].
     calls[MODES],
+    /// Read calls and queries that have come back, each counted at once: a sign of life.
+    returned,
     /// Walks begun: sequences of read calls after a seek.
     walks,
     /// Lines that were parsed.
@@ -155,6 +157,12 @@ impl Counts {
 }
 
 impl Tally {
+    /// Calls that have come back, of a reader.
+    pub(super) fn returned(&self) -> u64 {
+        // Relaxed: compared with itself a long time later.
+        self.returned.load(Ordering::Relaxed)
+    }
+
     /// What this worker counted that comes before a tear.
     pub(super) fn near_misses(&self) -> NearMisses {
         // Relaxed: they steer the next spell, roughly.

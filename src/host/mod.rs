@@ -1,0 +1,8 @@
+//! What the kernel says of this process's threads, and what follows from it.
+
+pub mod fault;
+mod hang;
+mod thread;
+
+pub use hang::{Doing, Found, Overdue, Pulse, Standing, Stuck, Watch};
+pub use thread::{Inside, Look, Sampler, Sched, State, now};
