@@ -8,6 +8,7 @@ pub mod allocations;
 pub mod arena;
 pub mod cases;
 pub mod console;
+pub mod count;
 pub mod emit;
 pub mod evidence;
 pub mod exit;

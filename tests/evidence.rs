@@ -306,7 +306,7 @@ fn what_was_kept_before_the_disk_was_full_stays_and_the_rest_is_told() {
     child.stdout.take().unwrap().read_to_string(&mut report).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(1), "{rest}{report}");
     assert!(rest.contains("could not be saved"), "{rest}");
-    assert!(report.contains("a violation could not be saved"), "{report}");
+    assert!(report.contains(" not saved: "), "{report}");
     assert!(report.contains("\n  hole/"), "{report}");
     // Only whole files, and all of them proved by the command that the report gives.
     let verify =

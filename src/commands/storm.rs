@@ -81,9 +81,10 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         || signals.arrived(),
         |live| told.borrow_mut().show(live),
         allocations::arm,
-        |findings| told.borrow().tell(keeper.keep(findings)),
+        |findings| told.borrow_mut().tell(keeper.keep(findings)),
     )?;
     console::clear();
+    keeper.finish();
     let around = Circumstances {
         machine: &machine,
         locking,
@@ -258,11 +259,18 @@ struct Told {
     progress: Progress,
     since: Option<(Duration, u64, u64)>,
     printed: Duration,
+    /// Why violations could not be saved, as far as told.
+    troubles: Vec<String>,
 }
 
 impl Told {
     fn new(quiet: bool) -> Told {
-        Told { progress: Progress::here(quiet), since: None, printed: Duration::ZERO }
+        Told {
+            progress: Progress::here(quiet),
+            since: None,
+            printed: Duration::ZERO,
+            troubles: Vec::new(),
+        }
     }
 
     fn show(&mut self, live: &Live<'_>) {
@@ -277,7 +285,7 @@ impl Told {
     }
 
     /// What became of new signatures.
-    fn tell(&self, kept: &[Kept]) {
+    fn tell(&mut self, kept: &[Kept]) {
         if self.progress == Progress::Quiet {
             return;
         }
@@ -287,9 +295,14 @@ impl Told {
                 (Checked::Disagrees(why), ..) => {
                     console::note(format_args!("{signature}: THE SECOND CHECKER DISAGREES: {why}"))
                 }
-                (_, _, Some(trouble)) => console::note(format_args!(
-                    "{signature} could not be saved ({trouble}); kept in memory"
-                )),
+                // The report counts those that have the same trouble.
+                (_, _, Some(trouble)) if self.troubles.contains(trouble) => {}
+                (_, _, Some(trouble)) => {
+                    console::note(format_args!(
+                        "{signature} could not be saved ({trouble}); tried again in the end"
+                    ));
+                    self.troubles.push(trouble.clone());
+                }
                 (_, Some(path), None) => {
                     console::note(format_args!("{signature} kept in {}", path.display()));
                 }

@@ -41,15 +41,19 @@ pub struct Kept {
     pub signature: Signature,
     /// What the second checker said.
     pub checked: Checked,
-    /// Where it was saved; `None` when it was not.
+    /// Where it was saved; `None` when it was not, or when it is no longer there.
     pub path: Option<PathBuf>,
-    /// Why it could not be saved.
+    /// Bytes written there.
+    pub size: u64,
+    /// Why it could not be saved, or is not there any more.
     pub trouble: Option<String>,
 }
 
 /// The most examples that the second checker may fail to decide before the signature is taken as
 /// it is: each costs the storm a moment's rest.
 const MOST_UNDECIDED: usize = 32;
+/// Bytes of violations that are held in memory because they could not be saved.
+const MOST_HELD: usize = 64 << 20;
 /// Bytes that the buffer starts with; a large tear takes some hundred thousand.
 const BUFFER: usize = 1 << 20;
 
@@ -64,6 +68,9 @@ pub struct Keeper {
     kept: Vec<Kept>,
     undecided: usize,
     buffer: Vec<u8>,
+    /// What could not be saved, to be tried again in the end: the number in `kept`, what the file
+    /// is called after, its content.
+    held: Vec<(usize, String, Vec<u8>)>,
 }
 
 struct Out {
@@ -85,6 +92,7 @@ impl Keeper {
             kept: Vec::new(),
             undecided: 0,
             buffer: Vec::with_capacity(BUFFER),
+            held: Vec::new(),
         })
     }
 
@@ -95,6 +103,22 @@ impl Keeper {
         findings.look(|found, example| self.take(found, example));
         findings.take_mishaps(|mishap| self.take_mishap(&mishap));
         &self.kept[before..]
+    }
+
+    /// Tries again to save what could not be saved, and then looks whether all that was saved is
+    /// there. To be called when the storm is over.
+    pub fn finish(&mut self) {
+        let Some(out) = &mut self.out else { return };
+        for (number, named, content) in self.held.drain(..) {
+            let kept = &mut self.kept[number];
+            match out.save(&named, &content) {
+                Ok(path) => (kept.path, kept.trouble) = (Some(path), None),
+                Err(error) => kept.trouble = Some(error.to_string()),
+            }
+        }
+        for kept in &mut self.kept {
+            kept.look();
+        }
     }
 
     /// All tears dealt with.
@@ -133,7 +157,7 @@ impl Keeper {
         if matches!(mishap, Mishap::Mismatch(mismatch) if !mismatch.text.whole) {
             let trouble = "the arena had longer lines than there was room for".into();
             let (checked, trouble) = (Checked::Undecided, Some(trouble));
-            self.kept.push(Kept { signature, checked, path: None, trouble });
+            self.kept.push(Kept { signature, checked, path: None, size: 0, trouble });
             return;
         }
         let checked = match incident.examine() {
@@ -155,15 +179,38 @@ impl Keeper {
         checked: Checked,
         content: &impl Serialize,
     ) {
-        let saved = match &self.out {
-            Some(out) => out.save(named, content, &mut self.buffer).map(Some),
-            None => Ok(None),
+        let mut kept = Kept { signature, checked, path: None, size: 0, trouble: None };
+        if let Some(out) = &mut self.out {
+            self.buffer.clear();
+            serde_json::to_writer_pretty(&mut self.buffer, content)
+                .expect("plain data into memory");
+            self.buffer.push(b'\n');
+            kept.size = self.buffer.len() as u64;
+            match out.save(named, &self.buffer) {
+                Ok(path) => kept.path = Some(path),
+                Err(error) => {
+                    kept.trouble = Some(error.to_string());
+                    let held: usize = self.held.iter().map(|(.., content)| content.len()).sum();
+                    if held + self.buffer.len() <= MOST_HELD {
+                        self.held.push((self.kept.len(), named.to_owned(), self.buffer.clone()));
+                    }
+                }
+            }
+        }
+        self.kept.push(kept);
+    }
+}
+
+impl Kept {
+    /// Whether the file is there as it was written; if not, it is not told as kept.
+    fn look(&mut self) {
+        let Some(path) = &self.path else { return };
+        let trouble = match std::fs::metadata(path) {
+            Ok(there) if there.is_file() && there.len() == self.size => return,
+            Ok(_) => "its file was changed after it was saved".to_owned(),
+            Err(error) => format!("its file was saved, and is no longer there: {error}"),
         };
-        let (path, trouble) = match saved {
-            Ok(path) => (path, None),
-            Err(error) => (None, Some(error.to_string())),
-        };
-        self.kept.push(Kept { signature, checked, path, trouble });
+        (self.path, self.trouble) = (None, Some(trouble));
     }
 }
 
@@ -193,18 +240,19 @@ impl Out {
 
     /// Writes aside, syncs, and then gives the file its name: whoever sees the name sees all of
     /// it, now and after a crash.
-    fn save(
-        &self,
-        signature: &str,
-        content: &impl Serialize,
-        buffer: &mut Vec<u8>,
-    ) -> io::Result<PathBuf> {
-        buffer.clear();
-        serde_json::to_writer_pretty(&mut *buffer, content)?;
-        buffer.push(b'\n');
+    fn save(&mut self, signature: &str, content: &[u8]) -> io::Result<PathBuf> {
         let stem = signature.replace('/', ".");
-        let (mut file, aside) = self.aside(&stem)?;
-        let written = file.write_all(buffer).and_then(|()| file.sync_all());
+        let (mut file, aside) = match self.aside(&stem) {
+            // The directory went away in mid-run (what cleans up /tmp does that); it is asked for
+            // still.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                std::fs::create_dir_all(&self.dir)?;
+                self.handle = File::open(&self.dir)?;
+                self.aside(&stem)
+            }
+            other => other,
+        }?;
+        let written = file.write_all(content).and_then(|()| file.sync_all());
         let named = written.and_then(|()| self.name(&aside, &stem));
         if named.is_err() {
             // A full disk is no reason to leave half a file behind.

@@ -1,6 +1,7 @@
 //! A run for people.
 
 use super::data::{Ending, StormReport, Verdict, Violation};
+use crate::count::counted;
 use crate::oracle::Tolerated;
 use anstyle::{AnsiColor, Style};
 use std::io::{self, Write};
@@ -299,8 +300,15 @@ fn last_line(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
 /// What to paste for the violations that were kept.
 fn commands(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     let kept = || report.violations.iter().flat_map(|violation| &violation.kept);
+    let mut troubles: Vec<(&str, u64)> = Vec::new();
     for trouble in kept().filter_map(|kept| kept.not_saved.as_deref()) {
-        writeln!(out, "{BAD}a violation could not be saved{BAD:#}: {trouble}")?;
+        match troubles.iter_mut().find(|(told, _)| *told == trouble) {
+            Some((_, times)) => *times += 1,
+            None => troubles.push((trouble, 1)),
+        }
+    }
+    for (trouble, times) in troubles {
+        writeln!(out, "{BAD}{} not saved{BAD:#}: {trouble}", counted(times, "violation"))?;
     }
     let files: Vec<String> = report.files().map(quoted).collect();
     if files.is_empty() {

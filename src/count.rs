@@ -1,0 +1,38 @@
+//! Counting nouns.
+
+use std::fmt;
+
+/// A number and what it counts: `1 reader`, `2 readers`, `0 queries`.
+pub fn counted<N: fmt::Display + PartialEq + From<u8>>(number: N, noun: &str) -> Counted<'_, N> {
+    Counted { number, noun }
+}
+
+/// See [`counted`].
+pub struct Counted<'a, N> {
+    number: N,
+    noun: &'a str,
+}
+
+impl<N: fmt::Display + PartialEq + From<u8>> fmt::Display for Counted<'_, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counted { number, noun } = self;
+        match noun.strip_suffix('y') {
+            _ if *number == N::from(1) => write!(f, "{number} {noun}"),
+            Some(stem) => write!(f, "{number} {stem}ies"),
+            None => write!(f, "{number} {noun}s"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_singular() {
+        let said = |number: u64, noun| counted(number, noun).to_string();
+        assert_eq!((said(1, "reader"), said(1, "query")), ("1 reader".into(), "1 query".into()));
+        assert_eq!(said(0, "reader"), "0 readers");
+        assert_eq!(said(21, "query"), "21 queries");
+    }
+}
