@@ -7,7 +7,7 @@ pub fn counted<N: fmt::Display + PartialEq + From<u8>>(number: N, noun: &str) ->
     Counted { number, noun }
 }
 
-/// See [`counted`].
+/// See [`counted`]. A width is that of the number, so that columns of them stand below each other.
 pub struct Counted<'a, N> {
     number: N,
     noun: &'a str,
@@ -16,10 +16,12 @@ pub struct Counted<'a, N> {
 impl<N: fmt::Display + PartialEq + From<u8>> fmt::Display for Counted<'_, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Counted { number, noun } = self;
+        let width = f.width().unwrap_or(0);
+        write!(f, "{number:>width$} ")?;
         match noun.strip_suffix('y') {
-            _ if *number == N::from(1) => write!(f, "{number} {noun}"),
-            Some(stem) => write!(f, "{number} {stem}ies"),
-            None => write!(f, "{number} {noun}s"),
+            _ if *number == N::from(1) => f.write_str(noun),
+            Some(stem) => write!(f, "{stem}ies"),
+            None => write!(f, "{noun}s"),
         }
     }
 }
@@ -34,5 +36,6 @@ mod tests {
         assert_eq!((said(1, "reader"), said(1, "query")), ("1 reader".into(), "1 query".into()));
         assert_eq!(said(0, "reader"), "0 readers");
         assert_eq!(said(21, "query"), "21 queries");
+        assert_eq!(format!("{:>3}", counted(7_u64, "time")), "  7 times");
     }
 }

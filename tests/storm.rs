@@ -136,6 +136,37 @@ fn only_the_operations_and_ways_asked_for_are_done() {
 }
 
 #[test]
+fn one_of_a_kind_is_singular() {
+    if !testable() {
+        return;
+    }
+    // With one reader, one lane, and one violation of one signature.
+    let output = run(&[
+        "--threads",
+        "2",
+        "--lanes",
+        "1",
+        "--read",
+        "walk",
+        "--inject",
+        "malformed",
+        "--fail-fast",
+        "--seconds",
+        "60",
+    ]);
+    let report = text(&output.stdout);
+    assert!(report.contains("2 threads (1 reader), 1 lane of 16 pages"), "{report}");
+    for line in report.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        for pair in words.windows(2) {
+            let one = pair[0].trim_start_matches('(') == "1";
+            let noun = pair[1].trim_end_matches([',', '.', ':', ';', ')']);
+            assert!(!one || !noun.ends_with('s') || noun.len() < 3, "{line}");
+        }
+    }
+}
+
+#[test]
 fn what_is_allowed_does_not_fail_the_run() {
     if !testable() {
         return;

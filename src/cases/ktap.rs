@@ -6,6 +6,7 @@
 use super::place::{Interface, Position};
 use super::report::{RunReport, Verdict};
 use super::table::Spec;
+use crate::count::counted;
 use std::io::{self, Write};
 
 /// One test: a case, a group of places of the boundary, an interface.
@@ -150,11 +151,11 @@ impl<W: Write> Ktap<W> {
 
 fn summary(run: &RunReport) -> String {
     let mut text = format!(
-        "{}: {} cycles, {} calls, {} lines judged, before {}, after {}, twice {}, gap-then-vma {}",
+        "{}: {}, {}, {} judged, before {}, after {}, twice {}, gap-then-vma {}",
         run.position,
-        run.cycles,
-        run.calls,
-        run.checked_lines,
+        counted(run.cycles, "cycle"),
+        counted(run.calls, "call"),
+        counted(run.checked_lines, "line"),
         run.before,
         run.after,
         run.twice,
@@ -162,8 +163,11 @@ fn summary(run: &RunReport) -> String {
     );
     for violation in &run.violations {
         text += &format!(
-            "\n{}: {} {} times, first after {:.1} ms",
-            run.position, violation.signature, violation.count, violation.first_at_ms
+            "\n{}: {} {}, first after {:.1} ms",
+            run.position,
+            violation.signature,
+            counted(violation.count, "time"),
+            violation.first_at_ms
         );
     }
     text

@@ -4,6 +4,7 @@ use super::place::{Interface, Position};
 use super::proof::lies_on_one_page;
 use super::report::{RunReport, Verdict, Violation};
 use super::table::Spec;
+use crate::count::counted;
 use crate::oracle::Tolerated;
 use crate::report::example_text;
 use crate::scenario::{RunPlan, ScenarioRun, run};
@@ -138,14 +139,15 @@ fn doubt(done: &ScenarioRun, reading: &Counts, violations: &[Violation]) -> Opti
     }
     if reading.undecided * 1000 > reading.windows * MOST_UNDECIDED_PER_MILLE {
         return Some(format!(
-            "{} of {} windows could not be judged",
-            reading.undecided, reading.windows
+            "{} of {} could not be judged",
+            reading.undecided,
+            counted(reading.windows, "window")
         ));
     }
     if reading.checked < FEWEST_CHECKED {
         return Some(format!(
-            "{} lines were judged, and it takes {FEWEST_CHECKED}",
-            reading.checked
+            "only {} judged, and it takes {FEWEST_CHECKED}",
+            counted(reading.checked, "line")
         ));
     }
     if done.aimed == Some(false) {

@@ -2,6 +2,7 @@
 
 use super::place::Interface;
 use super::report::{CaseReport, CasesReport, Sum, Verdict};
+use crate::count::counted;
 use anstyle::{AnsiColor, Style};
 use std::io::{self, Write};
 
@@ -107,7 +108,7 @@ fn outcomes(out: &mut impl Write, case: &CaseReport) -> io::Result<()> {
     }
     write!(out, "             the series: \"{}\";", case.series_says)?;
     for outcome in &case.outcomes {
-        write!(out, " {} seen {} times", outcome.what, outcome.seen)?;
+        write!(out, " {} seen {}", outcome.what, counted(outcome.seen, "time"))?;
         if let Some(note) = outcome.note {
             write!(out, " ({note})")?;
         }
@@ -121,9 +122,9 @@ fn violations(out: &mut impl Write, case: &CaseReport, verbose: bool) -> io::Res
         for violation in &run.violations {
             writeln!(
                 out,
-                "             {BAD}{}{BAD:#} {} times at {}.{}, first after {:.1} ms",
+                "             {BAD}{}{BAD:#} {} at {}.{}, first after {:.1} ms",
                 violation.signature,
-                violation.count,
+                counted(violation.count, "time"),
                 run.position,
                 run.interface,
                 violation.first_at_ms
@@ -165,7 +166,12 @@ pub fn last_lines(out: &mut impl Write, report: &CasesReport) -> io::Result<()> 
     }
     let count = |verdict: Verdict| report.cases.iter().filter(|c| c.verdict == verdict).count();
     let style = style(report.verdict);
-    write!(out, "{} cases {style}{}{style:#}:", report.cases.len(), report.verdict.word())?;
+    write!(
+        out,
+        "{} {style}{}{style:#}:",
+        counted(report.cases.len(), "case"),
+        report.verdict.word()
+    )?;
     for verdict in [Verdict::Upheld, Verdict::Violated, Verdict::Undecided, Verdict::Untestable] {
         if count(verdict) > 0 {
             write!(out, " {} {},", count(verdict), verdict.word())?;

@@ -5,6 +5,7 @@ use super::{Failure, Signals};
 use crate::cli::{FirstTearsArgs, Format, PrintArgs};
 use mapstorm::arena::Arena;
 use mapstorm::console;
+use mapstorm::count::counted;
 use mapstorm::exit::Exit;
 use mapstorm::maps::MapsFile;
 use mapstorm::oracle::Contract;
@@ -50,7 +51,8 @@ pub fn first_tears(args: &FirstTearsArgs, print: &PrintArgs) -> Result<Exit, Fai
         for round in 0..args.runs {
             if !print.quiet {
                 console::note(format_args!(
-                    "{threads} threads, storm {} of {}",
+                    "{}, storm {} of {}",
+                    counted(threads, "thread"),
                     round + 1,
                     args.runs
                 ));

@@ -4,6 +4,7 @@ use super::replay::{fits_here, name, not_run, target};
 use super::{Failure, Signals};
 use crate::cli::{Format, MinimizeArgs, PrintArgs};
 use mapstorm::console;
+use mapstorm::count::counted;
 use mapstorm::exit::Exit;
 use mapstorm::replay::{Minimized, Size, Tried, minimize as search};
 use mapstorm::report::text::quoted;
@@ -138,11 +139,11 @@ fn report(found: &Minimized, args: &MinimizeArgs, took: Duration) -> String {
         return serde_json::to_string(&report).expect("plain data") + "\n";
     }
     let mut text = format!(
-        "{}: {}, shown every {:.3} s ({} candidates in {:.0} s; {})\n",
+        "{}: {}, shown every {:.3} s ({} in {:.0} s; {})\n",
         name(&found.best),
         Size::of(scenario),
         found.every.as_secs_f64(),
-        found.tried,
+        counted(found.tried, "candidate"),
         took.as_secs_f64(),
         if found.complete { "nothing smaller shows it" } else { "there was no time for more" },
     );

@@ -3,6 +3,7 @@
 use super::{Failure, Signals};
 use crate::cli::{Format, PrintArgs, ReplayArgs};
 use mapstorm::console;
+use mapstorm::count::counted;
 use mapstorm::evidence::{Incident, Proof, Saved, Tear, load};
 use mapstorm::exit::Exit;
 use mapstorm::oracle::{Class, Contract};
@@ -184,29 +185,27 @@ fn json(target: &Target, attempt: &Attempt) -> String {
 fn for_people(target: &Target, attempt: &Attempt, verbose: bool) -> String {
     let mut text = String::new();
     let seconds = attempt.took.as_secs_f64();
-    let (name, walks, ops) = (name(target), attempt.walks, attempt.operations);
+    let (name, walks, ops) =
+        (name(target), counted(attempt.walks, "walk"), counted(attempt.operations, "operation"));
     if verbose {
         let scenario = serde_json::to_string_pretty(&target.scenario).expect("plain data");
         let _ = writeln!(text, "{scenario}");
     }
     let _ = match attempt.shown {
-        0 => writeln!(
-            text,
-            "{name}: not shown in {walks} walks and {ops} operations, {seconds:.1} s"
-        ),
+        0 => writeln!(text, "{name}: not shown in {walks} and {ops}, {seconds:.1} s"),
         shown => writeln!(
             text,
-            "{name}: shown after {seconds:.2} s: {shown} in {walks} walks ({:.3} in 1,000 walks), \
-             {ops} operations; second checker: {}",
+            "{name}: shown after {seconds:.2} s: {shown} in {walks} ({:.3} in 1,000 walks), \
+             {ops}; second checker: {}",
             attempt.per_thousand(),
             attempt.proof.as_ref().map_or("not asked", second_checker),
         ),
     };
     if attempt.failed > 0 {
-        let _ = writeln!(text, "{} operations failed", attempt.failed);
+        let _ = writeln!(text, "{} failed", counted(attempt.failed, "operation"));
     }
     for (signature, count) in &attempt.others {
-        let _ = writeln!(text, "beside it: {signature}, {count} times");
+        let _ = writeln!(text, "beside it: {signature}, {}", counted(*count, "time"));
     }
     let _ = match verdict(attempt) {
         ("untestable", Some(why)) => writeln!(text, "not testable here: {why}"),

@@ -3,6 +3,7 @@
 use super::Failure;
 use crate::cli::{Format, VerifyArgs};
 use mapstorm::console;
+use mapstorm::count::counted;
 use mapstorm::evidence::{
     FileError, Incident, Proof, SavedViolation, Shown, Tear, TearError, load_violation,
 };
@@ -163,9 +164,9 @@ fn told(tear: &Tear, proof: &Proof) -> (Verdict, String) {
                 let (lane, page) = tear.geometry.locate(address);
                 format!(", {address:#x} (lane {lane} page {page}) is missing")
             });
-            let explained = refutation.explained.len();
+            let explained = counted(refutation.explained.len(), "thing");
             let why = format!(
-                "no choice of instants explains it; {explained} things seen can be explained, then \
+                "no choice of instants explains it; {explained} seen can be explained, then \
                  \"{}\" breaks{missing}",
                 refutation.rule.promise()
             );

@@ -1,5 +1,6 @@
 //! What there is to tell of a violation that no reader found.
 
+use crate::count::counted;
 use crate::evidence::{Account, Incident, SavedMismatch, SavedStall, Shown, TearError};
 use crate::host::Doing;
 use crate::oracle::Tick;
@@ -118,10 +119,10 @@ fn differs(incident: &Incident, mismatch: &SavedMismatch, unlike: &[Unlike]) -> 
         (None, None) => "they differ nowhere".into(),
     };
     format!(
-        "{when}, and maps did not show what the oracle has in {} of the arena's {} lanes. The first \
+        "{when}, and maps did not show what the oracle has in {} of the arena's {}. The first \
          vma that differs is in lane {}: {what}.",
         unlike.len(),
-        incident.geometry.lanes,
+        counted(incident.geometry.lanes, "lane"),
         first.lane,
     )
 }
@@ -249,7 +250,7 @@ impl StallStory {
                 format!("silent   {}", seconds(stall.waited_ns)),
                 format!("limit    {} (--stall)", seconds(stall.limit_ns)),
                 format!("thread   {}", did(stall)),
-                format!("before   {} calls that came back", stall.completed_calls),
+                format!("before   {} that came back", counted(stall.completed_calls, "call")),
             ],
             thread: crate::probe::thread_words(&stall.thread),
         }

@@ -2,6 +2,7 @@
 
 use super::incident::{IncidentStory, Lane, StallStory, Told};
 use super::paint::{BAD, BOLD, Heading, drawn, heading, legend, letters, lines, ruler};
+use crate::count::counted;
 use std::io::{self, Write};
 
 /// Lanes that are told in full.
@@ -21,7 +22,7 @@ pub fn tell(out: &mut impl Write, story: &IncidentStory) -> io::Result<()> {
             lanes.iter().take(LANES).try_for_each(|lane| tell_lane(out, lane, pages))?;
             match lanes.len().saturating_sub(LANES) {
                 0 => Ok(()),
-                more => writeln!(out, "\n({more} more lanes differ)"),
+                more => writeln!(out, "\n(and {} more)", counted(more, "lane")),
             }
         }
     }

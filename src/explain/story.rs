@@ -1,5 +1,6 @@
 //! What there is to tell of a tear.
 
+use crate::count::counted;
 use crate::evidence::{Again, Tear, TearError, again, lines};
 use crate::oracle::{Break, OPEN, Tick, VersionRecord, Window};
 use crate::space::{Geometry, Layout, Op};
@@ -103,9 +104,9 @@ fn told(judgement: &Judgement) -> (&[Explained], String) {
         Judgement::Wrong(refutation) => (
             &refutation.explained,
             format!(
-                "The second checker tried every choice of instants: {} things seen can be \
+                "The second checker tried every choice of instants: {} seen can be \
                  explained, the next can not (\"{}\").",
-                refutation.explained.len(),
+                counted(refutation.explained.len(), "thing"),
                 refutation.rule.promise()
             ),
         ),

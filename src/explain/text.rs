@@ -2,6 +2,7 @@
 
 use super::paint::{BAD, BOLD, Heading, WIDTH, drawn, heading, legend, letters, lines, ruler};
 use super::story::{Row, Seen, Story};
+use crate::count::counted;
 use crate::oracle::OPEN;
 use std::io::{self, Write};
 
@@ -29,7 +30,7 @@ fn explanation(out: &mut impl Write, story: &Story) -> io::Result<()> {
     writeln!(out, "\n{BOLD}the longest explanation that works{BOLD:#}")?;
     let skipped = story.explained.len().saturating_sub(STEPS);
     if skipped > 0 {
-        writeln!(out, "  ({skipped} steps before)")?;
+        writeln!(out, "  ({} before)", counted(skipped, "step"))?;
     }
     for step in &story.explained[skipped..] {
         writeln!(out, "  {step}")?;

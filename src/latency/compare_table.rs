@@ -5,6 +5,7 @@ use super::contrast::{CallRatios, Contrast, Ratio};
 use super::figures::{Averages, Latencies, QUANTILES, Rates, median_of_maxima};
 use super::grid::{Grid, us};
 use super::outcome::Column;
+use crate::count::counted;
 use std::fmt::Write;
 
 /// The whole report.
@@ -40,7 +41,7 @@ fn head(comparison: &Comparison) -> String {
             letter(result),
             named.name.clone(),
             format!("kernel {}", machine.kernel_release),
-            format!("{} CPUs", machine.cpus_online),
+            counted(machine.cpus_online, "CPU").to_string(),
             machine.platform(),
             format!("clock {}", machine.clock_source),
         ]);

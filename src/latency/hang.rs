@@ -1,6 +1,7 @@
 //! Calls that do not come back.
 
 use super::slot::Slot;
+use crate::count::counted;
 use crate::host::{self, Doing, Found, Pulse, Sampler};
 use crate::probe::{ThreadFile, thread_files, thread_words};
 use serde::{Deserialize, Serialize};
@@ -110,12 +111,12 @@ fn is_inside(beats: u64) -> bool {
 /// `hang` in words, one fact a line.
 pub fn describe(hang: &Hang, column: &str) -> String {
     let mut text = format!(
-        "{} (thread {}) beside {column} did not come back from a call for {:.1} s, after {} calls: \
+        "{} (thread {}) beside {column} did not come back from a call for {:.1} s, after {}: \
          it {}\n",
         hang.thread,
         hang.tid,
         hang.waited_ms / 1e3,
-        hang.completed_calls,
+        counted(hang.completed_calls, "call"),
         hang.doing.words()
     );
     text += &thread_words(&hang.evidence);

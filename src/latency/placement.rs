@@ -1,6 +1,7 @@
 //! Who runs on which CPU, and what is lost where there are too few.
 
 use super::failure::Failure;
+use crate::count::counted;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -43,8 +44,8 @@ impl fmt::Display for Loss {
             ),
             Loss::ScannersShare { scanners, cpus } => write!(
                 f,
-                "{scanners} scanners share {cpus} CPU{}: they read by turns, not at once",
-                if *cpus == 1 { "" } else { "s" }
+                "{scanners} scanners share {}: they read by turns, not at once",
+                counted(*cpus, "CPU")
             ),
         }
     }

@@ -9,6 +9,7 @@ use super::overhead::LIMIT_NS;
 use super::placement::list;
 use super::plan::Role;
 use super::resample::{Interval, Resampling};
+use crate::count::counted;
 use std::fmt::Write;
 
 /// The whole report.
@@ -49,19 +50,18 @@ fn head(outcome: &Outcome) -> String {
     };
     format!(
         "# {}\n\
-         kernel {} {}, {} CPUs, {}, clock {}\n\
-         mapper on CPU {}, {} scanner{} (nice {}) on CPU {}, {busy}\n\
+         kernel {} {}, {}, {}, clock {}\n\
+         mapper on CPU {}, {} (nice {}) on CPU {}, {busy}\n\
          region {} MiB, samples of {} s, {} in each column\n\
          a clock reading costs {:.0} ns, clock and loop together {:.0} ns a call (limit {LIMIT_NS:.0})\n",
         outcome.command,
         machine.kernel_release,
         machine.arch,
-        machine.cpus_online,
+        counted(machine.cpus_online, "CPU"),
         machine.platform(),
         machine.clock_source,
         placement.mapper_cpu,
-        setup.scanners,
-        if setup.scanners == 1 { "" } else { "s" },
+        counted(setup.scanners, "scanner"),
         setup.scanner_nice,
         list(&placement.scanner_cpus),
         setup.region_bytes >> 20,

@@ -4,6 +4,7 @@ use super::figures::Rates;
 use super::outcome::{Column, Outcome};
 use super::overhead::LIMIT_NS;
 use super::resample::FEW_SAMPLES;
+use crate::count::counted;
 
 /// The warnings that a result calls for.
 pub fn of(outcome: &Outcome) -> Vec<String> {
@@ -59,11 +60,16 @@ fn of_column(column: &Column, nsamples: u32) -> Vec<String> {
         .sum();
     if failed > 0 {
         all.push(format!(
-            "{failed} calls beside {label} failed (memory, or vm.max_map_count?): their times count like any other"
+            "{} beside {label} failed (memory, or vm.max_map_count?) and counts like any other",
+            counted(failed, "call")
         ));
     }
     if (column.samples.len() as u32) < nsamples {
-        all.push(format!("{label} has {} of {nsamples} samples", column.samples.len()));
+        all.push(format!(
+            "{label} has {} of {}",
+            column.samples.len(),
+            counted(nsamples, "sample")
+        ));
     }
     let short = column.samples.iter().filter(|sample| !sample.complete);
     match short.count() {

@@ -1,6 +1,7 @@
 //! Scenarios that are a little smaller than another.
 
 use super::derive::renumbered;
+use crate::count::counted;
 use crate::scenario::Scenario;
 use crate::space::{Layout, Op, Page, Place, Span};
 use crate::storm::Mode;
@@ -85,7 +86,6 @@ impl Size {
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counted = |n: usize, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
         write!(
             f,
             "{}, {}, {}, {}, {}",

@@ -1,5 +1,6 @@
 //! How soon storms find their first tear, as data and as a table.
 
+use crate::count::counted;
 use crate::exit::Exit;
 use crate::probe::Machine;
 use crate::storm::{Findings, Run};
@@ -162,10 +163,10 @@ impl FirstTears {
             let (windows, undecided) = row.windows;
             writeln!(
                 out,
-                "{:>7}  {} storms, {:.0} tears a minute, {:.4} % of windows undecided, {:.0} ms at \
+                "{:>7}  {}, {:.0} tears a minute, {:.4} % of windows undecided, {:.0} ms at \
                  most to start and stop",
                 row.threads,
-                row.storms,
+                counted(row.storms, "storm"),
                 row.violations as f64 / minutes.max(1e-9),
                 100.0 * undecided as f64 / windows.max(1) as f64,
                 row.start_and_stop_ms

@@ -20,11 +20,11 @@ pub fn first_line(
 ) -> io::Result<()> {
     writeln!(
         out,
-        "# mapstorm {} on Linux {} {}, {} CPUs, pages of {} bytes, seed {seed}: {command}",
+        "# mapstorm {} on Linux {} {}, {}, pages of {} bytes, seed {seed}: {command}",
         env!("CARGO_PKG_VERSION"),
         machine.kernel,
         machine.arch,
-        machine.cpus,
+        counted(machine.cpus, "CPU"),
         machine.page_size,
     )
 }
@@ -48,12 +48,12 @@ fn totals(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     let (ops, reads) = (&report.operations, &report.reads);
     writeln!(
         out,
-        "{BOLD}storm{BOLD:#}       {seconds:.1} s, {} threads ({} readers), {} lanes of {} pages, \
+        "{BOLD}storm{BOLD:#}       {seconds:.1} s, {} ({}), {} of {}, \
          contract {}, maps read under {}",
-        report.threads,
-        report.readers,
-        report.lanes,
-        report.pages,
+        counted(report.threads, "thread"),
+        counted(report.readers, "reader"),
+        counted(report.lanes, "lane"),
+        counted(report.pages, "page"),
         report.contract,
         report.maps_locking.words(),
     )?;
@@ -71,11 +71,11 @@ fn totals(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     }
     write!(
         out,
-        "\nreads       {} calls ({}/s) in {} walks, {} queries, {} failed:",
-        reads.calls,
+        "\nreads       {} ({}/s) in {}, {}, {} failed:",
+        counted(reads.calls, "call"),
         per_second(reads.calls),
-        reads.walks,
-        reads.queries,
+        counted(reads.walks, "walk"),
+        counted(reads.queries, "query"),
         reads.failed
     )?;
     for (mode, count) in reads.by_mode.iter().filter(|(_, count)| **count > 0) {
@@ -83,19 +83,21 @@ fn totals(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     }
     writeln!(
         out,
-        "\njudged      {} lines and answers in {} windows, {} of them with operations in flight; \
-         {} windows undecided ({:.4} %)",
+        "\njudged      {} lines and answers in {}, {} of them with operations in flight; \
+         {} undecided ({:.4} %)",
         report.checked_lines,
-        report.windows,
+        counted(report.windows, "window"),
         report.busy_windows,
-        report.undecided,
+        counted(report.undecided, "window"),
         100.0 * report.undecided as f64 / report.windows.max(1) as f64,
     )?;
     let stands = &report.standstills;
     writeln!(
         out,
-        "standstills {} compared, {} lanes differed, {} laid out anew",
-        stands.checked, stands.mismatches, stands.repaired
+        "standstills {} compared, {} differed, {} laid out anew",
+        stands.checked,
+        counted(stands.mismatches, "lane"),
+        stands.repaired
     )?;
     for difference in &stands.differences {
         writeln!(out, "            {difference}")?;
@@ -103,7 +105,9 @@ fn totals(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     overdue(out, report)?;
     write!(out, "memory      {} MiB at most", report.peak_rss_bytes >> 20)?;
     match report.allocations_in_storm {
-        Some(count) => writeln!(out, ", {count} heap allocations between start and stop"),
+        Some(count) => {
+            writeln!(out, ", {} between start and stop", counted(count, "heap allocation"))
+        }
         None => writeln!(out),
     }
 }
@@ -131,8 +135,8 @@ fn overdue(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     if report.standstills.missed > 0 {
         writeln!(
             out,
-            "            {} standstills did not come about meanwhile",
-            report.standstills.missed
+            "            {} did not come about meanwhile",
+            counted(report.standstills.missed, "standstill")
         )?;
     }
     Ok(())
@@ -217,9 +221,9 @@ fn violations(out: &mut impl Write, report: &StormReport, verbose: bool) -> io::
         let style = if violation.allowed { DOUBTFUL } else { BAD };
         writeln!(
             out,
-            "  {style}{:<48}{style:#} {:>8} times, first after {:.1} ms{}",
+            "  {style}{:<48}{style:#} {:>8}, first after {:.1} ms{}",
             violation.signature,
-            violation.count,
+            counted(violation.count, "time"),
             violation.first_at_ms,
             if violation.allowed { ", allowed" } else { "" },
         )?;
@@ -276,7 +280,9 @@ fn last_line(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
         alarming.fold((0, 0), |(n, sum), violation| (n + 1, sum + violation.count));
     let mut found = match count {
         0 => String::new(),
-        count => format!(" {count} times in {signatures} signatures"),
+        count => {
+            format!(" {} in {}", counted(count, "time"), counted(signatures, "signature"))
+        }
     };
     // A promise that was broken is named even where somebody allowed it.
     found += &match (report.verdict, report.allowed_violations) {
