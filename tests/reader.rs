@@ -1,11 +1,14 @@
 //! The storm's own reader on the simulated kernel: the same code that judges the real one.
 
+use mapstorm::evidence::{Checked, Keeper, Origins};
 use mapstorm::maps::{Fault, Injector, MapsRead};
-use mapstorm::oracle::{Class, Contract, Oracle};
+use mapstorm::oracle::{Class, Contract, Mechanism, Oracle, Rule, Tolerated};
+use mapstorm::probe::Machine;
 use mapstorm::seed::Stream;
 use mapstorm::sim::{Bug, Model, Shape, SimFile, World, identities};
 use mapstorm::space::Geometry;
 use mapstorm::storm::{Counts, Findings, Mode, Place, Reader, Signature, Tally};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// What the storm's reader found, by class.
@@ -216,4 +219,97 @@ fn what_a_reader_remembers_leaves_as_little_undecided() {
     }
     let [with, without] = undecided;
     assert!(with > 1000 && with.abs_diff(without) * 100 < without, "{with} {without}");
+}
+
+/// What a reader that judges by `contract` finds on right kernels of a model: how often by class and
+/// mechanism, and its counts.
+fn by_mechanism(
+    model: Model,
+    contract: Contract,
+    at_once: bool,
+) -> (BTreeMap<(Class, Option<Mechanism>), u64>, Counts) {
+    let (mut found, mut counts) = (BTreeMap::new(), Counts::default());
+    for seed in 0..12 {
+        let shape = Shape::draw(seed);
+        let oracle = Oracle::new(shape.geometry, &shape.initial(seed), shape.history);
+        let file = SimFile::new(World::new(&oracle, shape, model, None, seed));
+        let identities = identities(shape.geometry.page_shift);
+        let findings = Findings::new(Vec::new(), false, 1, 512);
+        let tally = Tally::default();
+        let place = Place {
+            oracle: &oracle,
+            identities: &identities,
+            findings: &findings,
+            tally: &tally,
+            contract,
+            reader: 0,
+            begun: Instant::now(),
+            versions: 512,
+            settle: None,
+            tripwire: None,
+        };
+        let origins = Origins {
+            machine: Machine::here(),
+            seed,
+            command: "none".into(),
+            contract,
+            geometry: shape.geometry,
+            identities: identities.clone(),
+        };
+        let mut keeper = Keeper::new(origins, None).unwrap();
+        let rng = Stream::new(seed, "reader", 0);
+        let mut reader = Reader::new(file, None, rng, place).with_one_instant(at_once);
+        for _ in 0..60 {
+            [Mode::Walk, Mode::Pread, Mode::Short].into_iter().for_each(|mode| reader.turn(mode));
+            for kept in keeper.keep(&findings) {
+                assert_eq!(kept.checked, Checked::Proved, "{seed}: {}", kept.signature);
+            }
+        }
+        findings.with(|all, beyond| {
+            assert_eq!(beyond, 0);
+            for one in all {
+                let Signature { class, mechanism, .. } = one.signature;
+                *found.entry((class, mechanism)).or_default() += one.count;
+            }
+        });
+        counts.add(&tally);
+    }
+    (found, counts)
+}
+
+/// What the series tolerates is a violation by the stricter contracts, with its mechanism, and then
+/// it is not told as tolerated as well.
+#[test]
+fn what_a_weaker_contract_tolerates_is_named_by_its_mechanism() {
+    let tolerated = |counts: &Counts| Tolerated::ALL.map(|kind| counts.tolerated(kind));
+    let (found, counts) = by_mechanism(Model::VmaLocks, Contract::Series, false);
+    assert!(found.is_empty(), "{found:?}");
+    assert!(tolerated(&counts).iter().all(|&count| count > 0), "{:?}", tolerated(&counts));
+    let known = [Mechanism::ToldTwice, Mechanism::GapThenVma, Mechanism::LineByLine];
+    for (contract, mechanisms) in
+        [(Contract::Documented, &known[..2]), (Contract::Snapshot, &known)]
+    {
+        let (found, counts) = by_mechanism(Model::VmaLocks, contract, false);
+        let named: Vec<_> = mechanisms.iter().map(|&m| (Class::Disorder, Some(m))).collect();
+        assert_eq!(found.keys().copied().collect::<Vec<_>>(), named, "{contract}");
+        assert_eq!(tolerated(&counts), [0, 0], "{contract}");
+        let broken =
+            counts.broken[Rule::NeverBack as usize] + counts.broken[Rule::OneInstant as usize];
+        let asked = if contract == Contract::Snapshot {
+            broken
+        } else {
+            counts.broken[Rule::NeverBack as usize]
+        };
+        assert_eq!(found.values().sum::<u64>(), asked, "{contract}");
+    }
+}
+
+/// Where a file is read under mmap_lock, no lock of a single VMA explains a call of several instants.
+#[test]
+fn under_mmap_lock_a_call_of_several_instants_stays_unexplained() {
+    for contract in Contract::ALL {
+        let (found, _) = by_mechanism(Model::VmaLocks, contract, true);
+        assert!(found.contains_key(&(Class::Disorder, None)), "{contract}: {found:?}");
+        assert!(!found.contains_key(&(Class::Disorder, Some(Mechanism::LineByLine))), "{contract}");
+    }
 }

@@ -84,6 +84,13 @@ fn can_come(
     kinds: KindSet,
     dropped: &[Dropped],
 ) -> Result<(), Failure> {
+    let contract = until.mechanism().map_or(Contract::Series, |mechanism| mechanism.contract());
+    if contract > Contract::Series {
+        return Err(Failure::Usage(format!(
+            "--until {until} is a violation of --contract {contract} only, and these storms judge by \
+             the series"
+        )));
+    }
     let mode = until.reader().filter(|mode| !modes.contains(mode));
     let kind = until.operations().iter().find(|kind| !kinds.has(*kind));
     let (flag, word) = match (mode, kind) {

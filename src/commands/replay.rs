@@ -41,7 +41,11 @@ struct Report {
 pub(super) fn target(path: &Path) -> Result<(Target, Contract), Failure> {
     let saved = load(path)?;
     let tear = match saved {
-        Saved::Scenario(scenario) => return Ok((target_of(&scenario), Contract::Series)),
+        Saved::Scenario(scenario) => {
+            let target = target_of(&scenario);
+            let contract = target.contract();
+            return Ok((target, contract));
+        }
         Saved::Incident(incident) => return Err(once(path, &incident)),
         Saved::Tear(tear) => *tear,
     };

@@ -2,7 +2,7 @@
 
 use super::rounds::{Rounds, follow};
 use super::rows::{lines_of, listed, packed};
-use crate::oracle::{Class, Rule};
+use crate::oracle::{Class, Contract, Rule};
 use crate::replay::Target;
 use crate::scenario::{Boundary, Scenario, ScenarioError};
 use crate::space::{Backing, Geometry, Kind, Layout, Op, Place, Span, making};
@@ -106,6 +106,9 @@ fn expected(target: &Target, rule: Option<Rule>) -> Result<String, EmitError> {
     let untold = |why| EmitError::Untold { shows: shows.clone(), why };
     if rule == Some(Rule::OneInstant) {
         return Err(untold("it judges line by line, and here it is all lines of a call together"));
+    }
+    if target.contract() > Contract::Series {
+        return Err(untold("it judges by the rules of the series, which tolerate it"));
     }
     let mut words = Vec::new();
     for shown in target.counts() {

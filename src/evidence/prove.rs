@@ -3,10 +3,11 @@
 use super::file::TearError;
 use super::tear::{FoundBreak, Tear};
 use crate::oracle::{
-    Break, Class, Evidence, Mechanism, Oracle, Rule, Verdict, VersionRecord, Walk, in_flight,
+    Break, Class, Contract, Evidence, Mechanism, Oracle, Rule, Verdict, VersionRecord, Walk,
+    in_flight,
 };
 use crate::space::KindSet;
-use crate::storm::Signature;
+use crate::storm::{Pattern, Signature};
 use crate::verify::{Judgement, Reading, Refutation, SavedWalk, judge};
 
 /// What the checkers make of a file.
@@ -62,9 +63,14 @@ impl Tear {
         if !same_rule(self.found.rule, refutation.rule) {
             return other(format!("a break of rule {:?}", refutation.rule));
         }
-        if walk.contract > crate::oracle::Contract::Series || self.found.rule == Rule::Standstill {
-            // Rules that the first checker judges elsewhere.
-            return Ok(Proof::Violation(refutation));
+        if walk.contract > Contract::Series || self.found.rule == Rule::Standstill {
+            // Rules that the first checker judges elsewhere; what it may be named after is known.
+            let said: Option<Pattern> = self.signature.parse().ok();
+            let fits = |mechanism: Mechanism| mechanism.explains(self.found.rule);
+            return match said {
+                Some(said) if said.mechanism().is_none_or(fits) => Ok(Proof::Violation(refutation)),
+                _ => other(format!("a break of rule {:?}", refutation.rule)),
+            };
         }
         let Some(again) = again(&walk, self) else {
             return other("no violation to the first checker".into());
@@ -109,11 +115,19 @@ fn same_rule(first: Rule, second: Rule) -> bool {
 /// The first checker's word on a saved walk; `None` when it finds nothing wrong.
 pub fn again(walk: &SavedWalk, tear: &Tear) -> Option<Again> {
     let oracle = Oracle::recall(walk.geometry, &walk.versions);
-    let found = match play(walk, &mut Walk::new(&oracle)) {
+    let mut checker = Walk::new(&oracle);
+    let found = match play(walk, &mut checker) {
         Verdict::Wrong(found) => found,
+        Verdict::Tolerated(kind) if walk.contract >= Contract::Documented => {
+            let last = walk.lines.last()?;
+            checker.forbidden(kind, &last.seen?, last.window)
+        }
         _ => return None,
     };
-    let named = mechanism(walk, &oracle, &found);
+    let named = match found.known {
+        Some(known) => Some((known, checker.maker())),
+        None => mechanism(walk, &oracle, &found),
+    };
     let (mechanism, in_flight) = match named {
         Some((mechanism, kinds)) => (Some(mechanism), kinds),
         None => (None, flying(&walk.versions, &found, walk)),

@@ -3,7 +3,7 @@
 use super::clock::{Tick, Window};
 use super::history::{History, Origin, Version};
 use super::ledger::Oracle;
-use super::verdict::{Break, Class};
+use super::verdict::{Break, Class, Contract, Rule, Tolerated};
 use super::walk::Forgive;
 use crate::space::{Geometry, Kind, KindSet, Layout};
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ pub struct VersionRecord {
 
 /// A kernel mechanism that explains a violation: were it allowed, the walk would be right. Named
 /// after the verdict, never used for it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mechanism {
     /// An operation in flight replaced pages in two steps: mm/mremap.c, `mremap_to`, unmaps the
@@ -46,16 +46,56 @@ pub enum Mechanism {
     SkippedAfterSplit,
     /// It takes more than one of them to explain the walk.
     Both,
+    /// The VMA just reported grew or merged before the next lookup: [`Tolerated::Twice`], where the
+    /// contract forbids it.
+    ToldTwice,
+    /// A gap was passed, and the VMA that filled it told: [`Tolerated::GapThenVma`], where the
+    /// contract forbids it.
+    GapThenVma,
+    /// Each line of the call is right, and they are of different instants: under the locks of single
+    /// VMAs operations take effect between one line and the next. Forbidden by the snapshot alone.
+    LineByLine,
+}
+
+impl From<Tolerated> for Mechanism {
+    fn from(kind: Tolerated) -> Mechanism {
+        match kind {
+            Tolerated::Twice => Mechanism::ToldTwice,
+            Tolerated::GapThenVma => Mechanism::GapThenVma,
+        }
+    }
 }
 
 impl Mechanism {
     /// All of them.
-    pub const ALL: [Mechanism; 4] = [
+    pub const ALL: [Mechanism; 7] = [
         Mechanism::ReplacedInFlight,
         Mechanism::SkippedAfterMerge,
         Mechanism::SkippedAfterSplit,
         Mechanism::Both,
+        Mechanism::ToldTwice,
+        Mechanism::GapThenVma,
+        Mechanism::LineByLine,
     ];
+
+    /// The weakest contract under which what it brings about is a violation.
+    pub const fn contract(self) -> Contract {
+        match self {
+            Mechanism::ToldTwice | Mechanism::GapThenVma => Contract::Documented,
+            Mechanism::LineByLine => Contract::Snapshot,
+            _ => Contract::Series,
+        }
+    }
+
+    /// Whether it can be what a break of `rule` is named after. A rule that only a stricter contract
+    /// makes is broken by what a weaker one tolerates, and by nothing else.
+    pub const fn explains(self, rule: Rule) -> bool {
+        match self {
+            Mechanism::ToldTwice | Mechanism::GapThenVma => matches!(rule, Rule::NeverBack),
+            Mechanism::LineByLine => matches!(rule, Rule::OneInstant),
+            _ => matches!(rule, Rule::NoHole | Rule::Existence | Rule::Order),
+        }
+    }
 
     /// What is tried, in this order, and what must be forgiven for it.
     pub const TRIED: [(Mechanism, Forgive); 6] = {
@@ -91,6 +131,12 @@ impl Mechanism {
                 "the vma just reported merged with its neighbours: mm/mmap_lock.c, lock_next_vma, \
                  goes on with an iterator that has gone stale, and steps over the merged vma"
             }
+            Mechanism::ToldTwice => Tolerated::Twice.mechanism(),
+            Mechanism::GapThenVma => Tolerated::GapThenVma.mechanism(),
+            Mechanism::LineByLine => {
+                "each vma is locked and told by itself (mm/mmap_lock.c, lock_next_vma), and operations \
+                 take effect between one line of a call and the next"
+            }
             Mechanism::Both => {
                 "it takes two to explain it: pages replaced in two steps by an operation in \
                  flight, and a vma skipped after it had merged"
@@ -105,6 +151,9 @@ impl Mechanism {
             Mechanism::SkippedAfterMerge => "skipped-after-merge",
             Mechanism::SkippedAfterSplit => "skipped-after-split",
             Mechanism::Both => "replaced-and-skipped",
+            Mechanism::ToldTwice => "told-twice",
+            Mechanism::GapThenVma => "gap-then-vma",
+            Mechanism::LineByLine => "line-by-line",
         }
     }
 }
@@ -132,6 +181,7 @@ impl Evidence {
             found: Break {
                 rule: super::Rule::Existence,
                 class: Class::Unknown,
+                known: None,
                 lane: None,
                 pos: None,
                 reported: false,

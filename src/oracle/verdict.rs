@@ -1,6 +1,7 @@
 //! The words of a judgement.
 
 use super::clock::{Tick, Window};
+use super::evidence::Mechanism;
 use super::history::{Overrun, Version};
 use crate::space::Page;
 use serde::{Deserialize, Serialize};
@@ -243,6 +244,8 @@ pub struct Break {
     pub rule: Rule,
     /// The violation's class.
     pub class: Class,
+    /// What a weaker contract tolerates it as, where only a stricter one forbids it.
+    pub known: Option<Mechanism>,
     /// The lane it broke in, where one can be named.
     pub lane: Option<u16>,
     /// The end of the line before; `None` at the start of a walk in mid-file.

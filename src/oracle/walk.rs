@@ -487,10 +487,15 @@ impl<'a> Walk<'a> {
         seen: Option<&Sighting>,
         window: Window,
     ) -> Verdict {
+        Verdict::Wrong(self.broken(rule, class, seen, window))
+    }
+
+    fn broken(&self, rule: Rule, class: Class, seen: Option<&Sighting>, window: Window) -> Break {
         let lane = (self.now.lane != NO_LANE).then_some(self.now.lane);
-        Verdict::Wrong(Break {
+        Break {
             rule,
             class,
+            known: None,
             lane,
             pos: self.pos,
             reported: self.reported,
@@ -500,7 +505,21 @@ impl<'a> Walk<'a> {
             earliest: self.now.earliest,
             version: self.now.version,
             window,
-        })
+        }
+    }
+
+    /// The break that a line is which the series tolerates, under a contract that does not: that line
+    /// was judged last.
+    pub fn forbidden(&self, kind: Tolerated, seen: &Sighting, window: Window) -> Break {
+        let known = Some(kind.into());
+        Break { known, ..self.broken(Rule::NeverBack, Class::Disorder, Some(seen), window) }
+    }
+
+    /// The kind of the operation that made the version which shows the last line.
+    pub fn maker(&self) -> KindSet {
+        let Reached { lane: Some(lane), version } = self.reached() else { return KindSet::EMPTY };
+        let op = self.oracle.history(lane).origin(version).op;
+        op.map_or(KindSet::EMPTY, |op| KindSet::EMPTY.with(op.kind()))
     }
 
     /// Rule 2: the pages between two addresses, lane by lane upwards.

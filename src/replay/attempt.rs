@@ -163,6 +163,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_scenario_is_judged_by_the_contract_that_forbids_what_it_shows() {
+        for (name, contract) in [
+            ("hole/replaced-in-flight", Contract::Series),
+            ("disorder", Contract::Series),
+            ("disorder/told-twice/protect", Contract::Documented),
+            ("disorder/gap-then-vma", Contract::Documented),
+            ("disorder/line-by-line", Contract::Snapshot),
+            ("any other name", Contract::Series),
+        ] {
+            let scenario = Scenario {
+                schema_version: 1,
+                name: name.into(),
+                pages: 4,
+                lanes: vec!["[0..1 rw-p anon]".into()],
+                mutators: Vec::new(),
+                readers: vec![Mode::Walk],
+                first_read: None,
+                later_reads: None,
+                boundary: None,
+            };
+            assert_eq!(target_of(&scenario).contract(), contract, "{name}");
+        }
+    }
+
+    #[test]
     fn what_was_not_tried_says_nothing() {
         let tried = Attempt {
             shown: 0,

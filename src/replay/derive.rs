@@ -3,7 +3,7 @@
 
 use super::alike::read_alike;
 use crate::evidence::{Tear, TearError};
-use crate::oracle::{Break, Class, Mechanism, Rule, VersionRecord};
+use crate::oracle::{Break, Class, Contract, Mechanism, Rule, VersionRecord};
 use crate::scenario::{SCHEMA_VERSION, Scenario};
 use crate::space::{Kind, Layout, Op, Place, Span, apply, fits, making};
 use crate::storm::{Mode, Pattern, Signature};
@@ -40,6 +40,12 @@ pub struct Target {
 }
 
 impl Target {
+    /// The weakest contract under which what it shows is a violation.
+    pub fn contract(&self) -> Contract {
+        let mechanism = self.shows.and_then(|shows| shows.mechanism());
+        mechanism.map_or(Contract::Series, Mechanism::contract)
+    }
+
     /// The signatures, or beginnings of them, that count.
     pub fn counts(&self) -> Vec<Pattern> {
         match self.shows {
@@ -78,6 +84,10 @@ pub fn derive(tear: &Tear) -> Result<Target, DeriveError> {
         Some(Mechanism::ReplacedInFlight | Mechanism::Both) => replacing(&records, page).map(one),
         Some(Mechanism::SkippedAfterMerge) => merging(&records, pos).map(one),
         Some(Mechanism::SkippedAfterSplit) => splitting(&records, pos).map(one),
+        Some(Mechanism::ToldTwice | Mechanism::GapThenVma | Mechanism::LineByLine) => {
+            let shown = records.iter().position(|record| record.version == found.version);
+            shown.filter(|&at| at > 0).map(one)
+        }
         None => None,
     };
     let chosen = chosen.or_else(|| near(&records, found));
@@ -332,6 +342,7 @@ mod tests {
         let found = Break {
             rule: Rule::Order,
             class: Class::Disorder,
+            known: None,
             lane: Some(0),
             pos: None,
             reported: false,

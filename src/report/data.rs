@@ -294,7 +294,7 @@ pub struct StormReport {
     pub busy_windows: u64,
     /// Windows that could not be judged.
     pub undecided: u64,
-    /// Anomalies the series allows.
+    /// Anomalies that the series tolerates, without those that the contract of this run forbids.
     pub tolerated: BTreeMap<&'static str, u64>,
     /// Promise by promise.
     pub scorecard: Vec<Score>,
@@ -389,7 +389,7 @@ impl StormReport {
             busy_windows: counts.busy,
             undecided: counts.undecided,
             tolerated: Tolerated::ALL
-                .map(|kind| (kind.word(), counts.tolerated[kind as usize]))
+                .map(|kind| (kind.word(), counts.tolerated(kind)))
                 .into_iter()
                 .collect(),
             scorecard: scorecard(storm, run),

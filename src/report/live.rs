@@ -42,7 +42,7 @@ pub fn live_line(
     parts.add(format_args!("{} lines checked", counts.checked));
     parts.add(format_args!("undecided {}", counts.undecided));
     for kind in Tolerated::ALL {
-        parts.add(format_args!("{} {}", kind.word(), counts.tolerated[kind as usize]));
+        parts.add(format_args!("{} {}", kind.word(), counts.tolerated(kind)));
     }
     parts.add(format_args!("rss {} MiB", live.rss_bytes >> 20));
 }

@@ -10,8 +10,8 @@ use super::views::{View, Views};
 use crate::arena::Identities;
 use crate::maps::{is_detail, parse};
 use crate::oracle::{
-    Class, Contract, Oracle, Reached, Rule, Sighting, Snapshot, Tick, Tolerated, Verdict, Version,
-    Walk, Window,
+    Break, Class, Contract, Mechanism, Oracle, Reached, Rule, Sighting, Snapshot, Tick, Tolerated,
+    Verdict, Version, Walk, Window,
 };
 use rustix::io::Errno;
 use std::ops::Range;
@@ -37,6 +37,9 @@ pub(super) struct Judge<'a> {
     pub(super) contract: Contract,
     /// Whether a call whose lines share no instant is a violation.
     pub(super) one_instant: bool,
+    /// Whether that is so because the file is read under mmap_lock, whatever the contract: then no
+    /// mechanism of the locks of single VMAs explains it.
+    pub(super) at_once: bool,
     /// Whether the calls of this turn are tried for a common instant.
     pub(super) together: bool,
     pub(super) walk: Walk<'a>,
@@ -99,6 +102,7 @@ impl<'a> Judge<'a> {
             tally: place.tally,
             contract: place.contract,
             one_instant: place.contract >= Contract::Snapshot,
+            at_once: false,
             together: true,
             walk: Walk::new(oracle),
             snapshot: Snapshot::new(oracle),
@@ -496,6 +500,9 @@ impl Judge<'_> {
         else {
             return;
         };
+        // All lines of the call are right by themselves, or it would not have been tried.
+        let known = (!self.at_once).then_some(Mechanism::LineByLine);
+        let found = Break { known, ..found };
         Tally::add(&self.tally.broken[Rule::OneInstant as usize], 1);
         if self.one_instant {
             self.record(found, tape);
@@ -545,11 +552,12 @@ impl Judge<'_> {
     fn tolerated(&mut self, kind: Tolerated, seen: Option<&Sighting>, window: Window, tape: &Tape) {
         Tally::add(&self.tally.tolerated[kind as usize], 1);
         Tally::add(&self.tally.broken[Rule::NeverBack as usize], 1);
-        if self.contract >= Contract::Documented
-            && let Verdict::Wrong(found) =
-                self.walk.wrong(Rule::NeverBack, Class::Disorder, seen, window)
-        {
-            self.record(found, tape);
+        if let Some(seen) = seen.filter(|_| self.contract >= Contract::Documented) {
+            Tally::add(&self.tally.forbidden[kind as usize], 1);
+            // A call that is wrong already is not tried as a whole, where the same locks explain
+            // both; one that mmap_lock should have kept whole is.
+            self.broke |= !self.at_once;
+            self.record(self.walk.forbidden(kind, seen, window), tape);
         }
     }
 }

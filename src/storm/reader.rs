@@ -228,6 +228,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
     #[must_use]
     pub fn with_one_instant(mut self, one_instant: bool) -> Reader<'a, M> {
         self.judge.one_instant |= one_instant;
+        self.judge.at_once = one_instant;
         self
     }
 
@@ -248,6 +249,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         self.focus = views.focus();
         self.judge.contract = part.contract;
         self.judge.one_instant = part.one_instant || part.contract >= Contract::Snapshot;
+        self.judge.at_once = part.one_instant;
         self.judge.views = Some(views);
         self
     }

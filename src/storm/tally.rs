@@ -103,8 +103,10 @@ counters! {
     broken[RULES],
     /// Calls whose lines could be tried for a common instant.
     tried_instants,
-    /// Tolerated anomalies, by [`Tolerated`].
+    /// Anomalies that the series tolerates, by [`Tolerated`].
     tolerated[TOLERATED],
+    /// Those of them that the contract asked for forbids.
+    forbidden[TOLERATED],
     /// What operations that succeeded made of their pages, by [`Change`]; of a move, two.
     changes[CHANGES],
     /// Bytes read.
@@ -149,6 +151,11 @@ impl Sub for NearMisses {
 }
 
 impl Counts {
+    /// How often a kind of anomaly came that the contract asked for allows.
+    pub fn tolerated(&self, kind: Tolerated) -> u64 {
+        self.tolerated[kind as usize].saturating_sub(self.forbidden[kind as usize])
+    }
+
     /// How often an operation was `case`: some are two, most are none, of a move each end counts.
     pub fn case(&self, case: Case) -> u64 {
         let which = Change::all().filter(|change| change.cases().has(case));

@@ -250,8 +250,13 @@ impl Judge<'_> {
     }
 
     /// The mechanism that explains a break, and the kinds of operation it blames: with it
-    /// forgiven, the line or the answer would be right.
+    /// forgiven, the line or the answer would be right. What a weaker contract tolerates is forgiven by
+    /// that, and its mechanism is known.
     fn explain(&mut self, found: &Break) -> Option<(Mechanism, KindSet)> {
+        if let Some(known) = found.known {
+            let kinds = found.sighting.map_or(KindSet::EMPTY, |_| self.walk.maker());
+            return Some((known, kinds));
+        }
         if !judged_by_line(found.rule) {
             return None;
         }
