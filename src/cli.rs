@@ -251,6 +251,9 @@ pub struct ExplainArgs {
     /// Also write a page for a browser
     #[arg(long, value_name = "OUT")]
     pub html: Option<PathBuf>,
+    /// Also write the picture alone, as SVG
+    #[arg(long, value_name = "OUT")]
+    pub svg: Option<PathBuf>,
 }
 
 /// Options of `mapstorm replay`.

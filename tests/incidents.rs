@@ -99,6 +99,18 @@ fn what_no_reader_finds_is_saved_and_every_command_printed_works() {
         let page = std::fs::read_to_string(&html).unwrap();
         assert_eq!(page.contains("<svg"), class == "mismatch");
         assert!(page.contains("</html>") && !page.contains("<script"), "{class}");
+        // The picture alone: of a stall there is none.
+        let svg = dir.0.join("picture.svg");
+        let drawn = run(&["explain", &file, "--svg", svg.to_str().unwrap()]);
+        if class == "mismatch" {
+            assert_eq!(drawn.status.code(), Some(0), "{}", told(&drawn));
+            let picture = std::fs::read_to_string(&svg).unwrap();
+            assert!(picture.starts_with("<svg xmlns=") && picture.contains("class=\"hole\""));
+        } else {
+            assert_eq!(drawn.status.code(), Some(64), "{}", told(&drawn));
+            assert!(told(&drawn).contains("--svg: a stall has no picture"), "{}", told(&drawn));
+            assert!(!svg.exists());
+        }
     }
 }
 

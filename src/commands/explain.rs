@@ -5,7 +5,7 @@ use crate::cli::ExplainArgs;
 use mapstorm::console;
 use mapstorm::evidence::{FileError, SavedViolation, load_violation};
 use mapstorm::exit::Exit;
-use mapstorm::explain::{IncidentStory, Story, html, incident_html, incident_text, text};
+use mapstorm::explain::{IncidentStory, Story, html, incident_html, incident_text, svg, text};
 
 /// Tells and draws it.
 ///
@@ -14,22 +14,30 @@ use mapstorm::explain::{IncidentStory, Story, html, incident_html, incident_text
 pub fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
     let flawed = |why| FileError { path: args.file.clone(), why };
     let mut out = Vec::new();
-    let page = match load_violation(&args.file)? {
+    let (page, picture) = match load_violation(&args.file)? {
         SavedViolation::Tear(tear) => {
             let story = Story::of(*tear).map_err(flawed)?;
             text::tell(&mut out, &story).expect("into memory");
-            args.html.is_some().then(|| html::page(&story))
+            let picture = args.svg.is_some().then(|| svg::tear(&story));
+            (args.html.is_some().then(|| html::page(&story)), picture)
         }
         SavedViolation::Incident(incident) => {
             let story = IncidentStory::of(*incident).map_err(flawed)?;
             incident_text::tell(&mut out, &story).expect("into memory");
-            args.html.is_some().then(|| incident_html::page(&story))
+            let picture = args.svg.is_some().then(|| svg::incident(&story).ok_or_else(no_picture));
+            (args.html.is_some().then(|| incident_html::page(&story)), picture.transpose()?)
         }
     };
-    if let (Some(path), Some(page)) = (&args.html, page) {
-        std::fs::write(path, page)
-            .map_err(|error| Failure::Usage(format!("--html {}: {error}", path.display())))?;
+    for (flag, path, content) in [("--html", &args.html, page), ("--svg", &args.svg, picture)] {
+        if let (Some(path), Some(content)) = (path, content) {
+            std::fs::write(path, content)
+                .map_err(|error| Failure::Usage(format!("{flag} {}: {error}", path.display())))?;
+        }
     }
     console::result(&out);
     Ok(Exit::Upheld)
+}
+
+fn no_picture() -> Failure {
+    Failure::Usage("--svg: a stall has no picture; leave it out, or use --html".into())
 }

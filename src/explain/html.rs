@@ -2,6 +2,7 @@
 
 use super::paint::{Heading, marked};
 use super::story::{Row, Story};
+use super::svg::Picture;
 use crate::oracle::OPEN;
 use crate::space::{Geometry, Page, Vma};
 use std::fmt::Write;
@@ -18,7 +19,11 @@ body{background:var(--back);color:var(--ink);font:15px/1.5 system-ui,sans-serif;
 h1{font-size:1.3rem;overflow-wrap:anywhere}h2{font-size:1rem;margin-top:1.6rem}
 pre,.mono{font:13px/1.5 ui-monospace,monospace}pre{background:var(--panel);padding:.8rem;overflow-x:auto;border-radius:6px}
 .faint{color:var(--faint)}.bad{color:var(--bad);font-weight:600}
-.picture{overflow-x:auto}svg text{fill:var(--ink);font:12px ui-monospace,monospace}svg .faint{fill:var(--faint)}
+.picture{overflow-x:auto}";
+
+/// How pictures are drawn.
+pub(super) const MARKS: &str = "\
+svg text{fill:var(--ink);font:12px ui-monospace,monospace}svg .faint{fill:var(--faint)}svg .prot{fill:#14161a;pointer-events:none}
 svg .grid{stroke:var(--line);stroke-width:1}svg .vma{stroke:var(--back);stroke-width:2}
 svg .read{stroke:var(--read);stroke-width:4;fill:none}svg .step{stroke:var(--read);stroke-width:1.5;stroke-dasharray:3 3;fill:none}
 svg .nothing{stroke:var(--read);stroke-width:2;stroke-dasharray:2 4}
@@ -37,7 +42,7 @@ pub fn page(story: &Story) -> String {
          Dotted blue: nothing reported, and nothing there. Red: mapped at every instant left, and \
          missing. Hover for details.</p>\n<div class=\"picture\">{}</div>\n",
         story.lane,
-        picture(story)
+        tear_picture(story).svg
     );
     list(&mut html, "Read", &story.lines);
     list(&mut html, "The longest explanation that works", &story.explained);
@@ -62,7 +67,7 @@ pub(super) fn opening(heading: &Heading<'_>, paragraphs: &[&str]) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>{signature}</title>\
-         <style>{STYLE}</style></head><body>\n<h1>{signature}</h1>\n\
+         <style>{STYLE}\n{MARKS}</style></head><body>\n<h1>{signature}</h1>\n\
          <p class=\"faint mono\">{origin}<br>{command}</p>\n{paragraphs}\n"
     )
 }
@@ -78,7 +83,8 @@ pub(super) fn list(html: &mut String, title: &str, lines: &[String]) {
     html.push_str("</pre>\n");
 }
 
-fn picture(story: &Story) -> String {
+/// The lane over time.
+pub(super) fn tear_picture(story: &Story) -> Picture {
     let pages = story.tear.geometry.pages as usize;
     let loose = story.seen.iter().filter(|seen| seen.row.is_none()).count();
     let (width, height) = (LEFT + pages * PAGE + 20, 40 + (story.rows.len() + loose) * ROW);
@@ -87,7 +93,7 @@ fn picture(story: &Story) -> String {
         version(&mut svg, story, row, 32 + number * ROW);
     }
     path(&mut svg, story);
-    svg + "</svg>"
+    Picture { svg: svg + "</svg>", width, height }
 }
 
 /// The beginning of a picture: a column a page.
@@ -123,7 +129,7 @@ fn version(svg: &mut String, story: &Story, row: &Row, y: usize) {
     }
 }
 
-/// A VMA of a lane at height `y`; `note` shows with its details.
+/// A VMA of a lane at height `y`, with its permissions; `note` shows with its details.
 pub(super) fn bar(
     svg: &mut String,
     geometry: &Geometry,
@@ -144,6 +150,14 @@ pub(super) fn bar(
         vma.start,
         vma.end,
         escaped(note),
+    );
+    let text = vma.page.to_string();
+    let _ = writeln!(
+        svg,
+        "<text class=\"prot\" x=\"{}\" y=\"{}\">{}</text>",
+        LEFT + vma.start * PAGE + 8,
+        y + 14,
+        escaped(text.split(' ').next().unwrap_or_default()),
     );
 }
 

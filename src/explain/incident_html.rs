@@ -3,6 +3,7 @@
 use super::html::{CLOSING, LEFT, PAGE, ROW, bar, grid, list, opening};
 use super::incident::{IncidentStory, Lane, Told};
 use super::paint::Heading;
+use super::svg::Picture;
 use crate::space::Geometry;
 use std::fmt::Write;
 
@@ -30,7 +31,7 @@ fn told(html: &mut String, lane: &Lane, geometry: &Geometry) {
         "<h2>Lane {number}: addresses across</h2>\n<p class=\"faint\">Above, the lane as the oracle \
          has it; below, as maps shows it. Red: pages that differ. Hover for details.</p>\n\
          <div class=\"picture\">{}</div>\n",
-        picture(lane, geometry)
+        picture(lane, geometry).svg
     );
     list(html, "Its vmas, as they should be and as read", &lane.beside);
     list(html, "Read", &lane.lines);
@@ -39,7 +40,17 @@ fn told(html: &mut String, lane: &Lane, geometry: &Geometry) {
     }
 }
 
-fn picture(lane: &Lane, geometry: &Geometry) -> String {
+/// The lanes that differ, each as it should be and as read; none for a stall.
+pub(super) fn pictures(story: &IncidentStory) -> Vec<Picture> {
+    match &story.told {
+        Told::Stall(_) => Vec::new(),
+        Told::Lanes(lanes) => {
+            lanes.iter().map(|lane| picture(lane, &story.incident.geometry)).collect()
+        }
+    }
+}
+
+fn picture(lane: &Lane, geometry: &Geometry) -> Picture {
     let pages = geometry.pages as usize;
     let (width, height) = (LEFT + pages * PAGE + 20, 40 + 2 * ROW);
     let mut svg = grid(width, height, pages, "the lane, as it should be and as read");
@@ -61,7 +72,7 @@ fn picture(lane: &Lane, geometry: &Geometry) -> String {
             2 * ROW,
         );
     }
-    svg + "</svg>"
+    Picture { svg: svg + "</svg>", width, height }
 }
 
 /// The pages that belong to different VMAs on the two sides, or to one on one side only.
