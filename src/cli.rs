@@ -145,8 +145,8 @@ pub struct FirstTearsArgs {
     /// each of them has been found
     #[arg(long, value_name = "SIGNATURE")]
     pub until: Vec<Pattern>,
-    /// The shape of all spells [default: more often those that read where it changes]
-    #[arg(long, value_name = "SHAPE")]
+    /// The workload of all slices [default: more often those that read where it changes]
+    #[arg(long = "workload", alias = "shape", value_name = "WORKLOAD")]
     pub shape: Option<Shape>,
     /// Kinds of operation, as for the storm
     #[arg(long, value_delimiter = ',', value_name = "KIND")]
@@ -208,9 +208,9 @@ pub struct StormArgs {
     /// Examples to keep of each signature
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub keep: u8,
-    /// The shape of all spells: duel, paused, slow, small, pair, pair-paused, scatter, double,
+    /// The workload of all slices: duel, paused, slow, small, pair, pair-paused, scatter, double,
     /// same-cpu, idle, crowd, queue [default: more often those that read where it changes]
-    #[arg(long, value_name = "SHAPE")]
+    #[arg(long = "workload", alias = "shape", value_name = "WORKLOAD")]
     pub shape: Option<Shape>,
     /// Plants a fault to see that it is found: in what readers get hole, torn, stale, unknown,
     /// disorder, malformed or truncated; in what is compared at a standstill mismatch; a call that

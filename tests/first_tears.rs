@@ -100,10 +100,10 @@ fn nonsense_is_refused() {
         (vec!["first-tears", "--threads=2,x"], "--threads"),
         (vec!["first-tears", "--runs=0"], "--runs"),
         (vec!["first-tears", "--seconds=0"], "--seconds"),
-        (vec!["first-tears", "--shape=round"], "--shape"),
+        (vec!["first-tears", "--workload=round"], "--workload"),
         (vec!["first-tears", "--until=hole/replaced"], "did you mean \"replaced-in-flight\"?"),
         (vec!["first-tears", "--until=hole/-/remap/wlak"], "did you mean \"walk\"?"),
-        (vec!["--shape=round"], "--shape"),
+        (vec!["--workload=round"], "--workload"),
     ] {
         let output = run(&args);
         let text = String::from_utf8_lossy(&output.stderr);

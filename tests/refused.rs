@@ -154,7 +154,7 @@ fn what_can_never_come_is_a_wrong_command() {
         (&["first-tears", "--until=hole/-/-/walk", "--read=pread"], "add it to --read"),
         (&["first-tears", "--until=hole/-/remap", "--ops=map"], "add it to --ops"),
         (&["first-tears", "--until=disorder/told-twice"], "--contract documented only"),
-        (&["--shape=pair", "--lanes=1"], "--shape pair takes 2 lanes"),
+        (&["--shape=pair", "--lanes=1"], "--workload pair takes 2 lanes"),
         (&["cases", "--only=7", "--interface=query", "--boundary=inside"], "name no test"),
         (&["cases", "--interface=query", "--boundary=before", "--format=ktap"], "name no test"),
     ] {

@@ -201,13 +201,13 @@ pub(super) fn can_play(shape: Option<Shape>, lanes: usize) -> Result<(), Failure
     let (about, cpus) = (shape.about(), Cpus::allowed().count());
     if lanes < shape.fewest_lanes() {
         return Err(Failure::Usage(format!(
-            "--shape {shape} takes {} lanes, and --lanes {lanes} leaves it fewer",
+            "--workload {shape} takes {} lanes, and --lanes {lanes} leaves it fewer",
             shape.fewest_lanes()
         )));
     }
     if cpus < shape.fewest_cpus() {
         return Err(Failure::Untestable(format!(
-            "--shape {shape} ({about}) takes {} CPUs, and this process may run on {cpus}",
+            "--workload {shape} ({about}) takes {} CPUs, and this process may run on {cpus}",
             shape.fewest_cpus()
         )));
     }

@@ -147,7 +147,7 @@ fn shapes(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     writeln!(
         out,
         "\n{BOLD}{:<12} {:>6} {:>7}  {:>18} {:>10} {:>9} {:>8}{BOLD:#}",
-        "shape", "spells", "ms", "a second: changing", "told twice", "in flight", "tears"
+        "workload", "slices", "ms", "a second: changing", "told twice", "in flight", "tears"
     )?;
     for shape in &report.shapes {
         let a_second = |n: u64| n as f64 * 1000.0 / shape.ms.max(1) as f64;

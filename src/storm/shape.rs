@@ -92,7 +92,7 @@ impl Shape {
         Shape::Queue,
     ];
 
-    /// The word that `--shape` takes and reports use.
+    /// The word that `--workload` takes and reports use.
     pub const fn word(self) -> &'static str {
         match self {
             Shape::Duel => "duel",
