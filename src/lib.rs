@@ -1,6 +1,6 @@
 //! mapstorm finds tears in reads of `/proc/PID/maps`.
 //!
-//! See the README for what it is and how to use it, and its map of the code for what lies where.
+//! See the README for what it is and how to use it, and docs/internals.md for what lies where.
 
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::dbg_macro)]
 
