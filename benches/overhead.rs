@@ -10,14 +10,14 @@
 
 use mapstorm::arena::{Arena, Mm};
 use mapstorm::maps::{MapsFile, MapsRead};
-use mapstorm::oracle::{Contract, Oracle};
+use mapstorm::oracle::{Contract, Oracle, Outside};
 use mapstorm::seed::Stream;
 use mapstorm::space::{Kind, KindSet, Layout, Op, Place as Pages, Span, apply, apply_alone, fits};
 use mapstorm::storm::{
     Counts, Cpus, Findings, Mode, Mutator, Place, Program, Reader, Repertoire, Spell, Stage, Tally,
-    calibrate, draw_layout,
+    calibrate, draw_layout, read_outside,
 };
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -99,6 +99,7 @@ struct Bench {
     may: Repertoire,
     oracle: Oracle,
     findings: Findings,
+    outside: RwLock<Outside>,
     /// Never raised: violations wait for the operations under way, as in a storm.
     over: AtomicBool,
     seed: u64,
@@ -149,7 +150,8 @@ impl Bench {
         let empty = vec![Layout::empty(PAGES); LANES];
         let oracle = Oracle::new(*arena.geometry(), &empty, 1 << 15);
         let findings = Findings::new(Vec::new(), false, 1, 64);
-        Bench { arena, may, oracle, findings, over: AtomicBool::new(false), seed: 1 }
+        let outside = RwLock::new(Outside::with_room(4096, 512 << 10));
+        Bench { arena, may, oracle, findings, outside, over: AtomicBool::new(false), seed: 1 }
     }
 
     fn compare(&mut self, threads: usize, rounds: usize, length: Duration) {
@@ -223,6 +225,11 @@ impl Bench {
             while ready.load(Ordering::Relaxed) < threads {
                 std::thread::sleep(Duration::from_micros(100));
             }
+            // As the storm does it at its standstills.
+            let mut source = MapsFile::own().expect("maps");
+            let (identities, geometry) = (self.arena.identities(), self.arena.geometry());
+            read_outside(&mut source, identities, geometry, &mut self.outside.write())
+                .expect("maps");
             let begun = Instant::now();
             for spell in 0.. {
                 // Another round, others first: it may have fewer turns than there are threads.
@@ -294,6 +301,7 @@ impl<'a> Worker<'a> {
         let place = Place {
             oracle: &bench.oracle,
             identities: bench.arena.identities(),
+            outside: &bench.outside,
             findings: &bench.findings,
             tally,
             contract: Contract::Series,

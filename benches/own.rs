@@ -7,14 +7,16 @@
 
 use mapstorm::arena::{FileIdentity, Identities, Mm};
 use mapstorm::maps::{Answer, Kept, Line, MapsRead, QueryFlags};
-use mapstorm::oracle::{Contract, Oracle};
+use mapstorm::oracle::{Contract, Oracle, Outside};
 use mapstorm::seed::Stream;
 use mapstorm::space::{
     Geometry, Kind, KindSet, Layout, Op, Place as Pages, Prot, Span, apply_alone,
 };
 use mapstorm::storm::{
     Counts, Findings, Mode, Mutator, Place, Reader, Repertoire, Spell, Tally, draw_layout,
+    read_outside,
 };
+use parking_lot::RwLock;
 use rustix::io::Errno;
 use std::time::Instant;
 
@@ -87,12 +89,14 @@ fn text(lanes: &[Layout], identities: &Identities) -> Vec<u8> {
 fn place<'a>(
     oracle: &'a Oracle,
     identities: &'a Identities,
+    outside: &'a RwLock<Outside>,
     findings: &'a Findings,
     tally: &'a Tally,
 ) -> Place<'a> {
     Place {
         oracle,
         identities,
+        outside,
         findings,
         tally,
         contract: Contract::Series,
@@ -172,7 +176,10 @@ fn walks(moving: usize) -> [f64; 2] {
         side: false,
         kept: Kept::default(),
     };
-    let place = place(&oracle, &identities, &findings, &tally);
+    let outside = RwLock::new(Outside::with_room(64, 8192));
+    let mut told = Kept::new(texts[0]);
+    read_outside(&mut told, &identities, &geometry(), &mut outside.write()).expect("memory");
+    let place = place(&oracle, &identities, &outside, &findings, &tally);
     let mut reader = Reader::new(file(), None, Stream::new(1, "reader", 0), place);
     let (mut alone, mut page) = (file(), vec![0; PAGE]);
     (0..WALKS).for_each(|_| reader.turn(Mode::Walk));

@@ -1,13 +1,15 @@
 //! The storm's own reader on the simulated kernel: the same code that judges the real one.
 
+use mapstorm::arena::Identities;
 use mapstorm::evidence::{Checked, Keeper, Origins};
 use mapstorm::maps::{Fault, Injector, MapsRead};
-use mapstorm::oracle::{Class, Contract, Mechanism, Oracle, Rule, Tolerated};
+use mapstorm::oracle::{Class, Contract, Mechanism, Oracle, Outside, Rule, Tolerated};
 use mapstorm::probe::Machine;
 use mapstorm::seed::Stream;
 use mapstorm::sim::{Bug, Model, Shape, SimFile, World, identities};
 use mapstorm::space::Geometry;
-use mapstorm::storm::{Counts, Findings, Mode, Place, Reader, Signature, Tally};
+use mapstorm::storm::{Counts, Findings, Mode, Place, Reader, Signature, Tally, read_outside};
+use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -43,6 +45,13 @@ fn found_in(
     read(shape, model, bug, fault, seed, turns, modes, true).0
 }
 
+/// The lines outside of the arena, as the file shows them before anything moves.
+fn outside(file: &mut impl MapsRead, identities: &Identities, shape: &Shape) -> RwLock<Outside> {
+    let mut outside = Outside::with_room(64, 8192);
+    read_outside(file, identities, &shape.geometry, &mut outside).unwrap();
+    RwLock::new(outside)
+}
+
 /// What a reader counted, and how many violations it found of each signature, and of those for which
 /// there was no room in the table.
 #[derive(PartialEq, Debug)]
@@ -65,13 +74,15 @@ fn read(
     remembers: bool,
 ) -> (ByClass, Told) {
     let oracle = Oracle::new(shape.geometry, &shape.initial(seed), shape.history);
-    let file = SimFile::new(World::new(&oracle, shape, model, bug, seed));
+    let mut file = SimFile::new(World::new(&oracle, shape, model, bug, seed));
     let identities = identities(shape.geometry.page_shift);
+    let outside = outside(&mut file, &identities, &shape);
     let findings = Findings::new(Vec::new(), false, 1, 512);
     let tally = Tally::default();
     let place = Place {
         oracle: &oracle,
         identities: &identities,
+        outside: &outside,
         findings: &findings,
         tally: &tally,
         contract: Contract::Series,
@@ -100,7 +111,7 @@ fn read(
 }
 
 fn turn<M: MapsRead>(reader: Reader<'_, M>, modes: &[Mode], turns: u64, remembers: bool) {
-    let mut reader = if remembers { reader } else { reader.forgetful() };
+    let mut reader = if remembers { reader } else { reader.without_cache() };
     for i in 0..turns {
         reader.turn(modes[i as usize % modes.len()]);
     }
@@ -232,13 +243,15 @@ fn by_mechanism(
     for seed in 0..12 {
         let shape = Shape::draw(seed);
         let oracle = Oracle::new(shape.geometry, &shape.initial(seed), shape.history);
-        let file = SimFile::new(World::new(&oracle, shape, model, None, seed));
+        let mut file = SimFile::new(World::new(&oracle, shape, model, None, seed));
         let identities = identities(shape.geometry.page_shift);
+        let outside = outside(&mut file, &identities, &shape);
         let findings = Findings::new(Vec::new(), false, 1, 512);
         let tally = Tally::default();
         let place = Place {
             oracle: &oracle,
             identities: &identities,
+            outside: &outside,
             findings: &findings,
             tally: &tally,
             contract,

@@ -1,12 +1,15 @@
 //! Tears of the simulated kernel as files: what a kernel shows that this one may never show has to
 //! be saved, proved, explained and replayed like any other.
 
+use mapstorm::arena::Identities;
 use mapstorm::evidence::{Checked, Keeper, Origins};
-use mapstorm::oracle::{Class, Contract, Oracle};
+use mapstorm::maps::MapsRead;
+use mapstorm::oracle::{Class, Contract, Oracle, Outside};
 use mapstorm::probe::Machine;
 use mapstorm::seed::Stream;
 use mapstorm::sim::{Bug, Shape, SimFile, World, identities};
-use mapstorm::storm::{Findings, Mode, Place, Reader, Tally};
+use mapstorm::storm::{Findings, Mode, Place, Reader, Tally, read_outside};
+use parking_lot::RwLock;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
@@ -20,19 +23,28 @@ fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
+/// The lines outside of the arena, as the file shows them before anything moves.
+fn outside(file: &mut impl MapsRead, identities: &Identities, shape: &Shape) -> RwLock<Outside> {
+    let mut outside = Outside::with_room(64, 8192);
+    read_outside(file, identities, &shape.geometry, &mut outside).unwrap();
+    RwLock::new(outside)
+}
+
 /// The storm's own reader on a kernel with the bug, until it has found the class; what was saved of
 /// it in `dir`.
 fn saved(bug: Bug, class: Class, mode: Mode, dir: &Path) -> Option<PathBuf> {
     (0..40u64).find_map(|seed| {
         let shape = Shape::draw(seed);
         let oracle = Oracle::new(shape.geometry, &shape.initial(seed), shape.history);
-        let file = SimFile::new(World::new(&oracle, shape, bug.model(), Some(bug), seed));
+        let mut file = SimFile::new(World::new(&oracle, shape, bug.model(), Some(bug), seed));
         let identities = identities(shape.geometry.page_shift);
+        let outside = outside(&mut file, &identities, &shape);
         let findings = Findings::new(Vec::new(), false, 1, 512);
         let tally = Tally::default();
         let place = Place {
             oracle: &oracle,
             identities: &identities,
+            outside: &outside,
             findings: &findings,
             tally: &tally,
             contract: Contract::Series,

@@ -7,10 +7,11 @@
 
 use mapstorm::arena::Identities;
 use mapstorm::maps::Kept;
-use mapstorm::oracle::{Class, Contract, Oracle};
+use mapstorm::oracle::{Class, Contract, Oracle, Outside};
 use mapstorm::seed::Stream;
 use mapstorm::space::{Geometry, Layout, Op, Page, Place as Pages, Prot, Span};
-use mapstorm::storm::{Counts, Findings, Mode, Place, Reader, Tally};
+use mapstorm::storm::{Counts, Findings, Mode, Place, Reader, Tally, read_outside};
+use parking_lot::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -57,6 +58,7 @@ fn layout(lane: usize) -> Layout {
 struct Stand {
     oracle: Oracle,
     identities: Identities,
+    outside: RwLock<Outside>,
     findings: Findings,
     tally: Tally,
     told: Kept,
@@ -67,12 +69,17 @@ struct Stand {
 impl Stand {
     fn new() -> Stand {
         let lanes: Vec<Layout> = (0..LANES).map(layout).collect();
+        let (mut told, identities) =
+            (Kept::new(&text(&lines(&lanes))), Identities::new(12, Vec::new()));
+        let mut outside = Outside::with_room(64, 8192);
+        read_outside(&mut told, &identities, &geometry(), &mut outside).unwrap();
         Stand {
             oracle: Oracle::new(geometry(), &lanes, 64),
-            identities: Identities::new(12, Vec::new()),
+            identities,
+            outside: RwLock::new(outside),
             findings: Findings::new(Vec::new(), false, 1, 64),
             tally: Tally::default(),
-            told: Kept::new(&text(&lines(&lanes))),
+            told,
             lanes,
             over: AtomicBool::new(false),
         }
@@ -82,6 +89,7 @@ impl Stand {
         let place = Place {
             oracle: &self.oracle,
             identities: &self.identities,
+            outside: &self.outside,
             findings: &self.findings,
             tally: &self.tally,
             contract: Contract::Series,
@@ -238,7 +246,7 @@ fn a_change_under_way_is_one_changing_place_however_often_it_is_read() {
     for remembers in [true, false] {
         let stand = Stand::new();
         let reader = stand.reader();
-        let mut reader = if remembers { reader } else { reader.forgetful() };
+        let mut reader = if remembers { reader } else { reader.without_cache() };
         let places = || Counts::from(&stand.tally).places;
         (0..2).for_each(|_| reader.turn(Mode::Walk));
         assert_eq!(places(), 0);

@@ -3,12 +3,12 @@
 //! Knows nothing of histories and verdicts. It says what a line of one of its mappings shows
 //! ([`Identities::sight`]), because only it knows its memfds.
 
-mod ending;
 mod execute;
 mod files;
 mod identity;
 mod padding;
 mod reserve;
+mod suffix;
 
 pub use execute::Mm;
 pub use identity::{FileIdentity, Identities, anon_name};

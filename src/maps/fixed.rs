@@ -19,7 +19,7 @@ mod sse2;
 #[cfg(any(test, not(target_arch = "x86_64")))]
 mod words;
 
-use super::line::Line;
+use super::line::{Line, NAME_COLUMN};
 #[cfg(target_arch = "x86_64")]
 use sse2 as digits;
 #[cfg(not(target_arch = "x86_64"))]
@@ -31,11 +31,6 @@ const SPACES: u64 = b' ' as u64 * ONES;
 
 /// Length of a line without file and name.
 const ANON: usize = 48;
-/// The column that names begin in: 25 + 6 * sizeof(void *) - 1, and one space
-/// (fs/proc/task_mmu.c, `show_map_vma`).
-const NAME: usize = 73;
-/// The column that the device begins in.
-const DEVICE: usize = 40;
 /// How a line without file and name ends.
 const ANON_TAIL: &[u8; 15] = b"000000 00:00 0 ";
 
@@ -55,45 +50,6 @@ const PERMS: [u64; 16] = {
     }
     words
 };
-
-/// What a line says before its device.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Opening {
-    /// First address.
-    pub start: u64,
-    /// One past the last address.
-    pub end: u64,
-    /// Bit 0 read, 1 write, 2 execute, 3 shared.
-    pub perms: u8,
-    /// Offset in the file, in bytes.
-    pub offset: u64,
-}
-
-/// What the line that `text` begins with says before its device, and the text from there on, if all of
-/// that is in its usual place. The rest of the line may be anything.
-#[inline]
-pub fn opening(text: &[u8]) -> Option<(Opening, &[u8])> {
-    let (head, rest) = text.split_first_chunk::<DEVICE>()?;
-    let (start, end, perms, wrong) = before_offset(head);
-    let (offset, bad_offset) = digits::offset(head);
-    (wrong | bad_offset == 0 && start < end)
-        .then_some((Opening { start, end, perms, offset }, rest))
-}
-
-impl Opening {
-    /// The text from the device on, if `text` begins with a line that says exactly this before it, in
-    /// the usual place: where [`opening`] gives this, too. Nothing is parsed.
-    #[inline(always)]
-    pub fn strip<'t>(&self, text: &'t [u8]) -> Option<&'t [u8]> {
-        let (head, rest) = text.split_first_chunk::<DEVICE>()?;
-        let Opening { start, end, perms, offset } = *self;
-        // Addresses of fewer digits are printed with fewer, and an offset of more with more.
-        let usual = start >> 44 != 0 && end >> 48 == 0 && start < end && offset >> 32 == 0;
-        let perms = without_zeros(eight(head, 25) ^ PERMS[usize::from(perms & 15)]);
-        let wrong = digits::unlike(head, self) | perms;
-        (usual && wrong == 0).then_some(rest)
-    }
-}
 
 /// The line, if it has one of the two shapes.
 #[inline]
@@ -122,7 +78,7 @@ fn anon(line: &[u8; ANON]) -> Option<Line<'static>> {
 
 #[inline]
 fn named(line: &[u8]) -> Option<Line<'_>> {
-    let (head, name) = line.split_first_chunk::<NAME>()?;
+    let (head, name) = line.split_first_chunk::<NAME_COLUMN>()?;
     if name.first().is_none_or(|&byte| byte == b' ') {
         return None;
     }
@@ -212,57 +168,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_line_that_is_printed_begins_with_what_it_says() {
-        let line = Line {
-            start: 0x7f83_503f_0000,
-            end: 0x7f83_5041_2000,
-            perms: 11,
-            offset: 0x1_c000,
-            dev_major: 0,
-            dev_minor: 1,
-            inode: 7734,
-            name: b"/memfd:a (deleted)",
-        };
-        let opening_of = |line: &Line<'_>| {
-            let Line { start, end, perms, offset, .. } = *line;
-            Opening { start, end, perms, offset }
-        };
-        let mut text = Vec::new();
-        line.print(&mut text).unwrap();
-        let strip = |text: &[u8]| opening_of(&line).strip(text).map(<[u8]>::len);
-        let rest = text.len() - DEVICE;
-        assert_eq!(strip(&text), Some(rest));
-        assert_eq!(strip(&text[..DEVICE]), Some(0));
-        assert_eq!(strip(&text[..DEVICE - 1]), None);
-        for at in 0..text.len() {
-            for bit in 0..8 {
-                text[at] ^= 1 << bit;
-                assert_eq!(strip(&text), (at >= DEVICE).then_some(rest), "bit {bit} of {at}");
-                let head = text.first_chunk::<DEVICE>().unwrap();
-                let elsewhere = at >= DEVICE || (26..31).contains(&at);
-                for unlike in [digits::unlike, words::unlike] {
-                    let unlike = unlike(head, &opening_of(&line));
-                    assert_eq!(unlike == 0, elsewhere, "bit {bit} of {at}");
-                }
-                text[at] ^= 1 << bit;
-            }
-        }
-        // With more or fewer digits nothing has its usual place; nor is there a line that ends
-        // where it begins.
-        for change in [
-            |line: &mut Line<'_>| line.start = 0xf83_503f_0000,
-            |line: &mut Line<'_>| line.end = 0x1_7f83_5041_2000,
-            |line: &mut Line<'_>| line.offset = 0x1_0001_c000,
-            |line: &mut Line<'_>| line.end = line.start,
-        ] {
-            let (mut other, mut text) = (line, Vec::new());
-            change(&mut other);
-            other.print(&mut text).unwrap();
-            assert_eq!(opening_of(&other).strip(&text), None, "{other:?}");
-        }
-    }
-
-    #[test]
     fn eight_values_make_a_decimal_number() {
         for number in [0, 1, 9, 10, 12_345_678, 99_999_999, 90_000_000, 10_203_040] {
             let mut digits = [0; 8];
@@ -305,18 +210,13 @@ mod tests {
                     let mut line = right;
                     line[at] = byte;
                     let [one, other] = [
-                        (sse2::range(&line), sse2::offset(&line), sse2::file(&line)),
-                        (words::range(&line), words::offset(&line), words::file(&line)),
+                        (sse2::range(&line), sse2::file(&line)),
+                        (words::range(&line), words::file(&line)),
                     ]
                     .map(
-                        |(
-                            (start, end, bad_range),
-                            (offset, bad_offset),
-                            (of, device, bad_file),
-                        )| {
+                        |((start, end, bad_range), (of, device, bad_file))| {
                             (
                                 (bad_range == 0).then_some((start, end)),
-                                (bad_offset == 0).then_some(offset),
                                 (bad_file == 0).then_some((of, device)),
                             )
                         },

@@ -6,7 +6,7 @@
 //! two and two; the name may hold anything but a newline.
 
 use super::fixed;
-use std::fmt;
+use arrayvec::ArrayVec;
 use std::io::{self, Write};
 
 /// A parsed line.
@@ -30,39 +30,95 @@ pub struct Line<'a> {
     pub name: &'a [u8],
 }
 
+/// The column that names begin in: 25 + 6 * sizeof(void *) - 1, and one space
+/// (fs/proc/task_mmu.c, `show_map_vma`).
+pub const NAME_COLUMN: usize = 73;
+
+/// What a line says before its device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Opening {
+    /// First address.
+    pub start: u64,
+    /// One past the last address.
+    pub end: u64,
+    /// Bit 0 read, 1 write, 2 execute, 3 shared.
+    pub perms: u8,
+    /// Offset in the file, in bytes.
+    pub offset: u64,
+}
+
+impl Opening {
+    /// The most bytes that it prints: three numbers of 64 bits and what stands between them.
+    pub const LONGEST: usize = 16 + 1 + 16 + 6 + 16 + 1;
+
+    /// What the kernel prints before the device.
+    #[inline]
+    pub fn text(&self) -> ArrayVec<u8, { Opening::LONGEST }> {
+        let mut out = ArrayVec::new();
+        put_hex(self.start, &mut out);
+        out.push(b'-');
+        put_hex(self.end, &mut out);
+        let flag = |bit: u8, letter: u8| if self.perms & bit != 0 { letter } else { b'-' };
+        let share = if self.perms & 8 != 0 { b's' } else { b'p' };
+        out.extend([b' ', flag(1, b'r'), flag(2, b'w'), flag(4, b'x'), share, b' ']);
+        put_hex(self.offset, &mut out);
+        out.push(b' ');
+        out
+    }
+}
+
+/// Adds a number as the kernel prints it: in hexadecimal, with at least eight digits
+/// (fs/seq_file.c, `seq_put_hex_ll`).
+#[inline]
+fn put_hex(number: u64, out: &mut ArrayVec<u8, { Opening::LONGEST }>) {
+    let digits = (16 - number.leading_zeros() as usize / 4).max(8);
+    let mut text = [0; 16];
+    text[..8].copy_from_slice(&eight_digits(number >> 32));
+    text[8..].copy_from_slice(&eight_digits(number & 0xffff_ffff));
+    out.try_extend_from_slice(&text[16 - digits..]).expect("room for all numbers");
+}
+
+/// The eight hexadecimal digits of a number below 2^32.
+#[inline]
+fn eight_digits(number: u64) -> [u8; 8] {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    // Sixteen bits into every other four bytes, then eight into every other two, then four into each.
+    let words = (number >> 16 | number << 32) & 0x0000_ffff_0000_ffff;
+    let bytes = (words >> 8 | words << 16) & 0x00ff_00ff_00ff_00ff;
+    let values = (bytes >> 4 | bytes << 8) & 0x0f0f_0f0f_0f0f_0f0f;
+    // From ten on, six more carry into the upper half of the byte.
+    let letters = (values + 6 * EACH) >> 4 & EACH;
+    let letter = u64::from(b'a' - 10 - b'0');
+    (values + u64::from(b'0') * EACH + letters * letter).to_le_bytes()
+}
+
 impl Line<'_> {
+    /// Nothing, nowhere.
+    pub const EMPTY: Line<'static> = Line {
+        start: 0,
+        end: 0,
+        perms: 0,
+        offset: 0,
+        dev_major: 0,
+        dev_minor: 0,
+        inode: 0,
+        name: b"",
+    };
+
     /// Prints the line as the kernel does, newline included.
     ///
     /// # Errors
     /// What writing gave.
     pub fn print(&self, out: &mut impl Write) -> io::Result<()> {
-        let flag = |bit: u8, c: char| if self.perms & bit != 0 { c } else { '-' };
-        let share = if self.perms & 8 != 0 { 's' } else { 'p' };
-        let mut text = arrayvec::ArrayString::<128>::new();
-        let printed = fmt::Write::write_fmt(
-            &mut text,
-            format_args!(
-                "{:08x}-{:08x} {}{}{}{share} {:08x} {:02x}:{:02x} {} ",
-                self.start,
-                self.end,
-                flag(1, 'r'),
-                flag(2, 'w'),
-                flag(4, 'x'),
-                self.offset,
-                self.dev_major,
-                self.dev_minor,
-                self.inode,
-            ),
-        );
-        debug_assert!(printed.is_ok(), "numbers of 64 bits fit");
-        out.write_all(text.as_bytes())?;
-        if !self.name.is_empty() {
-            // The column that names begin in (seq_pad in show_map_vma).
-            for _ in text.len()..73 {
-                out.write_all(b" ")?;
-            }
-            out.write_all(self.name)?;
+        let Line { start, end, perms, offset, dev_major, dev_minor, inode, name } = *self;
+        let mut text = ArrayVec::<u8, 128>::new();
+        text.extend(Opening { start, end, perms, offset }.text());
+        write!(text, "{dev_major:02x}:{dev_minor:02x} {inode} ")?;
+        if !name.is_empty() {
+            (text.len()..NAME_COLUMN).for_each(|_| text.push(b' '));
         }
+        out.write_all(&text)?;
+        out.write_all(name)?;
         out.write_all(b"\n")
     }
 }
@@ -118,14 +174,6 @@ pub fn parse(line: &[u8]) -> Result<Line<'_>, Malformed> {
         Some(line) => Ok(line),
         None => by_fields(line),
     }
-}
-
-/// The line that `text` begins with, and its bytes, newline included. `None` where it is not whole or
-/// does not [parse].
-#[inline]
-pub fn parse_first(text: &[u8]) -> Option<(Line<'_>, usize)> {
-    let at = memchr::memchr(b'\n', text)?;
-    Some((parse(&text[..at]).ok()?, at + 1))
 }
 
 /// A line of any shape, field by field.
@@ -284,28 +332,6 @@ mod tests {
         }
 
         /// The line that a text begins with is what comes before its newline, wherever that is.
-        #[test]
-        fn the_first_line_is_the_one_before_the_newline(
-            (named, newline, at, byte, whole) in
-                (any::<bool>(), 40usize..90, 0usize..90, any::<u8>(), any::<bool>())
-        ) {
-            let first: &[u8] = if named {
-                b"7f83503f0000-7f8350412000 r-xs 0001c000 fe:01 1234567                     /lib/x y\n"
-            } else {
-                b"7f83503f0000-7f8350412000 rw-p 00000000 00:00 0 \n"
-            };
-            let mut text = [first, b"7f8350600000-7f8350628000 rw-p 00000000 00:00 0 \n"].concat();
-            if !whole {
-                text[newline] = b'\n';
-                text[at] = byte;
-            }
-            let end = text.iter().position(|&byte| byte == b'\n');
-            let line = end.and_then(|end| Some((parse(&text[..end]).ok()?, end + 1)));
-            prop_assert_eq!(parse_first(&text), line);
-            prop_assert!(!whole || line.is_some());
-            prop_assert_eq!(parse_first(&first[..first.len() - 1]), None, "not whole");
-        }
-
         #[test]
         fn a_changed_byte_never_keeps_the_meaning(at in 0usize..47, byte in any::<u8>()) {
             let text = b"7f83503f0000-7f8350412000 rw-p 00000000 00:00 0 ".to_vec();

@@ -11,9 +11,8 @@ mod query;
 mod walk;
 
 pub use descriptor::{MapsFile, MapsRead};
-pub use fixed::{Opening, opening};
 pub use inject::{Fault, Injector};
 pub use kept::Kept;
-pub use line::{Line, Malformed, is_detail, parse, parse_first, range_end};
+pub use line::{Line, Malformed, NAME_COLUMN, Opening, is_detail, parse, range_end};
 pub use query::{Answer, QueryFlags};
 pub use walk::{Chunk, Lines};

@@ -109,6 +109,15 @@ impl History {
     }
 }
 
+/// The end of the VMA that starts at page `start`, if one does: the next page that starts one or is
+/// not mapped. The masks are those of [`History::masks`].
+#[inline]
+pub(super) fn vma_end(mapped: u64, starts: u64, start: usize) -> Option<usize> {
+    let above = u64::MAX << start << 1;
+    let stop = ((starts | !mapped) & above).trailing_zeros() as usize;
+    (starts & 1 << start != 0).then_some(stop)
+}
+
 /// Lines of a slot.
 fn stride(pages: usize) -> usize {
     1 + pages.div_ceil(PAGES)
@@ -299,14 +308,6 @@ impl<W: Word> History<W> {
         if self.tail.load(Ordering::Relaxed) <= version { Ok(()) } else { Err(Overrun) }
     }
 
-    /// Whether the version is known, the tick after which it can't have been seen, and its masks of
-    /// mapped pages and of VMA starts, looked up once.
-    #[inline]
-    pub(super) fn standing(&self, version: Version) -> (bool, Tick, u64, u64) {
-        let (mapped, starts) = self.masks(version);
-        (self.known(version), self.closed(version), mapped, starts)
-    }
-
     /// The tick before which the version can't have been seen.
     #[inline]
     pub fn invoked(&self, version: Version) -> Tick {
@@ -324,6 +325,18 @@ impl<W: Word> History<W> {
     pub fn masks(&self, version: Version) -> (u64, u64) {
         let front = self.front(version);
         (front[MAPPED].load(Ordering::Relaxed), front[STARTS].load(Ordering::Relaxed))
+    }
+
+    /// The VMAs of the version, first page and the one behind the last, lowest first.
+    pub fn vmas(&self, version: Version) -> impl Iterator<Item = (usize, usize)> + use<W> {
+        let (mapped, starts) = self.masks(version);
+        let mut left = starts;
+        std::iter::from_fn(move || {
+            let start = left.trailing_zeros() as usize;
+            let end = vma_end(mapped, starts, start & 63).filter(|_| left != 0)?;
+            left &= left - 1;
+            Some((start, end))
+        })
     }
 
     /// Whether the version's layout is known.

@@ -4,6 +4,7 @@
 //! readers hand it what they saw and when. It answers in three values: right, wrong, or undecided
 //! where the history needed is gone.
 
+mod cache;
 mod clock;
 mod evidence;
 mod fault;
@@ -16,6 +17,7 @@ mod verdict;
 mod walk;
 mod word;
 
+pub use cache::{LineCache, Outside, Taken};
 pub use clock::{Clock, OPEN, Tick, Window};
 pub use evidence::{Evidence, Mechanism, VersionRecord, in_flight};
 pub(crate) use fault::PushFault;
@@ -23,5 +25,4 @@ pub use history::{History, Origin, Overrun, Version};
 pub use ledger::{Current, Held, Invoked, Oracle};
 pub use snapshot::Snapshot;
 pub use verdict::{Break, Class, Contract, Rule, Sighting, Tolerated, Verdict};
-pub(crate) use walk::{Edges, Run, Shown};
 pub use walk::{Forgive, Reached, Walk};

@@ -9,16 +9,16 @@
 //! versions seen never go back, and the same holds across the two lanes of one move; between
 //! operations of different lanes only the ticks order.
 
-mod again;
+mod ahead;
 mod changing;
 
-pub(crate) use again::{Edges, Run, Shown};
+pub(crate) use ahead::Ahead;
 
-use super::clock::{OPEN, Tick, Window};
-use super::history::{History, Overrun, Version};
+use super::clock::{Tick, Window};
+use super::history::{History, Overrun, Version, vma_end};
 use super::ledger::Oracle;
 use super::verdict::{Break, Class, Rule, Sighting, Tolerated, Verdict};
-use crate::space::{Kind, KindSet, Layout, MAX_PAGES, Op, span_mask};
+use crate::space::{Kind, KindSet, Layout, Op, span_mask};
 
 const NO_LANE: u16 = u16::MAX;
 
@@ -135,6 +135,11 @@ impl<'a> Walk<'a> {
         self.forgave = KindSet::EMPTY;
     }
 
+    /// What the walk is judged against.
+    pub fn oracle(&self) -> &'a Oracle {
+        self.oracle
+    }
+
     /// The end of the last line.
     pub fn pos(&self) -> Option<u64> {
         self.pos
@@ -152,211 +157,6 @@ impl<'a> Walk<'a> {
         self.pos.is_some_and(|pos| pos >= self.oracle.geometry().end())
     }
 
-    /// Judges the next line. `window` is that of the call that generated it.
-    #[inline]
-    pub fn line(&mut self, seen: &Sighting, window: Window) -> Verdict {
-        if self.as_next(seen, window) || self.as_first(seen, window) {
-            return Verdict::Right;
-        }
-        self.by_rules(seen, window)
-    }
-
-    /// Whether the version reached shows the line, and nothing between it and the one before: then
-    /// nothing has to be searched. Changes nothing where the answer is no.
-    ///
-    /// This is the way through [`Walk::by_rules`] with the first choice right, so it
-    /// accepts nothing else. With `pos` in the line's lane, that lane is the one entered, and
-    /// `now.version` the first choice there. Progress: the line ends above `pos`, and does not
-    /// begin below. No hole: the version is known, and the pages from `pos` on are unmapped in it
-    /// (`hole_in` goes no further, and leaves `earliest`). Existence and order: no earlier than
-    /// `earliest` and the window, the version is not closed, and shows the line (`exists` goes no
-    /// further). What was read is confirmed after all of that, at the same version.
-    #[inline]
-    fn as_next(&mut self, seen: &Sighting, window: Window) -> bool {
-        let Progress { lane, version, .. } = self.now;
-        let Some(pos) = self.pos.filter(|_| lane != NO_LANE) else { return false };
-        let Some(ahead) = self.shown(lane, version, window) else { return false };
-        if !ahead.is_in_time() {
-            return false;
-        }
-        // Below the lane this wraps to more than any line of it begins at.
-        let Some((start, end)) = ahead.shows(pos.wrapping_sub(ahead.begin), seen) else {
-            return false;
-        };
-        self.come_to(&ahead, pos, start, end)
-    }
-
-    /// Takes the lines of one lane that have to come next, for as long as `comes` finds each: those that
-    /// the version reached shows behind the last line, or where it has none the first of the lane above
-    /// that has any. How many it took; where none, nothing has changed. No more than `most`, and no
-    /// more than one of a version that [lasts](Walk::lasts).
-    ///
-    /// This is the way through [`Walk::by_rules`] with the first choice right each time, so it
-    /// accepts nothing else; that of [`Walk::as_first`] for a lane entered, and then that of
-    /// [`Walk::as_next`]. What was read is confirmed after all of that, at the same version.
-    #[inline(always)]
-    pub(crate) fn expected(
-        &mut self,
-        window: Window,
-        most: usize,
-        mut comes: impl FnMut(&Sighting) -> bool,
-    ) -> usize {
-        let ahead = match self.ahead(window) {
-            Some(ahead) if ahead.next(ahead.from).is_some() => ahead,
-            _ => match self.entry(window) {
-                Some(ahead) => ahead,
-                None => return 0,
-            },
-        };
-        let most = if ahead.closed == OPEN { 1 } else { most };
-        let begin = ahead.begin;
-        let (mut behind, mut last) = (self.pos.unwrap_or(0), (0, ahead.from));
-        let mut taken = 0;
-        while taken < most
-            && let Some((start, end)) = ahead.next(last.1)
-        {
-            let page = ahead.history.page(ahead.version, ahead.page(start)).visible();
-            if !comes(&Sighting { start: begin + start, end: begin + end, page }) {
-                break;
-            }
-            if taken > 0 {
-                behind = begin + last.1;
-            }
-            last = (start, end);
-            taken += 1;
-        }
-        if taken == 0 || !self.come_to(&ahead, behind, last.0, last.1) {
-            return 0;
-        }
-        (self.now.lane, self.now.version) = (ahead.lane, ahead.version);
-        taken
-    }
-
-    /// What lies before the walk in the next lane that has something, not entered yet, as far as the
-    /// first choice goes; see [`Walk::as_first`].
-    #[inline(always)]
-    fn entry(&mut self, window: Window) -> Option<Ahead<'a>> {
-        let pos = self.pos?;
-        let first = self.now.lane.wrapping_add(1);
-        if !self.is_free(pos, first) {
-            return None;
-        }
-        for lane in first..self.oracle.geometry().lanes {
-            let version = self.first_at(lane, self.now.earliest).ok()?;
-            let ahead = self.shown(lane, version, window)?;
-            if self.floors[lane as usize].0 == self.round || pos > ahead.begin {
-                return None;
-            }
-            if ahead.mapped != 0 {
-                return Some(ahead).filter(Ahead::is_in_time);
-            }
-            ahead.history.confirm(version).ok()?;
-        }
-        None
-    }
-
-    /// What lies before the walk, if it stands in a lane whose version is known and not closed
-    /// before the window and what was seen.
-    #[inline(always)]
-    fn ahead(&self, window: Window) -> Option<Ahead<'a>> {
-        let Progress { lane, version, .. } = self.now;
-        let pos = self.pos.filter(|_| lane != NO_LANE)?;
-        let geometry = self.oracle.geometry();
-        // Below the lane it wraps to more than any lane has.
-        let from = pos.wrapping_sub(geometry.address(lane, 0));
-        let bytes = u64::from(geometry.pages) << geometry.page_shift;
-        if from > bytes || from & (geometry.page_size() - 1) != 0 {
-            return None;
-        }
-        let ahead = self.shown(lane, version, window).filter(Ahead::is_in_time)?;
-        Some(Ahead { from, ..ahead })
-    }
-
-    /// All that a version of a lane shows, if it is known.
-    #[inline(always)]
-    fn shown(&self, lane: u16, version: Version, window: Window) -> Option<Ahead<'a>> {
-        let geometry = self.oracle.geometry();
-        let history = self.oracle.history(lane);
-        let (known, closed, mapped, starts) = history.standing(version);
-        let shift = geometry.page_shift;
-        known.then_some(Ahead {
-            history,
-            lane,
-            version,
-            closed,
-            earliest: self.now.earliest.max(window.from),
-            begin: geometry.address(lane, 0),
-            from: 0,
-            bytes: u64::from(geometry.pages) << shift,
-            shift,
-            mapped,
-            starts,
-        })
-    }
-
-    /// Comes to the end of a line that the version ahead shows, where that is so for certain: it lies
-    /// from `start` to `end`, in bytes of the lane, and the one before it ends at address `behind`.
-    /// The lane and the version reached stay what they are.
-    #[inline(always)]
-    fn come_to(&mut self, ahead: &Ahead<'_>, behind: u64, start: u64, end: u64) -> bool {
-        if ahead.history.confirm(ahead.version).is_err() {
-            return false;
-        }
-        let begin = ahead.begin;
-        self.now.earliest = ahead.earliest;
-        self.reported = true;
-        self.gap = (begin + start > behind).then_some((behind, begin + start));
-        self.pos = Some(begin + end);
-        true
-    }
-
-    /// Whether the line is the first of a lane not entered yet, in the first version that can be seen
-    /// there, and nothing lies between it and the line before. Changes nothing where the answer is
-    /// no.
-    ///
-    /// This, too, is the way through [`Walk::by_rules`] with the first choice right each time: what
-    /// was reached has nothing up to the end of its lane, nor have the lanes between at the first
-    /// versions that can be seen (`hole_in` goes no further, and leaves `earliest`). The version is
-    /// the first one at `earliest`, which no move demands a later one of (`enter`); it has nothing
-    /// below the line, and is not closed before the window either, so that it is also the first
-    /// there (`exists`).
-    // Once a lane, and out of the way of `as_next`, which is asked first for each line.
-    #[inline(never)]
-    fn as_first(&mut self, seen: &Sighting, window: Window) -> bool {
-        let geometry = self.oracle.geometry();
-        let Some(pos) = self.pos.filter(|&pos| pos <= seen.start) else { return false };
-        if !geometry.contains(seen.start) {
-            return false;
-        }
-        let (lane, start) = geometry.locate(seen.start);
-        let bytes = seen.end.saturating_sub(seen.start);
-        let end = start + (bytes >> geometry.page_shift) as usize;
-        if self.now.lane == lane
-            || (seen.start | bytes) & (geometry.page_size() - 1) != 0
-            || self.floors[lane as usize].0 == self.round
-            || !self.is_free(pos, lane)
-        {
-            return false;
-        }
-        let Ok(version) = self.first_at(lane, self.now.earliest) else { return false };
-        let history = self.oracle.history(lane);
-        let (known, closed, mapped, _) = history.standing(version);
-        let earliest = self.now.earliest.max(window.from);
-        if !known
-            || closed < earliest
-            || mapped & span_mask(0, start) != 0
-            || !shows(history, version, start, end, seen)
-            || history.confirm(version).is_err()
-        {
-            return false;
-        }
-        self.now = Progress { earliest, lane, version };
-        self.gap = (seen.start > pos).then_some((pos, seen.start));
-        self.reported = true;
-        self.pos = Some(seen.end);
-        true
-    }
-
     /// The first version of a lane that can be seen at tick `from` or later.
     #[inline]
     fn first_at(&mut self, lane: u16, from: Tick) -> Result<Version, Overrun> {
@@ -370,8 +170,8 @@ impl<'a> Walk<'a> {
         Ok(version)
     }
 
-    /// [`Walk::line`] by the rules, one after the other.
-    pub(crate) fn by_rules(&mut self, seen: &Sighting, window: Window) -> Verdict {
+    /// Judges the next line by the rules. `window` is that of the call that generated it.
+    pub fn line(&mut self, seen: &Sighting, window: Window) -> Verdict {
         let geometry = self.oracle.geometry();
         let before = self.now;
         self.first_forgiven = true;
@@ -413,18 +213,6 @@ impl<'a> Walk<'a> {
             Some((_, end)) if seen.start < end => Verdict::Tolerated(Tolerated::GapThenVma),
             _ => Verdict::Tolerated(Tolerated::Twice),
         }
-    }
-
-    /// Whether the version reached has nothing from the end of the last line to the end of its lane,
-    /// as far as can be told: nothing is confirmed, and no verdict may rest on it.
-    #[inline]
-    pub(crate) fn leaves_lane(&self) -> bool {
-        let Progress { lane, version, .. } = self.now;
-        let Some(pos) = self.pos.filter(|_| lane != NO_LANE) else { return true };
-        let geometry = self.oracle.geometry();
-        let page = pos.wrapping_sub(geometry.address(lane, 0)) >> geometry.page_shift;
-        let left = span_mask(page.min(geometry.pages.into()) as usize, geometry.pages.into());
-        self.oracle.history(lane).masks(version).0 & left == 0
     }
 
     /// Judges the end of the file, `window` being that of the call that delivered nothing.
@@ -877,63 +665,6 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// A lane, or what is left of it, as a version shows it. Not confirmed.
-struct Ahead<'a> {
-    history: &'a History,
-    lane: u16,
-    version: Version,
-    closed: Tick,
-    /// From when on the lines are seen.
-    earliest: Tick,
-    /// The lane's first address; where the walk stands and how long the lane is, in bytes from there.
-    begin: u64,
-    from: u64,
-    bytes: u64,
-    shift: u32,
-    mapped: u64,
-    starts: u64,
-}
-
-impl Ahead<'_> {
-    /// Whether the version is not closed before the window and what was seen.
-    #[inline(always)]
-    fn is_in_time(&self) -> bool {
-        self.closed >= self.earliest
-    }
-
-    /// The page at so many bytes of the lane.
-    #[inline(always)]
-    fn page(&self, at: u64) -> usize {
-        (at >> self.shift) as usize
-    }
-
-    /// The first VMA at or above so many bytes, in bytes, if none lies across.
-    #[inline(always)]
-    fn next(&self, from: u64) -> Option<(u64, u64)> {
-        let left = self.mapped & span_mask(self.page(from), self.page(self.bytes));
-        let start = left.trailing_zeros() as usize;
-        let end = end_of(self.mapped, self.starts, start & 63).filter(|_| left != 0)?;
-        Some(((start as u64) << self.shift, (end as u64) << self.shift))
-    }
-
-    /// Where in the lane the line lies, in bytes, if it is the next VMA at or above `from`, with nothing
-    /// mapped between, not even in a part of the page that `from` lies in.
-    #[inline(always)]
-    fn shows(&self, from: u64, seen: &Sighting) -> Option<(u64, u64)> {
-        // Below the lane these wrap to more than any lane has, and there no page of it begins.
-        let (start, end) = (seen.start.wrapping_sub(self.begin), seen.end.wrapping_sub(self.begin));
-        let page = self.page(start) & (MAX_PAGES - 1);
-        let address = |page: usize| (page as u64) << self.shift;
-        let between = u64::MAX.wrapping_shl(self.page(from) as u32) & !(u64::MAX << page);
-        let is_next = from <= start
-            && address(page) == start
-            && end_of(self.mapped, self.starts, page).map(address) == Some(end)
-            && self.mapped & between == 0
-            && self.history.page(self.version, page).visible() == seen.page;
-        is_next.then_some((start, end))
-    }
-}
-
 /// Why a hole is not right.
 enum Missing {
     /// This page was mapped at every instant left.
@@ -952,23 +683,14 @@ impl From<Overrun> for Missing {
 #[inline]
 fn shows(history: &History, version: Version, start: usize, end: usize, seen: &Sighting) -> bool {
     let (mapped, starts) = history.masks(version);
-    end_of(mapped, starts, start) == Some(end)
+    vma_end(mapped, starts, start) == Some(end)
         && history.page(version, start).visible() == seen.page
-}
-
-/// The end of the VMA that starts at page `start`, if one does: the next page that starts one or is
-/// not mapped.
-#[inline]
-fn end_of(mapped: u64, starts: u64, start: usize) -> Option<usize> {
-    let above = u64::MAX << start << 1;
-    let stop = ((starts | !mapped) & above).trailing_zeros() as usize;
-    (starts & 1 << start != 0).then_some(stop)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::space::{Geometry, Page, Prot};
+    use crate::space::{Geometry, MAX_PAGES, Page, Prot};
 
     /// Two lanes, of as many pages as a lane can have: two VMAs of two pages each, nothing between
     /// them and something behind.

@@ -20,9 +20,10 @@ use super::tripwire::Tripwire;
 use crate::arena::{Arena, Mm};
 use crate::host::{self, Doing, Overdue, Pulse, Sampler, Stuck as StuckThread, Watch};
 use crate::maps::{Lines, MapsFile, MapsRead};
-use crate::oracle::{Class, Contract, History, Oracle};
+use crate::oracle::{Class, Contract, History, Oracle, Outside};
 use crate::seed::Stream;
 use crate::space::{Layout, Op, Span, making};
+use parking_lot::RwLock;
 use rustix::io::Errno;
 use std::num::NonZeroU64;
 use std::ops::{Add, Range};
@@ -175,6 +176,8 @@ pub struct Storm {
     stage: Stage,
     over: AtomicBool,
     paces: Arc<Paces>,
+    /// The lines outside of the arena at the last standstill.
+    outside: RwLock<Outside>,
 }
 
 /// Bytes for the history of all lanes together.
@@ -252,6 +255,12 @@ impl Storm {
             stage: Stage::new(plan.threads),
             over: AtomicBool::new(false),
             paces: Arc::default(),
+            // The program's own, and for each thread what it allocates from and its stack, each with a
+            // guard.
+            outside: RwLock::new(Outside::with_room(
+                512 + 4 * plan.threads,
+                (512 + 4 * plan.threads) * 80,
+            )),
             arena,
             plan,
             may,
@@ -340,6 +349,8 @@ impl Storm {
         while !self.stage.at_rest() {
             std::thread::sleep(Duration::from_micros(100));
         }
+        // What cannot be read now is told at the first standstill.
+        let _ = pause.read(&self.arena, &self.outside);
         window(true);
         let mut kept_at_rest = |findings: &Findings| {
             window(false);
@@ -475,6 +486,7 @@ impl Storm {
         let place = Place {
             oracle: &self.oracle,
             identities: self.arena.identities(),
+            outside: &self.outside,
             findings: &self.findings,
             tally: &self.tallies[index],
             contract: self.plan.contract,
@@ -687,7 +699,7 @@ impl Storm {
                 self.repair(run, pause, lane);
             }
         }
-        if let Err(errno) = pause.read(&self.arena) {
+        if let Err(errno) = pause.read(&self.arena, &self.outside) {
             run.lost = Some(format!("cannot read /proc/self/maps at a standstill: {errno}"));
             return Some(Ended::Lost);
         }
@@ -875,10 +887,18 @@ struct Pause {
 }
 
 impl Pause {
-    fn read(&mut self, arena: &Arena) -> Result<(), Errno> {
+    /// Reads all of the file, while nothing moves.
+    fn read(&mut self, arena: &Arena, outside: &RwLock<Outside>) -> Result<(), Errno> {
         let Pause { source, lines, text, lanes, .. } = self;
         let (identities, geometry) = (arena.identities(), arena.geometry());
+        let mut outside = outside.write();
         text.clear();
-        read_lanes_and(&mut **source, identities, geometry, lines, lanes, |line| text.push(line))
+        outside.clear();
+        read_lanes_and(&mut **source, identities, geometry, lines, lanes, |line, whole| {
+            match geometry.overlaps(line.start, line.end) {
+                true => text.push(whole),
+                false => outside.push(identities.sight_in(line, geometry), whole, geometry),
+            }
+        })
     }
 }

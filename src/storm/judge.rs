@@ -1,6 +1,5 @@
 //! What a reader judges with: lines and answers in, violations with their evidence out.
 
-use super::familiar::{Familiar, Unmet};
 use super::findings::{Example, Findings, Mode};
 use super::reader::Place;
 use super::tally::Tally;
@@ -10,23 +9,13 @@ use super::views::{View, Views};
 use crate::arena::Identities;
 use crate::maps::{is_detail, parse};
 use crate::oracle::{
-    Break, Class, Contract, Mechanism, Oracle, Reached, Rule, Sighting, Snapshot, Tick, Tolerated,
-    Verdict, Version, Walk, Window,
+    Break, Class, Contract, LineCache, Mechanism, Oracle, Outside, Reached, Rule, Sighting,
+    Snapshot, Tick, Tolerated, Verdict, Version, Walk, Window,
 };
+use parking_lot::RwLock;
 use rustix::io::Errno;
-use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
-
-/// A call whose lines are judged.
-#[derive(Clone, Copy)]
-struct Delivery<'t> {
-    call: u32,
-    window: Window,
-    /// Whether none of its lines has been judged yet.
-    opens: bool,
-    tape: &'t Tape,
-}
 
 /// Everything a reader judges with, apart from the source and the tape.
 pub(super) struct Judge<'a> {
@@ -71,11 +60,10 @@ pub(super) struct Judge<'a> {
     pub(super) piece: Option<(u32, u32, bool)>,
     /// The lowest address that the piece says something of.
     pub(super) low: Option<u64>,
-    /// Text met before, whether it is remembered, and whether the last line was right and made in
-    /// the call it came in.
-    familiar: Familiar,
-    pub(super) remembers: bool,
-    on_firm_ground: bool,
+    /// Text that has to come, and what of it lies outside of the arena; without the former each line
+    /// is judged by the rules.
+    pub(super) cache: Option<LineCache>,
+    outside: &'a RwLock<Outside>,
     /// For each lane the last version that was counted as a changing place.
     places: Box<[Version]>,
     /// The call whose lines the snapshot collects.
@@ -118,9 +106,8 @@ impl<'a> Judge<'a> {
             fed: (0, 0),
             piece: None,
             low: None,
-            familiar: Familiar::new(*oracle.geometry()),
-            remembers: true,
-            on_firm_ground: false,
+            cache: Some(LineCache::new(oracle.geometry())),
+            outside: place.outside,
             places: vec![0; oracle.geometry().lanes as usize].into(),
             collecting: None,
             undecided: false,
@@ -150,7 +137,6 @@ impl Judge<'_> {
         self.piece = None;
         self.low = pos;
         self.collecting = None;
-        self.on_firm_ground = pos.is_some() && self.remembers();
         self.undecided = false;
         self.broke = false;
     }
@@ -158,11 +144,6 @@ impl Judge<'_> {
     /// The tape begins again at the front, and with it what can be gone through again.
     pub(super) fn rewound(&mut self) {
         self.origin.follow(&self.walk);
-    }
-
-    /// Whether text is remembered: not of smaps, where much stands between the lines.
-    fn remembers(&self) -> bool {
-        self.remembers && self.mode != Mode::Smaps
     }
 
     /// Counts what the walk that is over showed of a scenario.
@@ -174,7 +155,6 @@ impl Judge<'_> {
 
     /// Judges a line, which began in call number `call`.
     pub(super) fn text(&mut self, text: &[u8], call: u32, tape: &Tape) {
-        self.on_firm_ground = false;
         if self.mode == Mode::Smaps && is_detail(text) {
             return;
         }
@@ -205,11 +185,7 @@ impl Judge<'_> {
         let reached = self.walk.reached();
         self.low.get_or_insert(seen.start);
         let verdict = self.walk.line(&seen, window);
-        self.on_firm_ground = verdict == Verdict::Right && !widened && self.remembers();
         let outside = !self.oracle.geometry().overlaps(seen.start, seen.end);
-        if self.on_firm_ground && (outside || self.walk.lasts()) {
-            self.learn(reached, before, &seen, text);
-        }
         self.count_place(reached, before, &seen);
         self.show(&seen, widened);
         // Outside the arena only order is judged, and only lines that come after something.
@@ -225,154 +201,53 @@ impl Judge<'_> {
         self.count_window(window);
     }
 
-    /// Judges as many of the lines that `text` begins with as are known, or as lie in one lane and
-    /// are right, stretch by stretch, and gives their bytes. `text` is what call number `call`
-    /// delivered behind the line judged last. For each stretch, or several that all lie at the
-    /// addresses `play`, or all below or above them, `passed` is given its bytes and where the walk
-    /// stands behind it.
-    pub(super) fn familiar(
+    /// Takes the lines that `text` begins with as long as they are those that have to come, and gives
+    /// their bytes. `text` is what call number `call` delivered behind the line judged last. For each
+    /// stretch of lines in one lane, or on one side of the arena, `passed` is given its bytes and where
+    /// the walk stands behind it.
+    pub(super) fn take_expected(
         &mut self,
         text: &[u8],
         call: u32,
-        play: &Range<u64>,
         tape: &Tape,
         mut passed: impl FnMut(usize, Option<u64>),
     ) -> usize {
-        if !self.on_firm_ground {
-            return 0;
-        }
+        // In smaps other lines stand between.
+        let cache = if self.mode == Mode::Smaps { None } else { self.cache.take() };
+        let Some(mut cache) = cache else { return 0 };
         let begun = self.collecting.filter(|(collecting, _)| *collecting == call);
         let window = match begun {
-            Some((_, window)) => window,
-            None => match tape.call(call) {
-                Some(made) if !made.kept => made.window,
-                _ => return 0,
-            },
+            Some((_, window)) => Some(window),
+            // The first line of some calls may have been made in the call before.
+            None => tape.call(call).filter(|made| !made.kept).map(|made| made.window),
         };
-        let mut delivery = Delivery { call, window, opens: begun.is_none(), tape };
-        let (mut all, mut at) = (0, 0);
-        while at < text.len()
-            && let Some(pos) = self.walk.pos()
-        {
-            let (lines, bytes) = self.stretch(&text[at..], pos, play, delivery);
-            if lines == 0 {
-                break;
-            }
-            (all, at) = (all + lines, at + bytes);
-            delivery.opens = false;
-            self.fed.1 += lines as u32;
-            let pos = self.walk.pos();
-            if pos.is_some_and(|pos| pos <= self.oracle.geometry().base) {
-                self.origin.follow(&self.walk);
-                self.entered = Some((self.fed.0, self.fed.1 - 1));
-            }
-            passed(bytes, pos);
-        }
-        Tally::add(&self.tally.lines, all as u64);
-        Tally::add(&self.tally.checked, all as u64);
-        at
-    }
-
-    /// Lines and bytes of the stretch behind address `pos`, or of several.
-    #[inline(always)]
-    fn stretch(
-        &mut self,
-        text: &[u8],
-        pos: u64,
-        play: &Range<u64>,
-        delivery: Delivery<'_>,
-    ) -> (usize, usize) {
-        let window = delivery.window;
-        let reached = self.walk.reached();
-        let comes = self.familiar.comes(reached, pos);
-        if let Some(slot) = comes {
-            match self.familiar.meet_whole(slot, text, play, &mut self.walk, window) {
-                Ok(lanes) => {
-                    self.met(delivery, |familiar| familiar.lines_of(&lanes));
-                    return (lanes.lines, lanes.bytes);
-                }
-                Err(Unmet::Other) => return self.lane(text, delivery),
-                Err(Unmet::Loose) => {}
-            }
-        }
-        if let Some(met) = self.familiar.meet(comes, reached, pos, text)
-            && let Some(run) = self.familiar.run(&met)
-            && self.walk.again(&run, window)
-        {
-            self.met(delivery, |familiar| familiar.lines(&met));
-            return (met.count, met.bytes);
-        }
-        self.lane(text, delivery)
-    }
-
-    /// Judges the lines that `text` begins with one by one, as long as they are right, but not beyond
-    /// the lane that the first of them lies in; how many, and their bytes.
-    ///
-    /// What this takes, [`Judge::text`] would judge in the same way, but with all between two lines
-    /// that is needed where they may be anything.
-    fn lane(&mut self, text: &[u8], delivery: Delivery<'_>) -> (usize, usize) {
-        let Delivery { call, window, opens, tape } = delivery;
-        let (identities, geometry) = (self.identities, *self.oracle.geometry());
-        let most = if self.together || self.views.is_some() { 1 } else { usize::MAX };
-        let (mut lines, mut taken) = (0, 0);
-        // Whether what comes is known to be another line than the one expected.
-        let mut differs = false;
-        loop {
-            let (before, reached) = (self.walk.pos(), self.walk.reached());
-            let (mut end, mut last) = (taken, None);
-            let mut count = 0;
-            if !differs {
-                count = self.walk.expected(window, most, |seen| {
-                    let Some(bytes) = identities.is_first(seen, &text[end..]) else {
-                        differs = true;
-                        return false;
-                    };
-                    (last, end) = (Some((*seen, end)), end + bytes);
-                    true
-                });
-            }
-            if count == 0 {
-                // What lies outside is remembered in another way.
-                let Some((seen, bytes)) = identities
-                    .sight_first(&text[taken..])
-                    .filter(|(seen, _)| geometry.overlaps(seen.start, seen.end))
-                else {
-                    break;
-                };
-                let stood = self.walk.stand();
-                if self.walk.by_rules(&seen, window) != Verdict::Right {
-                    // To be judged once more, by somebody who can tell what is wrong with it.
-                    self.walk.stand_again(stood);
-                    break;
-                }
-                self.count_place(reached, before, &seen);
-                (count, last, end, differs) = (1, Some((seen, taken)), taken + bytes, false);
-            }
-            if opens && lines == 0 {
-                self.open(call, window, tape);
-            }
-            if let Some((seen, begins)) = last
-                && count == 1
+        let (mut lines, mut at) = (0, 0);
+        if let Some(window) = window {
+            let outside = self.outside.read();
+            while at < text.len()
+                && let Some(taken) =
+                    cache.take(&mut self.walk, self.identities, &outside, &text[at..], window)
             {
-                self.show(&seen, false);
-                if self.walk.lasts() {
-                    self.learn(reached, before, &seen, &text[begins..end - 1]);
+                if begun.is_none() && lines == 0 {
+                    self.open(call, window, tape);
                 }
-            }
-            (lines, taken) = (lines + count, end);
-            if self.walk.leaves_lane() {
-                break;
+                if self.together || self.views.is_some() {
+                    cache.lines(&taken, &outside).for_each(|seen| self.show(seen, false));
+                }
+                (lines, at) = (lines + taken.count(), at + taken.bytes);
+                self.fed.1 += taken.count() as u32;
+                let pos = self.walk.pos();
+                if pos.is_some_and(|pos| pos <= self.oracle.geometry().base) {
+                    self.origin.follow(&self.walk);
+                    self.entered = Some((self.fed.0, self.fed.1 - 1));
+                }
+                passed(taken.bytes, pos);
             }
         }
-        (lines, taken)
-    }
-
-    /// Remembers the line that was right just now, and what showed it [lasts](Walk::lasts). `reached`
-    /// and `before` tell where the walk stood before it.
-    #[inline]
-    fn learn(&mut self, reached: Reached, before: Option<u64>, seen: &Sighting, text: &[u8]) {
-        let edges = self.walk.edges(seen);
-        self.familiar.note(reached, self.walk.reached(), before, edges, seen, text);
+        self.cache = Some(cache);
+        Tally::add(&self.tally.lines, lines as u64);
+        Tally::add(&self.tally.checked, lines as u64);
+        at
     }
 
     /// Takes note of what a line shows; `earlier` tells whether it may have been made in the call
@@ -384,25 +259,6 @@ impl Judge<'_> {
         }
         if self.together && !earlier {
             self.snapshot.line(seen);
-        }
-    }
-
-    /// Takes note of lines that are right because they were met before.
-    #[inline]
-    fn met<'f, I: Iterator<Item = &'f Sighting>>(
-        &'f mut self,
-        delivery: Delivery<'_>,
-        lines: impl Fn(&'f Familiar) -> I,
-    ) {
-        let Delivery { call, window, opens, tape } = delivery;
-        if opens {
-            self.open(call, window, tape);
-        }
-        if let Some(views) = self.views {
-            self.view = lines(&self.familiar).fold(self.view, |view, line| view | views.of(line));
-        }
-        if self.together {
-            lines(&self.familiar).for_each(|line| self.snapshot.line(line));
         }
     }
 

@@ -12,9 +12,10 @@ use super::tripwire::{Aim, Tripwire};
 use super::views::{View, Views};
 use crate::arena::Identities;
 use crate::maps::{Answer, Chunk, Line, Lines, MapsRead, QueryFlags};
-use crate::oracle::{Contract, Oracle, Sighting, Tolerated, Verdict, Window};
+use crate::oracle::{Contract, Oracle, Outside, Sighting, Tolerated, Verdict, Window};
 use crate::seed::Stream;
 use crate::space::Geometry;
+use parking_lot::RwLock;
 use rustix::io::Errno;
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
@@ -164,6 +165,8 @@ pub struct Place<'a> {
     pub oracle: &'a Oracle,
     /// How the arena's lines are recognised.
     pub identities: &'a Identities,
+    /// The lines outside of the arena at the last standstill.
+    pub outside: &'a RwLock<Outside>,
     /// Where violations go.
     pub findings: &'a Findings,
     /// Where events are counted.
@@ -232,11 +235,11 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         self
     }
 
-    /// Makes it parse and judge each line anew, whether or not it met it before: the verdicts are
-    /// the same, and take longer.
+    /// Makes it judge each line by the rules, also where its text is the one that has to come: the
+    /// verdicts are the same, and take longer.
     #[must_use]
-    pub fn forgetful(mut self) -> Reader<'a, M> {
-        self.judge.remembers = false;
+    pub fn without_cache(mut self) -> Reader<'a, M> {
+        self.judge.cache = None;
         self
     }
 
@@ -541,7 +544,6 @@ impl<'a, M: MapsRead> Reader<'a, M> {
     fn feed(&mut self, number: usize, got: usize) {
         let Reader { lines, reels, judge, approach, .. } = self;
         let Reel { tape, unjudged: (next, at), .. } = &mut reels[number];
-        let play = approach.lanes();
         let call = *next;
         let bytes = &tape.bytes()[*at..*at + got];
         (*next, *at) = (call + 1, *at + got);
@@ -553,7 +555,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             call,
             &mut with,
             |(judge, approach), rest| {
-                judge.familiar(rest, call, &play, tape, |bytes, end| approach.lines(bytes, end))
+                judge.take_expected(rest, call, tape, |bytes, end| approach.lines(bytes, end))
             },
             |(judge, approach), Chunk { text, from, bytes }| {
                 judge.text(text, from, tape);

@@ -2,6 +2,7 @@
 
 use crate::arena::Identities;
 use crate::maps::{Chunk, Line, Lines, MapsRead, parse};
+use crate::oracle::Outside;
 use crate::space::{Geometry, Layout, MAX_PAGES, Page, Vma};
 use arrayvec::ArrayVec;
 use rustix::io::Errno;
@@ -120,10 +121,26 @@ pub fn read_lanes(
     lines: &mut Lines,
     lanes: &mut [SeenLane],
 ) -> Result<(), Errno> {
-    read_lanes_and(source, identities, geometry, lines, lanes, |_| {})
+    read_lanes_and(source, identities, geometry, lines, lanes, |_, _| {})
 }
 
-/// [`read_lanes`] that hands each line of the arena to `take`, without its newline.
+/// Takes down the lines of `source` outside of the arena, while nothing moves.
+///
+/// # Errors
+/// What reading gave.
+pub fn read_outside(
+    source: &mut (impl MapsRead + ?Sized),
+    identities: &Identities,
+    geometry: &Geometry,
+    outside: &mut Outside,
+) -> Result<(), Errno> {
+    outside.clear();
+    read_lanes_and(source, identities, geometry, &mut Lines::default(), &mut [], |line, text| {
+        outside.push(identities.sight_in(line, geometry), text, geometry);
+    })
+}
+
+/// [`read_lanes`] that hands each line that parses to `take`, with its text without the newline.
 ///
 /// # Errors
 /// What reading gave.
@@ -133,7 +150,7 @@ pub(super) fn read_lanes_and(
     geometry: &Geometry,
     lines: &mut Lines,
     lanes: &mut [SeenLane],
-    mut take: impl FnMut(&[u8]),
+    mut take: impl FnMut(&Line<'_>, &[u8]),
 ) -> Result<(), Errno> {
     for lane in lanes.iter_mut() {
         lane.vmas.clear();
@@ -154,9 +171,10 @@ pub(super) fn read_lanes_and(
                 lanes.iter_mut().for_each(|lane| lane.stranger = true);
                 return;
             };
+            take(&line, text);
             if let Some(lane) = lane_of(&line, geometry) {
-                take(text);
-                lanes[lane as usize].add(&line, identities, geometry);
+                let Some(lane) = lanes.get_mut(usize::from(lane)) else { return };
+                lane.add(&line, identities, geometry);
             }
         });
     }

@@ -1,6 +1,6 @@
 //! Digits in their usual places, sixteen bytes at a time, with what every x86_64 has.
 
-use super::{Opening, eight};
+use super::eight;
 use std::arch::x86_64::*;
 
 /// Bits that are 0 in the value of a digit, and not in what [`values`] makes of any other byte.
@@ -111,23 +111,6 @@ pub(super) fn range<const N: usize>(line: &[u8; N]) -> (u64, u64, u64) {
     unsafe { range(line) }
 }
 
-/// `OFFSET `, in its place: the offset, and 0 where all is well.
-#[inline(always)]
-pub(super) fn offset<const N: usize>(head: &[u8; N]) -> (u64, u64) {
-    #[target_feature(enable = "sse2")]
-    #[inline]
-    fn offset<const N: usize>(head: &[u8; N]) -> (u64, u64) {
-        const OFFSET: Form = Form::new(b"???????ffffffff ");
-        let values = values(sixteen(head, 24));
-        // One byte on, so that the pairs are those of the digits.
-        let pairs = pairs(_mm_slli_si128::<1>(values));
-        let [low, _] = halves(_mm_packus_epi16(pairs, pairs));
-        (low.swap_bytes() & 0xffff_ffff, lacking(OFFSET.fits(values)))
-    }
-    // SAFETY: SSE2 belongs to every x86_64.
-    unsafe { offset(head) }
-}
-
 /// `OFFSET MAJOR:MINOR `, in their places: offset and device, and 0 where all is well.
 #[inline(always)]
 pub(super) fn file<const N: usize>(head: &[u8; N]) -> (u64, (u32, u32), u64) {
@@ -151,42 +134,6 @@ pub(super) fn file<const N: usize>(head: &[u8; N]) -> (u64, (u32, u32), u64) {
     unsafe { file(head) }
 }
 
-/// 0 where the line has these addresses and this offset, and behind each what belongs there. Addresses
-/// have at most twelve digits, the offset eight.
-#[inline(always)]
-pub(super) fn unlike<const N: usize>(head: &[u8; N], opening: &Opening) -> u64 {
-    #[target_feature(enable = "sse2")]
-    #[inline]
-    fn unlike<const N: usize>(head: &[u8; N], opening: &Opening) -> u64 {
-        let Opening { start, end, offset, .. } = *opening;
-        let differ = |at: usize, number: u64, zeros: &[u8; 16]| {
-            _mm_xor_si128(sixteen(head, at), printed(number, zeros))
-        };
-        // What follows in the line is shifted out, and what comes before the offset.
-        let start = _mm_slli_si128::<3>(differ(0, start << 16, b"000000000000-000"));
-        let end = _mm_slli_si128::<3>(differ(13, end << 16, b"000000000000 000"));
-        let offset = _mm_srli_si128::<7>(differ(24, offset << 4, b"000000000000000 "));
-        let all = _mm_or_si128(_mm_or_si128(start, end), offset);
-        lacking(_mm_cmpeq_epi8(all, _mm_setzero_si128()))
-    }
-    // SAFETY: SSE2 belongs to every x86_64.
-    unsafe { unlike(head, opening) }
-}
-
-/// Sixteen hexadecimal digits, the first in the lowest byte; a digit 0 as the byte that `zeros` has
-/// there.
-#[target_feature(enable = "sse2")]
-#[inline]
-fn printed(number: u64, zeros: &[u8; 16]) -> __m128i {
-    let bytes = _mm_cvtsi64_si128(number.swap_bytes() as i64);
-    let low = _mm_set1_epi8(15);
-    let high = _mm_and_si128(_mm_srli_epi16::<4>(bytes), low);
-    let values = _mm_unpacklo_epi8(high, _mm_and_si128(bytes, low));
-    let letter = _mm_cmpgt_epi8(values, _mm_set1_epi8(9));
-    let digits = _mm_add_epi8(values, vector(zeros));
-    _mm_add_epi8(digits, _mm_and_si128(letter, _mm_set1_epi8(0x27)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,18 +142,6 @@ mod tests {
         // SAFETY: SSE2 belongs to every x86_64.
         let [low, high] = unsafe { halves(vector) };
         (u128::from(low) | u128::from(high) << 64).to_le_bytes()
-    }
-
-    #[test]
-    fn digits_are_those_that_are_printed() {
-        let mut rng = crate::seed::Stream::new(1, "digits", 0);
-        let some = std::iter::repeat_with(|| rng.bits()).take(2000);
-        for value in (0..64).map(|bit| 1 << bit).chain([0, u64::MAX]).chain(some) {
-            let text = format!("{value:016x}");
-            // SAFETY: SSE2 belongs to every x86_64.
-            let digits = bytes(unsafe { printed(value, &[b'0'; 16]) });
-            assert_eq!(digits.as_slice(), text.as_bytes(), "{value:x}");
-        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Digits in their usual places, eight bytes at a time, for any CPU.
 
-use super::{ONES, Opening, ZEROS, differ, eight};
+use super::{ONES, ZEROS, differ, eight};
 
 const HIGH: u64 = 0xf0 * ONES;
 
@@ -31,33 +31,6 @@ pub(super) fn file<const N: usize>(head: &[u8; N]) -> (u64, (u32, u32), u64) {
     let (device, bad) = hex8(ZEROS << 32 | two(head, 43) << 16 | two(head, 40));
     let wrong = wrong | bad | differ(head, 42, b':') | differ(head, 45, b' ');
     (offset, ((device >> 24) as u32, (device >> 16 & 0xff) as u32), wrong)
-}
-
-/// 0 where the line has these addresses and this offset, and behind each what belongs there. Addresses
-/// have at most twelve digits, the offset eight.
-#[inline(always)]
-pub(super) fn unlike<const N: usize>(head: &[u8; N], opening: &Opening) -> u64 {
-    let Opening { start, end, offset, .. } = *opening;
-    eight(head, 0) ^ digits8(start >> 16)
-        | four(head, 8) ^ digits8(start & 0xffff) >> 32
-        | eight(head, 13) ^ digits8(end >> 16)
-        | four(head, 21) ^ digits8(end & 0xffff) >> 32
-        | eight(head, 31) ^ digits8(offset)
-        | differ(head, 12, b'-')
-        | differ(head, 25, b' ')
-        | differ(head, 39, b' ')
-}
-
-/// Eight hexadecimal digits of a value below 2^32, the first in the lowest byte.
-#[inline(always)]
-fn digits8(value: u64) -> u64 {
-    // The other way round than in `hex8`: fours, pairs, single values.
-    let fours = (value >> 16 | value << 32) & 0x0000_ffff_0000_ffff;
-    let pairs = (fours >> 8 | fours << 16) & 0x00ff_00ff_00ff_00ff;
-    let values = (pairs >> 4 | pairs << 8) & 0x0f0f_0f0f_0f0f_0f0f;
-    // Six more reach sixteen from ten on.
-    let letter = (values + 6 * ONES) >> 4 & ONES;
-    values + ZEROS + letter * 0x27
 }
 
 /// Eight hexadecimal digits, the first in the lowest byte; lower case only, as the kernel prints
@@ -125,14 +98,6 @@ mod tests {
                     assert_eq!(hex8(u64::from_le_bytes(digits)).1 == 0, right, "{digits:?}");
                 }
             }
-        }
-    }
-
-    #[test]
-    fn digits_are_those_that_are_printed() {
-        for value in (0..32).map(|bit| 1 << bit).chain([0, 0x1234_5678, 0x90ab_cdef, 0xffff_ffff]) {
-            let text = format!("{value:08x}");
-            assert_eq!(digits8(value).to_le_bytes(), text.as_bytes(), "{value:x}");
         }
     }
 }
