@@ -2,6 +2,7 @@
 
 pub mod fault;
 mod hang;
+pub mod priority;
 mod thread;
 
 pub use hang::{Doing, Found, Overdue, Pulse, Standing, Stuck, Watch};

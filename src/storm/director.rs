@@ -18,7 +18,7 @@ use super::standstill::{Difference, SeenLane, read_lanes_and};
 use super::tally::{Counts, NearMisses, Tally};
 use super::tripwire::Tripwire;
 use crate::arena::{Arena, Mm};
-use crate::host::{self, Doing, Overdue, Pulse, Sampler, Stuck as StuckThread, Watch};
+use crate::host::{self, Doing, Overdue, Pulse, Sampler, Stuck as StuckThread, Watch, priority};
 use crate::maps::{Lines, MapsFile, MapsRead};
 use crate::oracle::{Class, Contract, History, Oracle, Outside};
 use crate::seed::Stream;
@@ -193,6 +193,8 @@ const SAME_WAY: Duration = Duration::from_millis(1);
 const SHOW_EVERY: Duration = Duration::from_millis(250);
 /// Standstills in a row at which no lane could be laid out anew, and the storm gives up.
 const MOST_HOPELESS: u32 = 10;
+/// How often readers are raised from idle priority while everybody waits for them.
+const RAISE_EVERY: Duration = Duration::from_millis(2);
 /// How often the end of the last calls is looked for, and for how many times the limit of a call.
 const LAST_LOOK: Duration = Duration::from_millis(10);
 const LAST_PATIENCE: u32 = 4;
@@ -564,6 +566,9 @@ impl Storm {
             run.spells += 1;
             std::thread::sleep(left.min(long));
             let (after, took) = (self.brought(), played.elapsed());
+            if scene.spell.idle {
+                self.raise_idle();
+            }
             if let Some(shape) = shape {
                 run.shapes.learn(shape, took, after.0 - before.0, after.1 - before.1);
             }
@@ -617,7 +622,12 @@ impl Storm {
     /// Calls everybody to rest and waits for it, but not for those whose call is overdue.
     fn rest(&self, run: &mut Run, pause: &mut Pause, begun: Instant) -> Rest {
         self.stage.rest();
+        let mut raised = Instant::now();
         while !self.stage.at_rest() {
+            if raised.elapsed() > RAISE_EVERY {
+                self.raise_idle();
+                raised = Instant::now();
+            }
             if let Some(ended) = self.watch(run, pause, begun) {
                 return Rest::Over(ended);
             }
@@ -633,6 +643,16 @@ impl Storm {
             std::thread::sleep(Duration::from_micros(20));
         }
         Rest::All
+    }
+
+    /// Gives readers the usual priority that still have idle priority because they have got no CPU
+    /// since: on a busy machine everybody would wait for them, and they for their next spell.
+    fn raise_idle(&self) {
+        for reader in 0..self.plan.readers {
+            if let Some(tid) = self.stage.tid(reader) {
+                priority::raise(tid);
+            }
+        }
     }
 
     /// Looks for calls that do not come back; what ends the storm when the kernel keeps one.

@@ -1,5 +1,6 @@
 //! Which CPUs there are, how a worker keeps to one, and which of two on a CPU has to wait.
 
+use crate::host::priority;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// The CPUs this process may run on, as taskset and cpusets leave them.
@@ -7,6 +8,8 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 pub struct Cpus {
     all: CpuSet,
     list: Vec<usize>,
+    /// Whether a thread may leave idle priority again.
+    returns_from_idle: bool,
 }
 
 impl Cpus {
@@ -18,7 +21,7 @@ impl Cpus {
             first
         });
         let list = (0..CpuSet::MAX_CPU).filter(|&cpu| all.is_set(cpu)).collect();
-        Cpus { all, list }
+        Cpus { all, list, returns_from_idle: priority::returns_from_idle() }
     }
 
     /// The first so many, whether or not this machine has them.
@@ -26,12 +29,22 @@ impl Cpus {
     pub(super) fn first(count: usize) -> Cpus {
         let mut all = CpuSet::new();
         (0..count).for_each(|cpu| all.set(cpu));
-        Cpus { all, list: (0..count).collect() }
+        Cpus { all, list: (0..count).collect(), returns_from_idle: true }
     }
 
     /// How many, at least one.
     pub fn count(&self) -> usize {
         self.list.len().max(1)
+    }
+
+    /// Whether a thread that has taken idle priority may have the usual one again.
+    pub fn returns_from_idle(&self) -> bool {
+        self.returns_from_idle
+    }
+
+    /// The place of `cpu` among them.
+    pub fn place_of(&self, cpu: usize) -> Option<usize> {
+        self.list.binary_search(&cpu).ok()
     }
 
     /// The `n`th of them, counted round.
@@ -72,13 +85,8 @@ impl<'a> Seated<'a> {
     /// Gives the calling thread idle priority (SCHED_IDLE: everybody else goes first), or the
     /// usual one again. A sandbox may forbid it; see [`Seated::sit`].
     pub fn idle(&mut self, idle: bool) {
-        if self.idle == idle {
-            return;
-        }
-        let policy = if idle { libc::SCHED_IDLE } else { libc::SCHED_OTHER };
-        let param = libc::sched_param { sched_priority: 0 };
-        // SAFETY: 0 names the calling thread; `param` lives on this stack and is only read.
-        if unsafe { libc::sched_setscheduler(0, policy, &param) } == 0 {
+        // The director may have raised an idle thread meanwhile, so idle is asked for each time.
+        if (idle || self.idle) && priority::idle(idle) {
             self.idle = idle;
         }
     }

@@ -185,7 +185,8 @@ struct Outline {
 
 impl Shape {
     /// The shapes that are spells of their own in this storm: where two threads a CPU are everybody, or
-    /// there is one CPU only, some are the same.
+    /// there is one CPU only, some are the same. One whose readers would stay at idle priority for the
+    /// rest of the storm is none of them.
     pub(super) fn distinct(plan: &Plan, lanes: u16) -> Vec<Shape> {
         let mut outlines = Vec::new();
         let mut is_new = |shape: &Shape| {
@@ -194,7 +195,8 @@ impl Shape {
             outlines.push(outline);
             new
         };
-        Shape::ALL.into_iter().filter(|shape| is_new(shape)).collect()
+        let comes_back = |shape: &Shape| !shape.traits().idle || plan.cpus.returns_from_idle();
+        Shape::ALL.into_iter().filter(|shape| comes_back(shape) && is_new(shape)).collect()
     }
 
     fn outline(self, plan: &Plan, lanes: u16) -> Outline {
