@@ -227,6 +227,10 @@ pub struct StormArgs {
     /// waits for a CPU is none
     #[arg(long, default_value = "10", value_parser = seconds, value_name = "SECONDS", allow_negative_numbers = true)]
     pub stall: f64,
+    /// Niceness of the workers, -20 to 19: below 0 they go before other programs, which takes a
+    /// privilege [default: as it is]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(-20..=19), allow_negative_numbers = true)]
+    pub nice: Option<i32>,
     /// The form of the result on stdout; progress always goes to stderr
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,

@@ -109,6 +109,7 @@ fn report(spec: &Spec, interface: Interface, position: Position, done: &Scenario
         gap_then_vma: reading.tolerated[Tolerated::GapThenVma as usize],
         padding_lines: done.padding,
         aimed: done.aimed,
+        overlap: done.run.overlap,
         verdict,
         why,
         violations,

@@ -6,6 +6,8 @@ use super::table::{Foreseen, Spec};
 use crate::exit::Exit;
 use crate::oracle::Mechanism;
 use crate::probe::MapsLocking;
+use crate::report::OverlapReport;
+use crate::storm::Overlap;
 use serde::Serialize;
 
 /// The version of the JSON form.
@@ -103,6 +105,9 @@ pub struct RunReport {
     pub padding_lines: usize,
     /// Whether the page still ended there after the run, where it was to end somewhere.
     pub aimed: Option<bool>,
+    /// How long the reader and the mutator ran, and at once.
+    #[serde(skip)]
+    pub overlap: Overlap,
     /// What it says.
     pub verdict: Verdict,
     /// Why it says nothing, where it does not.
@@ -132,6 +137,7 @@ impl RunReport {
             gap_then_vma: 0,
             padding_lines: 0,
             aimed: None,
+            overlap: Overlap::default(),
             verdict: Verdict::Untestable,
             why: Some(why),
             violations: Vec::new(),
@@ -250,6 +256,11 @@ impl CaseReport {
         Some(runs.collect())
     }
 
+    /// How long readers and mutators ran, and at once.
+    pub fn overlap(&self) -> Overlap {
+        self.runs.iter().map(|run| run.overlap).sum()
+    }
+
     /// All violations.
     pub fn violations(&self) -> impl Iterator<Item = &Violation> {
         self.runs.iter().flat_map(|run| &run.violations)
@@ -300,6 +311,8 @@ pub struct CasesReport {
     pub without: Vec<[String; 2]>,
     /// How long it all took.
     pub elapsed_ms: u64,
+    /// How much of the time a reader and a mutator ran at once, in all runs together.
+    pub overlap: OverlapReport,
     /// Heap allocations between start and stop of all runs.
     pub allocations_in_runs: u64,
     /// The number of the signal that ended it.

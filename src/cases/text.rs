@@ -181,5 +181,13 @@ pub fn last_lines(out: &mut impl Write, report: &CasesReport) -> io::Result<()> 
         Some(number) => format!("signal {number} ended it"),
         None => "its time was over".into(),
     };
-    writeln!(out, " {ended}.\n# again: {}", report.command)
+    write!(out, " {ended}")?;
+    if let Some(doubt) = report.overlap.doubt().filter(|_| report.verdict == Verdict::Upheld) {
+        write!(out, ", {doubt}")?;
+    }
+    writeln!(out, ".")?;
+    if let Some(remedy) = report.overlap.remedy(false) {
+        writeln!(out, "# {remedy}")?;
+    }
+    writeln!(out, "# again: {}", report.command)
 }

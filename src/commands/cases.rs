@@ -12,7 +12,9 @@ use mapstorm::console;
 use mapstorm::exit::Exit;
 use mapstorm::maps::MapsFile;
 use mapstorm::probe::{Machine, MapsLocking, observe_locking, observe_smaps_locking, query_works};
+use mapstorm::report::OverlapReport;
 use mapstorm::report::text::first_line;
+use mapstorm::storm::Overlap;
 use mapstorm::vocabulary::unknown;
 use std::time::{Duration, Instant};
 
@@ -252,6 +254,7 @@ impl Session<'_> {
             allocations_in_runs: allocations::count() - allocations,
             signal: self.stopped(),
             verdict: Verdict::of(cases.iter().map(|case| case.verdict)),
+            overlap: OverlapReport::from(cases.iter().map(|case| case.overlap()).sum::<Overlap>()),
             cases,
         }
     }
@@ -292,6 +295,7 @@ impl Session<'_> {
         let mut ktap =
             ktap::Ktap::begin(console::Results::new(), tests.len(), environment.verbose)?;
         ktap.remark(&format!("seed {:#x}: {}", self.around.seed, self.command))?;
+        let mut overlap = Overlap::default();
         let mut proved: Option<(&str, Result<Proof, String>)> = None;
         for test in tests {
             if let Some(number) = self.stopped() {
@@ -317,7 +321,12 @@ impl Session<'_> {
                 })
                 .collect();
             verdicts.extend(runs.iter().map(|run| run.verdict));
+            overlap += runs.iter().map(|run| run.overlap).sum();
             ktap.result(&test.name, &runs)?;
+        }
+        let overlap = OverlapReport::from(overlap);
+        for said in [overlap.doubt().as_deref(), overlap.remedy(false)].into_iter().flatten() {
+            ktap.remark(said)?;
         }
         ktap.end()
     }

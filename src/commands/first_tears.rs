@@ -143,6 +143,7 @@ fn one(
         inject: None,
         stall: Duration::from_secs(10),
         cpus: Cpus::allowed(),
+        nice: None,
     };
     let storm = Arc::new(Storm::prepare(arena, plan, may)?);
     let begun = Instant::now();

@@ -8,6 +8,7 @@ use mapstorm::arena::Arena;
 use mapstorm::console::{self, Line, Progress};
 use mapstorm::evidence::{Checked, Keeper, Kept, Origins};
 use mapstorm::exit::Exit;
+use mapstorm::host::priority;
 use mapstorm::maps::MapsFile;
 use mapstorm::probe::{Limits, Machine, MapsLocking, observe_locking, query_works};
 use mapstorm::report::live::{PLAIN_EVERY, live_line};
@@ -32,6 +33,14 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let limits = Limits::here();
     limits.allow(threads, readers, lanes, pages).map_err(|e| Failure::Usage(e.to_string()))?;
     can_play(args.shape, lanes)?;
+    if let Some(nice) = args.nice {
+        priority::may_renice(nice).map_err(|errno| {
+            Failure::Environment(format!(
+                "--nice {nice}: {errno}; a lower niceness than now takes CAP_SYS_NICE or RLIMIT_NICE \
+                 (ulimit -e)"
+            ))
+        })?;
+    }
     let signals = Signals::catch().map_err(|e| Failure::Environment(e.to_string()))?;
 
     let seed = args.seed.unwrap_or_else(draw_seed);
@@ -64,6 +73,7 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         inject: args.inject,
         stall: Duration::from_secs_f64(args.stall),
         cpus: Cpus::allowed(),
+        nice: args.nice,
     };
     let origins = Origins {
         machine: machine.clone(),

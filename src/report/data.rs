@@ -1,6 +1,7 @@
 //! A run as data; the JSON form is this structure.
 
 use super::example::example_text;
+use super::overlap::OverlapReport;
 use crate::evidence::{Checked, Kept};
 use crate::exit::Exit;
 use crate::host::Overdue;
@@ -276,6 +277,8 @@ pub struct StormReport {
     pub threads: usize,
     /// Those that read.
     pub readers: usize,
+    /// The workers' niceness, where `--nice` gave one.
+    pub nice: Option<i32>,
     /// Lanes of the arena.
     pub lanes: usize,
     /// Pages of a lane.
@@ -308,6 +311,8 @@ pub struct StormReport {
     pub standstills: Standstills,
     /// Calls that took longer than `--stall` and were no stalls.
     pub overdue_calls: OverdueCalls,
+    /// How much of the time a reader and a mutator ran at once.
+    pub overlap: OverlapReport,
     /// Spells played.
     pub spells: u64,
     /// What they brought, by shape; a shape that was never played is left out.
@@ -363,6 +368,7 @@ impl StormReport {
             ended: ending(run),
             threads: plan.threads,
             readers: plan.readers,
+            nice: plan.nice,
             lanes: geometry.lanes as usize,
             pages: geometry.pages as usize,
             dropped: around.dropped.iter().map(|d| [d.what.clone(), d.why.clone()]).collect(),
@@ -404,6 +410,7 @@ impl StormReport {
                 differences: run.differences.iter().map(ToString::to_string).collect(),
             },
             overdue_calls: OverdueCalls::from(run.overdue),
+            overlap: OverlapReport::from(run.overlap),
             spells: run.spells,
             shapes: shapes(run),
             allocations_in_storm: around.allocations,

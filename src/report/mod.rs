@@ -7,6 +7,7 @@ mod data;
 mod example;
 mod first_tears;
 pub mod live;
+mod overlap;
 pub mod text;
 
 pub use data::{
@@ -17,3 +18,4 @@ pub(crate) use data::{FEWEST_CHECKED, MOST_UNDECIDED_PER_MILLE};
 pub use example::example_text;
 pub(crate) use example::{place, sentence};
 pub use first_tears::{FirstTears, Row};
+pub use overlap::OverlapReport;

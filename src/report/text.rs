@@ -102,6 +102,7 @@ fn totals(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     for difference in &stands.differences {
         writeln!(out, "            {difference}")?;
     }
+    writeln!(out, "overlap     {}", report.overlap.words())?;
     overdue(out, report)?;
     write!(out, "memory      {} MiB at most", report.peak_rss_bytes >> 20)?;
     match report.allocations_in_storm {
@@ -291,7 +292,15 @@ fn last_line(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
         (Verdict::Allowed, allowed) => format!(": no violation but {allowed} allowed ones"),
         (_, allowed) => format!(", {allowed} allowed beside"),
     };
+    // On one CPU a promise is tried under preemption only: no clean bill, and no failure either.
+    let clean = matches!(report.verdict, Verdict::Upheld | Verdict::Allowed);
+    let doubt = report.overlap.doubt().filter(|_| clean);
+    let style = if doubt.is_some() { DOUBTFUL } else { style };
+    found += &doubt.map_or(String::new(), |doubt| format!(", but {doubt}"));
     writeln!(out, "\nContract \"{}\" {style}{verdict}{style:#}{found}; {ended}.", report.contract)?;
+    if let Some(remedy) = report.overlap.remedy(report.nice.is_none()) {
+        writeln!(out, "# {remedy}")?;
+    }
     for (signature, why) in report.disagreements() {
         writeln!(
             out,

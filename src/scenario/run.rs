@@ -292,6 +292,7 @@ fn engine_plan(scenario: &Scenario, plan: &RunPlan, noise: &Noise) -> Plan {
         inject: None,
         stall: plan.stall,
         cpus: Cpus::allowed(),
+        nice: None,
     }
 }
 

@@ -5,6 +5,7 @@ use super::choice::{Choice, SPELL};
 use super::findings::{Findings, Mode, ModeSet, Signature};
 use super::mishap::{ArenaText, Call, Stall};
 use super::mutator::Mutator;
+use super::overlap::{Overlap, RunTimes};
 use super::pattern::Pattern;
 use super::placement::{Cpus, Seated};
 use super::planted::{Planted, Stuck, corrupting};
@@ -71,6 +72,8 @@ pub struct Plan {
     pub stall: Duration,
     /// CPUs that workers can run on.
     pub cpus: Cpus,
+    /// The workers' niceness, if it is not to be that of the process.
+    pub nice: Option<i32>,
 }
 
 /// How a storm ended.
@@ -158,6 +161,8 @@ pub struct Run {
     pub overdue: Overdue,
     /// The worker that did not come to rest at the end, and what it does: its thread can't be joined.
     left: Option<(usize, Doing)>,
+    /// How long readers and mutators ran, and at once.
+    pub overlap: Overlap,
     /// Spells played.
     pub spells: u64,
     /// What the shapes of spells have brought; nothing in a scenario.
@@ -328,6 +333,7 @@ impl Storm {
             rng: Stream::new(self.plan.seed, "repair", 0),
             watch: Watch::new(self.plan.threads, self.plan.stall, host::now()),
             sampler: Sampler::default(),
+            times: RunTimes::new(self.plan.threads, &self.plan.cpus),
             hopeless: 0,
         };
         let begun = Instant::now();
@@ -365,6 +371,7 @@ impl Storm {
         self.stage.stop();
         run.counts = self.counts();
         run.overdue = pause.watch.overdue();
+        run.overlap = pause.times.sum();
         if let Some((worker, doing)) = run.left {
             run.lost = Some(format!(
                 "a call of worker {worker} (thread {}) has not come back: it {}, and nobody can say \
@@ -423,9 +430,15 @@ impl Storm {
         std::thread::Builder::new()
             .name(format!("storm-{index}"))
             .stack_size(STACK)
-            .spawn(move || match sources {
-                Some(files) => storm.read(index, files, begun),
-                None => storm.mutate(index),
+            .spawn(move || {
+                if let Some(nice) = storm.plan.nice {
+                    // Whether it may be had is found out before a storm.
+                    let _ = priority::renice(nice);
+                }
+                match sources {
+                    Some(files) => storm.read(index, files, begun),
+                    None => storm.mutate(index),
+                }
             })
             .map_err(|source| StormError::Spawn { index, threads: self.plan.threads, source })
     }
@@ -561,11 +574,16 @@ impl Storm {
                     (Some(shape), long, scene)
                 }
             };
+            let tid = |worker| self.stage.tid(worker).unwrap_or(0);
+            let part = |worker| scene.part(worker, &self.plan);
+            pause.times.begin(|worker| part(worker).is_some(), tid);
             let (before, played) = (self.brought(), Instant::now());
-            self.stage.play(scene.spell, |worker| scene.part(worker, &self.plan));
+            self.stage.play(scene.spell, part);
             run.spells += 1;
             std::thread::sleep(left.min(long));
             let (after, took) = (self.brought(), played.elapsed());
+            let cpu = |worker| part(worker).flatten().and_then(|cpu| self.plan.cpus.place_of(cpu));
+            pause.times.end(self.plan.readers, tid, cpu);
             if scene.spell.idle {
                 self.raise_idle();
             }
@@ -874,6 +892,7 @@ impl Run {
             stalled: None,
             overdue: Overdue::default(),
             left: None,
+            overlap: Overlap::default(),
             spells: 0,
             shapes: Choice::new(shapes),
         }
@@ -894,6 +913,7 @@ enum Rest {
 struct Pause {
     watch: Watch,
     sampler: Sampler,
+    times: RunTimes,
     /// Standstills in a row at which every lane was lost.
     hopeless: u32,
     source: Box<dyn MapsRead>,

@@ -392,6 +392,7 @@ mod tests {
             inject: None,
             stall: Duration::from_secs(1),
             cpus: Cpus::allowed(),
+            nice: None,
         }
     }
 
