@@ -8,8 +8,8 @@
 
 use super::clock::Window;
 use super::history::Version;
+use super::rules::{Ahead, Walk};
 use super::verdict::Sighting;
-use super::walk::{Ahead, Walk};
 use crate::arena::Identities;
 use crate::space::Geometry;
 use std::ops::Range;

@@ -3,8 +3,8 @@
 use super::clock::{Tick, Window};
 use super::history::{History, Origin, Version};
 use super::ledger::Oracle;
+use super::rules::Forgive;
 use super::verdict::{Break, Class, Contract, Rule, Tolerated};
-use super::walk::Forgive;
 use crate::space::{Geometry, Kind, KindSet, Layout};
 use serde::{Deserialize, Serialize};
 

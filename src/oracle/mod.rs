@@ -12,9 +12,9 @@ mod history;
 mod ledger;
 #[cfg(all(test, any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod orders;
+mod rules;
 mod snapshot;
 mod verdict;
-mod walk;
 mod word;
 
 pub use cache::{LineCache, Outside, Taken};
@@ -23,6 +23,6 @@ pub use evidence::{Evidence, Mechanism, VersionRecord, in_flight};
 pub(crate) use fault::PushFault;
 pub use history::{History, Origin, Overrun, Version};
 pub use ledger::{Current, Held, Invoked, Oracle};
+pub use rules::{Forgive, Reached, Walk};
 pub use snapshot::Snapshot;
 pub use verdict::{Break, Class, Contract, Rule, Sighting, Tolerated, Verdict};
-pub use walk::{Forgive, Reached, Walk};

@@ -11,14 +11,18 @@
 
 mod ahead;
 mod changing;
+mod existence;
+mod hole;
+mod relaxation;
 
 pub(crate) use ahead::Ahead;
+pub use relaxation::Forgive;
 
 use super::clock::{Tick, Window};
-use super::history::{History, Overrun, Version, vma_end};
+use super::history::{History, Overrun, Version};
 use super::ledger::Oracle;
 use super::verdict::{Break, Class, Rule, Sighting, Tolerated, Verdict};
-use crate::space::{Kind, KindSet, Layout, Op, span_mask};
+use crate::space::{KindSet, Op};
 
 const NO_LANE: u16 = u16::MAX;
 
@@ -42,22 +46,6 @@ pub struct Reached {
     pub lane: Option<u16>,
     /// The version of the lane.
     pub version: Version,
-}
-
-/// What a checker lets pass, to see whether a known mechanism explains a violation.
-///
-/// Never used for a verdict: a walk that was found wrong is gone through a second time, and the
-/// mechanism whose forgiveness makes it right is the one it is named after.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Forgive {
-    /// Pages that an operation of one of these kinds, in flight, puts a new VMA on count as
-    /// unmapped for a moment.
-    pub replaced: KindSet,
-    /// Pages behind the last line that merged with it count as passed over.
-    pub merged: bool,
-    /// Pages behind the last line that were of one VMA with its end, before that was split or
-    /// replaced within the window, count as passed over.
-    pub split: bool,
 }
 
 /// Checks one walk, or one query, line by line.
@@ -310,264 +298,6 @@ impl<'a> Walk<'a> {
         op.map_or(KindSet::EMPTY, |op| KindSet::EMPTY.with(op.kind()))
     }
 
-    /// Rule 2: the pages between two addresses, lane by lane upwards.
-    fn hole(
-        &mut self,
-        from: u64,
-        to: u64,
-        seen: Option<&Sighting>,
-        window: Window,
-    ) -> Result<(), Verdict> {
-        let geometry = *self.oracle.geometry();
-        let (from, to) = (from.max(geometry.base), to.min(geometry.end()));
-        if from >= to {
-            return Ok(());
-        }
-        let pages = geometry.pages as usize;
-        let before = self.now;
-        let (first, first_page) = geometry.locate(from);
-        let (last, last_page) = geometry.locate(to - 1);
-        for lane in first..=last {
-            let start = if lane == first { first_page.min(pages) } else { 0 };
-            let end = if lane == last { (last_page + 1).min(pages) } else { pages };
-            if start < end
-                && let Err(verdict) = self.hole_in(lane, start, end, window)
-            {
-                return Err(self.missing(verdict, lane, to, seen, window, before));
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes a break of what [`Walk::hole_in`] found, told from where the hole began.
-    #[cold]
-    fn missing(
-        &mut self,
-        found: Missing,
-        lane: u16,
-        gap_end: u64,
-        seen: Option<&Sighting>,
-        window: Window,
-        before: Progress,
-    ) -> Verdict {
-        let Missing::Page(page) = found else {
-            return Verdict::Undecided;
-        };
-        if before.lane == lane {
-            self.now = before;
-        } else if let Ok(version) = self.oracle.history(lane).first_at(before.earliest) {
-            self.now = Progress { lane, version, ..before };
-        }
-        let verdict = self.wrong(Rule::NoHole, Class::Hole, seen, window);
-        let Verdict::Wrong(found) = verdict else {
-            return verdict;
-        };
-        let missing = Some(self.oracle.geometry().address(lane, page));
-        Verdict::Wrong(Break { missing, gap_end: Some(gap_end), ..found })
-    }
-
-    /// The line was true, but only before the hole in front of it was: then it is the hole that
-    /// is wrong. No instant up to the line's last one shows it.
-    #[cold]
-    fn late_hole(
-        &mut self,
-        pos: u64,
-        seen: &Sighting,
-        window: Window,
-        before: Progress,
-        found: Break,
-    ) -> Verdict {
-        let lane = self.now.lane;
-        let history = self.oracle.history(lane);
-        let (start, end) = self.pages_of(seen);
-        let mut last = self.now.version;
-        while last > history.tail() && !shows(history, last, start, end, seen) {
-            last -= 1;
-        }
-        let until = history.invoked(last + 1).min(window.to);
-        if !shows(history, last, start, end, seen)
-            || history.closed(last) < before.earliest.max(window.from)
-            || history.confirm(last).is_err()
-        {
-            return Verdict::Wrong(found);
-        }
-        self.now = before;
-        match self.hole(pos, seen.start, Some(seen), Window { to: until, ..window }) {
-            Err(Verdict::Wrong(hole)) => Verdict::Wrong(Break { window, ..hole }),
-            _ => Verdict::Wrong(found),
-        }
-    }
-
-    /// The pages of a line that lies within one lane.
-    fn pages_of(&self, seen: &Sighting) -> (usize, usize) {
-        let geometry = self.oracle.geometry();
-        let start = geometry.locate(seen.start).1;
-        (start, start + ((seen.end - seen.start) >> geometry.page_shift) as usize)
-    }
-
-    fn hole_in(
-        &mut self,
-        lane: u16,
-        start: usize,
-        end: usize,
-        window: Window,
-    ) -> Result<(), Missing> {
-        let history = self.enter(lane, self.now.earliest)?;
-        let first = self.now.version;
-        let mut left = span_mask(start, end);
-        loop {
-            if !history.known(self.now.version) {
-                return Err(Missing::Unknown);
-            }
-            let mut mapped = history.masks(self.now.version).0 & left;
-            if mapped != 0 && self.forgive != Forgive::default() {
-                mapped &= !self.forgiven(history, lane, start, window);
-            }
-            if mapped == 0 {
-                break;
-            }
-            // What lies below the first mapped page was unmapped at this instant; from that page
-            // on it has to be a later one.
-            let page = mapped.trailing_zeros() as usize;
-            left &= u64::MAX << page;
-            if !self.advance(history, window) {
-                history.confirm(first)?;
-                return Err(Missing::Page(page));
-            }
-        }
-        Ok(history.confirm(first)?)
-    }
-
-    /// The pages that are forgiven at the present version, in a hole that begins at page `start`.
-    #[cold]
-    fn forgiven(&mut self, history: &History, lane: u16, start: usize, window: Window) -> u64 {
-        let version = self.now.version;
-        let in_flight = |next: Version| {
-            next > 0
-                && next <= history.head()
-                && history.invoked(next) < window.to
-                && history.closed(next - 1) >= self.now.earliest
-        };
-        let mut pages = 0;
-        let mut forgave = KindSet::EMPTY;
-        for next in [version, version + 1].into_iter().filter(|&next| in_flight(next)) {
-            let span = match history.origin(next).op {
-                Some(Op::Remap { to, .. }) if to.lane == lane => Some((Kind::Remap, to.span)),
-                Some(Op::Map { at, .. }) => Some((Kind::Map, at.span)),
-                _ => None,
-            };
-            if let Some((kind, span)) = span.filter(|(kind, _)| self.forgive.replaced.has(*kind)) {
-                pages |= span.mask();
-                forgave = forgave.with(kind);
-            }
-        }
-        let geometry = self.oracle.geometry();
-        let behind_line = self.reported
-            && start > 0
-            && self.pos.is_some_and(|pos| geometry.address(lane, start) == pos);
-        if behind_line {
-            let (end, kinds) = self.skipped(history, start, window);
-            pages |= span_mask(start, end);
-            forgave = forgave.union(kinds);
-        }
-        if !forgave.is_empty() && std::mem::take(&mut self.first_forgiven) {
-            self.forgave = KindSet::EMPTY;
-        }
-        self.forgave = self.forgave.union(forgave);
-        pages
-    }
-
-    /// Where an iterator that went stale behind page `start` comes out: each step is over a VMA
-    /// that began below the page it stands at, either by a later version of the window (it has
-    /// merged) or by an earlier one (it was split). With both forgiven one step follows another.
-    ///
-    /// A move may merge for a moment only: mm/mremap.c, `move_vma`, maps the copy (`copy_vma`, which
-    /// merges it with what lies beside it) before it unmaps the source, and where the source lies
-    /// beside its destination they are one VMA in between. No reader is shown it, because it is locked
-    /// until the call is over, but the tree holds it.
-    #[cold]
-    fn skipped(&self, history: &History, start: usize, window: Window) -> (usize, KindSet) {
-        let version = self.now.version;
-        let (mut end, mut kinds) = (start, KindSet::EMPTY);
-        let across = |at: usize, layout: &Layout| {
-            layout.vma_at(at).filter(|vma| vma.start < at).map(|vma| vma.end)
-        };
-        let over = |at: usize, seen: Version| across(at, &history.layout(seen));
-        let over_copy = |at: usize, made: Version| {
-            let Some(Op::Remap { from, to, keep: false }) = history.origin(made).op else {
-                return None;
-            };
-            // The effect of what made the version reached has been seen: it unmapped its source.
-            if made == version || from.lane != to.lane {
-                return None;
-            }
-            let (mut both, before) = (history.layout(made), history.layout(made - 1));
-            let source = from.span.start()..from.span.end();
-            both.pages_mut()[source.clone()].copy_from_slice(&before.pages()[source]);
-            across(at, &both)
-        };
-        loop {
-            let later = (version..=history.head())
-                .take_while(|&later| later == version || history.invoked(later) < window.to)
-                .filter(|_| self.forgive.merged && end < self.oracle.geometry().pages as usize)
-                .find_map(|later| {
-                    Some((over(end, later).or_else(|| over_copy(end, later))?, later))
-                });
-            let older = (history.tail()..version)
-                .rev()
-                .take_while(|&older| history.closed(older) >= window.from)
-                .filter(|_| self.forgive.split && end < self.oracle.geometry().pages as usize)
-                .find_map(|older| Some((over(end, older)?, older + 1)));
-            let Some((behind, maker)) = later.or(older) else { break };
-            end = behind;
-            let op = history.origin(maker).op;
-            kinds = op.map_or(kinds, |op| kinds.with(op.kind()));
-            if !(self.forgive.merged && self.forgive.split) {
-                break;
-            }
-        }
-        (end, kinds)
-    }
-
-    /// Rules 1 and 3: a VMA exactly like this existed, no earlier than what was seen before.
-    #[inline]
-    fn exists(&mut self, seen: &Sighting, window: Window) -> Result<(), Verdict> {
-        let geometry = self.oracle.geometry();
-        let unknown =
-            |walk: &Walk<'_>| walk.wrong(Rule::Existence, Class::Unknown, Some(seen), window);
-        if !geometry.contains(seen.start) {
-            return Err(unknown(self));
-        }
-        let lane = geometry.locate(seen.start).0;
-        let (start, end) = self.pages_of(seen);
-        let bytes = seen.end - seen.start;
-        if end > geometry.pages as usize || (seen.start | bytes) & (geometry.page_size() - 1) != 0 {
-            return Err(unknown(self));
-        }
-        self.now.earliest = self.now.earliest.max(window.from);
-        let history = self.enter(lane, self.now.earliest)?;
-        let before = self.now;
-        let first = before.version;
-        loop {
-            // A version behind `earliest` can be the first here when the walk came into this
-            // lane in an earlier call.
-            if history.closed(self.now.version) >= self.now.earliest {
-                if !history.known(self.now.version) {
-                    return Err(Verdict::Undecided);
-                }
-                if shows(history, self.now.version, start, end, seen) {
-                    break;
-                }
-            }
-            if !self.advance(history, window) {
-                history.confirm(first)?;
-                let verdict = self.phantom(history, start, end, seen, window, before);
-                return Err(verdict);
-            }
-        }
-        history.confirm(first).map_err(Verdict::from)
-    }
-
     /// Comes to a lane, at the first version that can be seen at `from` or later.
     #[inline]
     fn enter(&mut self, lane: u16, from: Tick) -> Result<&'a History, Overrun> {
@@ -616,81 +346,12 @@ impl<'a> Walk<'a> {
             }
         }
     }
-
-    /// No version left shows the line: which kind of wrong is it?
-    #[cold]
-    fn phantom(
-        &mut self,
-        history: &History,
-        start: usize,
-        end: usize,
-        seen: &Sighting,
-        window: Window,
-        before: Progress,
-    ) -> Verdict {
-        let visible = |version: Version| history.closed(version) >= window.from;
-        // The tail moves on while this looks; two slots of distance make the difference between
-        // "stale" and "unknown" a matter of what is remembered, never of the verdict.
-        let oldest = match history.tail() {
-            0 => 0,
-            tail => tail + 2,
-        };
-        let mut class = Class::Unknown;
-        let mut halves = (false, false);
-        // From the newest version of the window down to the oldest still known.
-        let mut version = self.now.version;
-        loop {
-            if shows(history, version, start, end, seen) {
-                // In the window, so what was seen before rules it out; or only before the window.
-                class = if visible(version) { Class::Disorder } else { Class::Stale };
-                break;
-            }
-            if visible(version) {
-                let layout = history.layout(version);
-                halves.0 |= layout.vmas().any(|vma| vma.start == start);
-                halves.1 |= layout.vmas().any(|vma| vma.end == end);
-            }
-            if version <= oldest {
-                break;
-            }
-            version -= 1;
-        }
-        if class == Class::Unknown && halves.0 && halves.1 {
-            class = Class::Torn;
-        }
-        // Told from where the line began.
-        self.now = before;
-        let rule = if class == Class::Disorder { Rule::Order } else { Rule::Existence };
-        self.wrong(rule, class, Some(seen), window)
-    }
-}
-
-/// Why a hole is not right.
-enum Missing {
-    /// This page was mapped at every instant left.
-    Page(usize),
-    /// The history is gone or unknown.
-    Unknown,
-}
-
-impl From<Overrun> for Missing {
-    fn from(_: Overrun) -> Missing {
-        Missing::Unknown
-    }
-}
-
-/// Whether the version has exactly this VMA.
-#[inline]
-fn shows(history: &History, version: Version, start: usize, end: usize, seen: &Sighting) -> bool {
-    let (mapped, starts) = history.masks(version);
-    vma_end(mapped, starts, start) == Some(end)
-        && history.page(version, start).visible() == seen.page
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::space::{Geometry, MAX_PAGES, Page, Prot};
+    use crate::space::{Geometry, Layout, MAX_PAGES, Page, Prot};
 
     /// Two lanes, of as many pages as a lane can have: two VMAs of two pages each, nothing between
     /// them and something behind.
