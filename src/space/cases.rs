@@ -5,7 +5,8 @@
 //! layouts before and after alone, so that it is the same for every system call.
 
 use super::layout::Divided;
-use super::op::{Op, Span};
+use super::op::Op;
+use super::span::Span;
 use std::fmt;
 
 /// One of the ten cases.
@@ -236,10 +237,11 @@ impl Change {
 
 #[cfg(test)]
 mod tests {
+    use super::super::apply::{apply, fits};
     use super::super::layout::Layout;
     use super::super::layout::drawing::draw;
-    use super::super::op::{Place, apply, fits};
     use super::super::page::{Page, Prot};
+    use super::super::span::Place;
     use super::*;
 
     fn at(start: usize, end: usize) -> Place {

@@ -1,7 +1,8 @@
 //! Which operations make a VMA as it is wanted.
 
-use super::op::{Op, Place};
+use super::op::Op;
 use super::page::{Advice, Page};
+use super::span::Place;
 use arrayvec::ArrayVec;
 
 impl Page {

@@ -5,18 +5,24 @@
 //! storm, the oracle, the calibration and the tests all share this one model, so that a kernel
 //! that does something else shows up as a difference and is never guessed at.
 
+mod apply;
 mod cases;
 mod geometry;
+mod kind;
 mod layout;
 mod making;
 mod op;
 mod page;
+mod span;
 
+pub use apply::{Misfit, apply, apply_alone, fits};
 pub use cases::{Case, CaseSet, Change, cases_in};
 pub use geometry::Geometry;
+pub use kind::{Kind, KindSet};
 #[cfg(test)]
 pub(crate) use layout::drawing;
 pub use layout::{Divided, Layout, MAX_PAGES, Vma, Vmas, span_mask};
 pub use making::making;
-pub use op::{Kind, KindSet, Misfit, Op, Place, Span, apply, apply_alone, fits};
+pub use op::Op;
 pub use page::{Advice, Backing, MAX_FILES, MAX_NAMES, MAX_PGOFF, Page, Prot};
+pub use span::{Place, Span};
