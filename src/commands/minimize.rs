@@ -6,7 +6,9 @@ use crate::cli::{Format, MinimizeArgs, PrintArgs};
 use mapstorm::console;
 use mapstorm::count::counted;
 use mapstorm::exit::Exit;
-use mapstorm::replay::{Minimized, Size, Tried, minimize as search};
+use mapstorm::replay::{
+    Decision, Fates, Minimized, Seen, Size, Tried, interval, minimize as search,
+};
 use mapstorm::report::text::quoted;
 use mapstorm::scenario::Scenario;
 use serde::Serialize;
@@ -22,9 +24,52 @@ struct Report<'a> {
     file: String,
     complete: bool,
     candidates: usize,
+    accepted: usize,
+    rejected: usize,
+    undecided: usize,
     elapsed_ms: u64,
     shown_every_ms: f64,
+    measured: Measured,
     scenario: &'a Scenario,
+}
+
+/// What the rate is taken from.
+#[derive(Serialize)]
+struct Measured {
+    sightings: u32,
+    time_ms: u64,
+    walks: u64,
+    /// With 95 of 100, the mean time lies between these.
+    from_ms: f64,
+    to_ms: f64,
+    /// Whether nothing was decided by these sightings.
+    apart: bool,
+}
+
+impl Measured {
+    fn of(found: &Minimized) -> Measured {
+        let Seen { sightings, time, walks } = found.seen;
+        let (from, to) = between(&found.seen);
+        Measured {
+            sightings,
+            time_ms: time.as_millis() as u64,
+            walks,
+            from_ms: from * 1000.0,
+            to_ms: to * 1000.0,
+            apart: found.apart,
+        }
+    }
+}
+
+/// Mean time between two sightings, in seconds.
+fn every(seen: &Seen) -> f64 {
+    seen.every().unwrap_or(seen.time).as_secs_f64()
+}
+
+/// Between what it lies.
+fn between(seen: &Seen) -> (f64, f64) {
+    let (low, high) = interval(seen.sightings);
+    (every(seen) / high, every(seen) / low)
 }
 
 /// Searches, and writes the best found.
@@ -48,7 +93,7 @@ pub fn minimize(args: &MinimizeArgs, print: &PrintArgs) -> Result<Exit, Failure>
     let begun = Instant::now();
     let mut trouble = None;
     let mut progress = |tried: &Tried, best: &Scenario| {
-        if tried.shown {
+        if tried.decision == Decision::Accepted {
             // The best so far is on the disk whatever happens next.
             trouble = write(best).err();
         }
@@ -110,42 +155,70 @@ fn save(path: &Path, scenario: &Scenario) -> Result<(), Failure> {
 
 fn told(tried: &Tried, elapsed: Duration) {
     let what = tried.change.as_ref().map_or("to begin with".to_owned(), ToString::to_string);
-    let how = match (&tried.change, tried.shown) {
-        (None, _) => format!("shown every {:.3} s", tried.took.as_secs_f64()),
-        (_, true) => "still shown".into(),
-        (_, false) => format!("not in {:.1} s", tried.took.as_secs_f64()),
+    let Seen { sightings, time, .. } = tried.seen;
+    let seen = format!("shown {} in {:.1} s", counted(sightings, "time"), time.as_secs_f64());
+    let how = match (&tried.change, tried.decision) {
+        (None, _) => format!("every {:.3} s", every(&tried.seen)),
+        (_, Decision::Accepted) => "accepted".into(),
+        (_, Decision::Rejected) => "rejected, rarer than half".into(),
+        (_, Decision::Open) => "not decided".into(),
     };
     console::note(format_args!(
-        "{:>5.1} s  {what}: {how}; best: {}",
+        "{:>5.1} s  {what}: {how}, {seen}; best: {}",
         elapsed.as_secs_f64(),
         tried.best
     ));
 }
 
+/// What the search came to.
+fn ending(found: &Minimized) -> &'static str {
+    match (found.complete, found.fates.undecided) {
+        (false, _) => "there was no time for more",
+        (true, 0) => "nothing smaller shows it half as often",
+        (true, _) => "something smaller may show it half as often",
+    }
+}
+
 fn report(found: &Minimized, args: &MinimizeArgs, took: Duration) -> String {
     let scenario = &found.best.scenario;
     let file = args.output.display().to_string();
+    let Fates { accepted, rejected, undecided } = found.fates;
     if args.format == Format::Json {
         let report = Report {
             schema_version: 1,
             shows: name(&found.best),
             file,
             complete: found.complete,
-            candidates: found.tried,
+            candidates: accepted + rejected + undecided,
+            accepted,
+            rejected,
+            undecided,
             elapsed_ms: took.as_millis() as u64,
-            shown_every_ms: found.every.as_secs_f64() * 1000.0,
+            shown_every_ms: every(&found.seen) * 1000.0,
+            measured: Measured::of(found),
             scenario,
         };
         return serde_json::to_string(&report).expect("plain data") + "\n";
     }
+    let (from, to) = between(&found.seen);
     let mut text = format!(
-        "{}: {}, shown every {:.3} s ({} in {:.0} s; {})\n",
+        "{}: {}, shown every {:.3} s\n\
+         rate: shown {} in {:.1} s and {}, so every {from:.3} to {to:.3} s with 95 of \
+         100; {}\n\
+         candidates: {accepted} accepted (shown at least half as often, one in ten wrong at most), \
+         {rejected} rejected, {undecided} not decided, in {:.0} s; {}\n",
         name(&found.best),
         Size::of(scenario),
-        found.every.as_secs_f64(),
-        counted(found.tried, "candidate"),
+        every(&found.seen),
+        counted(found.seen.sightings, "time"),
+        found.seen.time.as_secs_f64(),
+        counted(found.seen.walks, "walk"),
+        match found.apart {
+            true => "measured apart from the search",
+            false => "these made it be accepted: it is rarer than they say",
+        },
         took.as_secs_f64(),
-        if found.complete { "nothing smaller shows it" } else { "there was no time for more" },
+        ending(found),
     );
     for (lane, words) in scenario.lanes.iter().enumerate() {
         text += &format!("lane {lane}: {words}\n");

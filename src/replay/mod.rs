@@ -5,10 +5,12 @@ mod alike;
 mod attempt;
 mod derive;
 mod minimize;
+mod rates;
 mod shrink;
 
 pub use attempt::{Attempt, Untold, attempt, target_of};
 pub(crate) use derive::play;
 pub use derive::{DeriveError, Target, derive, kind_of};
-pub use minimize::{Minimized, Progress, Tried, minimize};
+pub use minimize::{Fates, Minimized, Progress, Tried, minimize};
+pub use rates::{Decision, Seen, interval};
 pub use shrink::{Change, Size, candidates};
