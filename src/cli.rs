@@ -300,6 +300,10 @@ pub struct EmitCArgs {
     /// Where the program goes [default: stdout]
     #[arg(short, long, value_name = "OUT")]
     pub output: Option<PathBuf>,
+    /// Compile the program with cc and run it again and again for so many seconds; its header then
+    /// says how often it was torn here
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
+    pub measure: Option<f64>,
 }
 
 /// Options of `mapstorm probe`.

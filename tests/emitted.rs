@@ -4,13 +4,14 @@
 //! keeps reads and operations apart, so that nothing can tear on any kernel: a program that says
 //! otherwise raises a false alarm. With a fault planted in what is read, it has to say so.
 
-use mapstorm::emit::{EmitError, LINES, program};
+use mapstorm::emit::{EmitError, LINES, Rates, Unmeasured, measure, program};
 use mapstorm::oracle::Rule;
 use mapstorm::replay::target_of;
-use mapstorm::scenario::Scenario;
+use mapstorm::scenario::{Measured, Scenario};
 use mapstorm::space::{Op, Page, Place, Prot, Span};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 /// A directory that goes with the test.
 struct Dir(PathBuf);
@@ -106,7 +107,7 @@ fn scenario(json: &str) -> Scenario {
 }
 
 fn emitted(json: &str) -> String {
-    program(&target_of(&scenario(json)), None).unwrap()
+    program(&target_of(&scenario(json)), None, &Rates::default()).unwrap()
 }
 
 /// Ways of reading, each as what it replaces `["walk"]` with.
@@ -184,6 +185,8 @@ fn what_can_not_tear_raises_no_alarm() {
         ("short", read(MANY_KINDS, r#"["short"]"#)),
         ("small", read(MANY_KINDS, r#"["walk"], "first_read": 97, "later_reads": 50"#)),
         ("place", read(MANY_KINDS, by_place)),
+        ("aimed", read(MANY_KINDS, &by_place.replace("short", "pread"))),
+        ("shared-aimed", read(MANY_KINDS, &by_place.replace("short", "shared"))),
         ("smaps", read(CYCLE, r#"["smaps"]"#)),
         ("period", PERIOD.into()),
         ("settles", SETTLES.into()),
@@ -274,11 +277,11 @@ fn no_program_is_too_long_and_none_leaves_an_operation_out() {
         for reader in ["walk", "pread", "short", "shared", "query", "smaps"] {
             let mut scenario = large(ops, lanes, vmas);
             scenario.readers = vec![reader.parse().unwrap()];
-            match program(&target_of(&scenario), None) {
+            match program(&target_of(&scenario), None, &Rates::default()) {
                 Ok(text) => {
                     assert!(text.lines().count() < LINES, "{ops} {lanes} {vmas} {reader}");
                     assert_eq!(text.matches("STEP(m").count(), ops, "{ops} {lanes} {vmas}");
-                    assert_eq!(text.matches("DO(mmap(").count(), lanes * vmas, "{text}");
+                    assert_eq!(text.matches("DO(mmap(RANGE(").count(), lanes * vmas, "{text}");
                 }
                 Err(error @ EmitError::TooLong { .. }) => {
                     assert!(ops + lanes * vmas > 12, "{reader} {ops} {lanes} {vmas}: {error}");
@@ -295,7 +298,9 @@ fn no_program_is_too_long_and_none_leaves_an_operation_out() {
 #[test]
 fn what_a_program_can_not_tell_is_refused_with_the_reason() {
     let refused = |json: &str, rule| {
-        program(&target_of(&scenario(json)), rule).expect_err("no program").to_string()
+        program(&target_of(&scenario(json)), rule, &Rates::default())
+            .expect_err("no program")
+            .to_string()
     };
     for class in ["stall", "mismatch"] {
         let text = refused(&CYCLE.replace("NAME", class), None);
@@ -305,6 +310,93 @@ fn what_a_program_can_not_tell_is_refused_with_the_reason() {
     assert!(text.contains("disorder") && text.contains("mapstorm replay"), "{text}");
     let mut two = scenario(CYCLE);
     two.mutators.push(two.mutators[0].clone());
-    let text = program(&target_of(&two), None).unwrap_err().to_string();
+    let text = program(&target_of(&two), None, &Rates::default()).unwrap_err().to_string();
     assert!(text.contains("2 mutators") && text.contains("minimize"), "{text}");
+}
+
+/// What is measured of a program that does nothing but this.
+fn measured(body: &str, signal: Option<i32>) -> Result<Measured, Unmeasured> {
+    let program = format!(
+        "#include <stdio.h>\n#include <unistd.h>\nint main(void)\n{{ {body} return 0; }}\n"
+    );
+    measure(&program, "gcc", Duration::from_millis(40), &|| signal)
+}
+
+#[test]
+fn sightings_and_walks_are_added_up_until_the_time_is_over() {
+    if !has("gcc") {
+        return;
+    }
+    let torn = r#"usleep(15000); puts("TORN: hole at 0x1000005000: text (walk 41)"); return 1;"#;
+    let torn = measured(torn, None).unwrap();
+    // 15 ms each and more, until 40 ms are over.
+    assert!((1..=3).contains(&torn.sightings), "{torn}");
+    assert_eq!(torn.walks, 42 * u64::from(torn.sightings));
+    assert!(torn.time_ms >= 40, "{torn}");
+}
+
+#[test]
+fn what_is_no_rate_is_told_as_what_it_is() {
+    if !has("gcc") {
+        return;
+    }
+    let errors = [
+        (r#"fputs("mmap: not here\n", stderr); return 4;"#, None, "can't be tested here: mmap"),
+        ("return 9;", None, "exit status: 9"),
+        ("nonsense", None, "does not compile"),
+        ("sleep(600);", Some(15), "signal 15"),
+    ];
+    for (body, signal, wanted) in errors {
+        let error = measured(body, signal).unwrap_err();
+        assert!(error.to_string().contains(wanted), "{body}: {error}");
+    }
+}
+
+#[test]
+fn a_program_says_what_was_measured_of_it_and_nothing_else() {
+    let target = target_of(&scenario(CYCLE));
+    let text = |rates: &Rates| program(&target, None, rates).unwrap();
+    let plain = text(&Rates::default());
+    assert!(plain.contains("How often it tears was not measured."), "{plain}");
+    assert!(!plain.contains("Expect") && !plain.contains("within seconds"), "{plain}");
+    let rare = Measured::here(1, 900_000, Duration::from_secs(90));
+    let rates = Rates { program: Some(rare.clone()), replay: None };
+    let slow = text(&rates);
+    assert!(slow.contains(&rare.kernel) && slow.contains("-s 270"), "{slow}");
+    // A file keeps what was measured of it.
+    let mut kept = scenario(CYCLE);
+    kept.measured = Some(rare);
+    let read: Scenario = serde_json::from_str(&serde_json::to_string(&kept).unwrap()).unwrap();
+    assert_eq!(read, kept);
+    let replayed = program(&target_of(&read), None, &Rates::of(&read)).unwrap();
+    assert!(replayed.contains("`mapstorm replay` was torn 1 time in"), "{replayed}");
+    if !has("gcc") || !readable() {
+        return;
+    }
+    // What it says itself, where nothing can tear.
+    let serial = Serial::new("emit-rare");
+    let (code, said) = serial.run(&serial.built("rare", &slow), "1", None);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("more than a minute") && said.contains("-s 270"), "{said}");
+}
+
+/// What a reader that begins in the middle of the text asks for, to begin with.
+#[test]
+fn a_reader_from_any_offset_begins_where_the_replay_does() {
+    let anywhere = emitted(&read(CYCLE, r#"["pread"]"#));
+    assert!(anywhere.contains("alone || rand() % 2 ? 0 : 1 + rand() % high"), "{anywhere}");
+    let at = r#"["pread"], "later_reads": 354, "boundary": {"lane": 0, "page": 1}"#;
+    let aimed = emitted(&read(CYCLE, at));
+    // In the line before the boundary, in the lanes to begin with; and there is one below all.
+    for part in [
+        "offset = alone ? 0 : low + rand() % (high - low)",
+        "ticks / 2 % 6 == 0 && end <= (unsigned long)AT(0, 1)",
+        "low = line + 1 - text, high = done",
+        "DO(mmap(AT(0, -2), page",
+    ] {
+        assert!(aimed.contains(part), "{part}: {aimed}");
+    }
+    for text in [anywhere, aimed] {
+        assert!(text.contains("pthread_setaffinity_np(thread"), "{text}");
+    }
 }

@@ -26,6 +26,7 @@ fn scenario(readers: Vec<Mode>, boundary: Option<Boundary>) -> Scenario {
         first_read: None,
         later_reads: None,
         boundary,
+        measured: None,
     }
 }
 

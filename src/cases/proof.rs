@@ -42,6 +42,7 @@ impl Spec {
             first_read: None,
             later_reads: None,
             boundary: boundary.map(|page| Boundary { lane: 0, page }),
+            measured: None,
         }
     }
 

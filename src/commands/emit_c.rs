@@ -1,12 +1,18 @@
 //! `mapstorm emit-c`: a tear as a C program.
 
-use super::Failure;
 use super::replay::target;
+use super::{Failure, Signals};
 use crate::cli::EmitCArgs;
 use mapstorm::console;
-use mapstorm::emit::{EmitError, program};
+use mapstorm::emit::{EmitError, Rates, Unmeasured, measure, program};
 use mapstorm::evidence::{Saved, load};
 use mapstorm::exit::Exit;
+use mapstorm::oracle::Rule;
+use mapstorm::replay::Target;
+use std::time::Duration;
+
+/// The compiler, as POSIX calls it.
+const COMPILER: &str = "cc";
 
 /// Writes the program.
 ///
@@ -18,17 +24,44 @@ pub fn emit_c(args: &EmitCArgs) -> Result<Exit, Failure> {
         Saved::Tear(tear) => Some(tear.found.rule),
         Saved::Scenario(_) | Saved::Incident(_) => None,
     };
-    let text = program(&target, rule).map_err(|error| {
-        let text = format!("{}: {error}", args.file.display());
-        match error {
-            EmitError::Scenario(_) => Failure::Usage(text),
-            _ => Failure::Untestable(text),
+    let mut rates = Rates::of(&target.scenario);
+    let mut text = text(args, &target, rule, &rates)?;
+    if let Some(seconds) = args.measure {
+        match rate_here(&text, seconds) {
+            Ok(measured) => {
+                console::note(format_args!("torn {measured}"));
+                rates.program = Some(measured);
+                text = self::text(args, &target, rule, &rates)?;
+            }
+            Err(Unmeasured::Signal(number)) => return Ok(Exit::of_signal(number)),
+            // The program is as good as without a rate, and says that it has none.
+            Err(why) => console::note(format_args!("not measured: {why}")),
         }
-    })?;
+    }
     match &args.output {
         None => console::result(text.as_bytes()),
         Some(path) => std::fs::write(path, text)
             .map_err(|error| Failure::Usage(format!("-o {}: {error}", path.display())))?,
     }
     Ok(Exit::Upheld)
+}
+
+fn rate_here(text: &str, seconds: f64) -> Result<mapstorm::scenario::Measured, Unmeasured> {
+    let signals = Signals::catch()?;
+    measure(text, COMPILER, Duration::from_secs_f64(seconds), &|| signals.arrived())
+}
+
+fn text(
+    args: &EmitCArgs,
+    target: &Target,
+    rule: Option<Rule>,
+    rates: &Rates,
+) -> Result<String, Failure> {
+    program(target, rule, rates).map_err(|error| {
+        let text = format!("{}: {error}", args.file.display());
+        match error {
+            EmitError::Scenario(_) => Failure::Usage(text),
+            _ => Failure::Untestable(text),
+        }
+    })
 }

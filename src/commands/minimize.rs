@@ -10,7 +10,7 @@ use mapstorm::replay::{
     Decision, Fates, Minimized, Seen, Size, Tried, interval, minimize as search,
 };
 use mapstorm::report::text::quoted;
-use mapstorm::scenario::Scenario;
+use mapstorm::scenario::{Measured, Scenario};
 use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -29,13 +29,13 @@ struct Report<'a> {
     undecided: usize,
     elapsed_ms: u64,
     shown_every_ms: f64,
-    measured: Measured,
+    measured: Counted,
     scenario: &'a Scenario,
 }
 
 /// What the rate is taken from.
 #[derive(Serialize)]
-struct Measured {
+struct Counted {
     sightings: u32,
     time_ms: u64,
     walks: u64,
@@ -46,11 +46,11 @@ struct Measured {
     apart: bool,
 }
 
-impl Measured {
-    fn of(found: &Minimized) -> Measured {
+impl Counted {
+    fn of(found: &Minimized) -> Counted {
         let Seen { sightings, time, walks } = found.seen;
         let (from, to) = between(&found.seen);
-        Measured {
+        Counted {
             sightings,
             time_ms: time.as_millis() as u64,
             walks,
@@ -82,6 +82,8 @@ pub fn minimize(args: &MinimizeArgs, print: &PrintArgs) -> Result<Exit, Failure>
     if let Some(shows) = target.shows {
         target.scenario.name = shows.to_string();
     }
+    // It is about the scenario to begin with.
+    target.scenario.measured = None;
     let write = |scenario: &Scenario| save(&args.output, scenario);
     // What can't be written should not be searched for.
     drop(aside(&args.output).map_err(|error| Failure::Usage(named(&args.output, &error)))?);
@@ -109,7 +111,7 @@ pub fn minimize(args: &MinimizeArgs, print: &PrintArgs) -> Result<Exit, Failure>
     if let Some(trouble) = trouble {
         return Err(trouble);
     }
-    let Some(found) = found else {
+    let Some(mut found) = found else {
         let text = format!(
             "{}: not shown in {:.0} s, so there is nothing to minimize; {} was not written\n",
             name(&target),
@@ -120,6 +122,10 @@ pub fn minimize(args: &MinimizeArgs, print: &PrintArgs) -> Result<Exit, Failure>
         console::result(text.as_bytes());
         return Ok(signals.arrived().map_or(Exit::Undecided, Exit::of_signal));
     };
+    if found.apart {
+        let Seen { sightings, time, walks } = found.seen;
+        found.best.scenario.measured = Some(Measured::here(sightings, walks, time));
+    }
     write(&found.best.scenario)?;
     console::result(report(&found, args, begun.elapsed()).as_bytes());
     Ok(found.signal.map_or(Exit::Upheld, Exit::of_signal))
@@ -195,7 +201,7 @@ fn report(found: &Minimized, args: &MinimizeArgs, took: Duration) -> String {
             undecided,
             elapsed_ms: took.as_millis() as u64,
             shown_every_ms: every(&found.seen) * 1000.0,
-            measured: Measured::of(found),
+            measured: Counted::of(found),
             scenario,
         };
         return serde_json::to_string(&report).expect("plain data") + "\n";

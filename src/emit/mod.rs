@@ -6,8 +6,12 @@
 //! after each call says which layouts there may have been, both ends closed, and one pass with
 //! the earliest layout left decides, as in [`oracle`](crate::oracle).
 
+mod measure;
 mod program;
+mod rate;
 mod rounds;
 mod rows;
 
+pub use measure::{Unmeasured, measure};
 pub use program::{EmitError, LINES, program};
+pub use rate::Rates;

@@ -1,5 +1,6 @@
 //! The program's text: parts that are the same for all, and what the scenario fills in.
 
+use super::rate::Rates;
 use super::rounds::{Rounds, follow};
 use super::rows::{lines_of, listed, packed};
 use crate::oracle::{Class, Contract, Rule};
@@ -16,9 +17,6 @@ const FRAME: &str = include_str!("parts/frame.c");
 const WALK: &str = include_str!("parts/walk.c");
 const QUERY: &str = include_str!("parts/query.c");
 const MAIN: &str = include_str!("parts/main.c");
-
-/// Bytes of a line of maps without a name, more or less.
-const LINE: usize = 60;
 
 /// Why there is no program.
 #[derive(Debug, thiserror::Error)]
@@ -62,14 +60,14 @@ pub enum EmitError {
 }
 
 /// The C program that shows what `target` shows; `rule` is the one that the tear broke, where
-/// that is known.
+/// that is known; `rates` is all that it says of how often it tears.
 ///
 /// The operations are told one a line with a comment, or, where these are too many lines, as many
 /// a line as there is room for.
 ///
 /// # Errors
 /// When no program under [`LINES`] lines can.
-pub fn program(target: &Target, rule: Option<Rule>) -> Result<String, EmitError> {
+pub fn program(target: &Target, rule: Option<Rule>, rates: &Rates) -> Result<String, EmitError> {
     let scenario = &target.scenario;
     scenario.check()?;
     let first = scenario.layouts()?;
@@ -78,8 +76,8 @@ pub fn program(target: &Target, rule: Option<Rule>) -> Result<String, EmitError>
         return Err(EmitError::Mutators(scenario.mutators.len()));
     };
     let make = making_of(&first);
-    let room = Rounds { settle: 0, period: 1, vmas: 1 };
-    let mut frame = Frame { scenario, ops, make: &make, rounds: room, expected, rule };
+    let room = Rounds { settle: 0, period: 1 };
+    let mut frame = Frame { scenario, ops, make: &make, rounds: room, expected, rule, rates };
     // From the most readable to the shortest; how many rounds there are makes no line more.
     let forms: [[Form; 2]; 3] = [[listed, listed], [packed, listed], [packed, packed]];
     let lines = |[make, ops]: &[Form; 2]| frame.text(target, *make, *ops).lines().count();
@@ -149,11 +147,12 @@ struct Frame<'a> {
     rounds: Rounds,
     expected: String,
     rule: Option<Rule>,
+    rates: &'a Rates,
 }
 
 impl Frame<'_> {
     fn text(&self, target: &Target, first: Form, ops: Form) -> String {
-        let mut text = head(target, self.scenario.readers[0]);
+        let mut text = head(target, self.scenario.readers[0], self.rates);
         self.includes(&mut text);
         self.constants(&mut text);
         // A line that begins below the end of the one before is allowed by the series.
@@ -166,6 +165,12 @@ impl Frame<'_> {
             "static void *loop(void *once)\n{{\n\tdo {{\n{}\t}} while (!once);\n\treturn NULL;\n}}\n\n",
             ops(self.ops, "STEP", 2),
         );
+        let below = if self.in_middle() || self.scenario.boundary.is_some() {
+            "\tDO(mmap(AT(0, -2), page, PROT_NONE, FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)); \
+             /* a line below */\n"
+        } else {
+            ""
+        };
         let files = if self.files() {
             "\tfor (int i = 0; i < 4; i++)\n\t\tDO((file[i] = memfd_create(\"tear\", 0)) < 0 ? \
              -1 : ftruncate(file[i], page << 17));\n"
@@ -179,11 +184,12 @@ impl Frame<'_> {
             _ => format!("round < {settle} ? 0 : round < {} ? 2 : 1", settle + period),
         };
         let parts = [
-            ("@FIRST@", &(files.to_owned() + &first(self.make, "DO", 1))),
+            ("@FIRST@", &(files.to_owned() + below + &first(self.make, "DO", 1))),
             ("@PATH@", &path.to_owned()),
             ("@ROUNDS@", &(settle + 2 * period).to_string()),
             ("@ALONE@", &alone),
             ("@EXPECTED@", &self.expected),
+            ("@NOTE@", &self.rates.note()),
         ];
         text + &filled(MAIN, &parts)
     }
@@ -198,6 +204,11 @@ impl Frame<'_> {
 
     fn files(&self) -> bool {
         self.maps(Backing::PrivateFile) || self.maps(Backing::SharedFile)
+    }
+
+    /// Whether reads begin in the middle of the text.
+    fn in_middle(&self) -> bool {
+        matches!(self.scenario.readers[0], Mode::Pread | Mode::Shared)
     }
 
     fn includes(&self, text: &mut String) {
@@ -233,14 +244,15 @@ impl Frame<'_> {
             layouts = rounds.period * ops.len(),
         );
         let mut flags = vec!["R = PROT_READ", "W = PROT_WRITE", "X = PROT_EXEC"];
+        flags.push("FIXED = MAP_FIXED | MAP_NORESERVE");
         if self.maps(Backing::Anon) {
-            flags.push("ANON = MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE | MAP_ANONYMOUS");
+            flags.push("ANON = FIXED | MAP_PRIVATE | MAP_ANONYMOUS");
         }
         if self.maps(Backing::PrivateFile) {
-            flags.push("PRIVATE = MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE");
+            flags.push("PRIVATE = FIXED | MAP_PRIVATE");
         }
         if self.maps(Backing::SharedFile) {
-            flags.push("SHARED = MAP_SHARED | MAP_FIXED | MAP_NORESERVE");
+            flags.push("SHARED = FIXED | MAP_SHARED");
         }
         if self.all().any(|op| op.kind() == Kind::Remap) {
             flags.push("MOVE = MREMAP_MAYMOVE | MREMAP_FIXED");
@@ -257,32 +269,40 @@ impl Frame<'_> {
         if mode == Mode::Query {
             return QUERY.into();
         }
-        let in_middle = matches!(mode, Mode::Pread | Mode::Shared);
+        let in_middle = self.in_middle();
         let size = match (later_reads, mode) {
             (Some(bytes), _) => bytes.to_string(),
             (None, Mode::Short) => "8 + rand() % 592".into(),
             _ => "page".into(),
         };
-        // The first call ends where one is to begin. Nothing lies below the first lane that matters.
-        let place_of = |b: &&Boundary| !in_middle && (b.lane, b.page) != (0, 0);
-        let boundary = boundary.as_ref().filter(place_of);
         let mut locals = String::new();
         let size = match (boundary, first_read) {
-            (None, None) => size,
-            (Some(_), _) => {
+            (Some(_), _) if !in_middle => {
                 locals +=
                     "\tstatic long lead; /* bytes before the line at which a call begins */\n";
                 let _ = writeln!(locals, "\tlong size = {size};");
                 "used < lead && lead - used < size ? lead - used : size".into()
             }
-            (None, Some(first)) => format!("used == 0 ? {first} : {size}"),
+            (None, Some(first)) if !in_middle => format!("used == 0 ? {first} : {size}"),
+            _ => size,
         };
         if in_middle {
-            let bytes = (self.rounds.vmas + 1) * LINE;
-            let _ = writeln!(
-                locals,
-                "\tlong offset = alone || rand() % 4 == 0 ? 0 : rand() % {bytes}, lines = 0;"
-            );
+            // As the replay draws it: at the boundary in the line before it, else anywhere in the
+            // lanes' text. Half of those that it sends to a multiple of a page begin at the bottom.
+            locals += match (boundary, mode) {
+                (None, _) => {
+                    "\tstatic long high = 1; /* where the lanes' text ends */\n\tlong offset = alone || \
+                     rand() % 2 ? 0 : 1 + rand() % high, lines = 0;\n"
+                }
+                (Some(_), Mode::Shared) => {
+                    "\tstatic long low = 1, high = 2; /* most reads begin between these */\n\tlong \
+                     offset = alone || rand() % 4 == 0 ? 0 : low + rand() % (high - low), lines = 0;\n"
+                }
+                (Some(_), _) => {
+                    "\tstatic long low = 1, high = 2; /* a read begins between these */\n\tlong offset = \
+                     alone ? 0 : low + rand() % (high - low), lines = 0;\n"
+                }
+            };
         }
         let (mut skip, mut place) = (String::new(), String::new());
         if mode == Mode::Smaps {
@@ -290,13 +310,20 @@ impl Frame<'_> {
         }
         if in_middle {
             skip += "\t\t\tif (offset && ++lines == 1)\n\t\t\t\tcontinue; /* what is left of a line */\n";
-            place += "\t\t\tif (lines == 2) /* what lies below is not known */\n\t\t\t\tpos = start > BASE ? (start - BASE) / page : 0;\n";
+            place +=
+                "\t\t\tpos = lines != 2 ? pos : start > BASE ? (long)(start - BASE) / page : 0;\n";
         }
         if let Some(Boundary { lane, page }) = boundary {
+            // In the lanes to begin with, as the replay does.
+            let found =
+                if in_middle { "low = line + 1 - text, high = done" } else { "lead = done" };
             let _ = writeln!(
                 place,
-                "\t\t\tif (end <= (unsigned long)AT({lane}, {page}))\n\t\t\t\tlead = done;"
+                "\t\t\tif (alone && ticks / 2 % {} == 0 && end <= (unsigned long)AT({lane}, {page}))\n\t\t\t\t{found};",
+                self.ops.len()
             );
+        } else if in_middle {
+            place += "\t\t\thigh = alone && start < BASE + PAGES * page ? done : high;\n";
         }
         let marks = [
             ("@LOCALS@", &locals),
@@ -314,7 +341,7 @@ fn filled(part: &str, marks: &[(&str, &String)]) -> String {
     marks.iter().fold(part.to_owned(), |text, (mark, with)| text.replace(mark, with))
 }
 
-fn head(target: &Target, mode: Mode) -> String {
+fn head(target: &Target, mode: Mode, rates: &Rates) -> String {
     let shows = told(target);
     let what = match mode {
         Mode::Query => "PROCMAP_QUERY's answers",
@@ -326,15 +353,13 @@ fn head(target: &Target, mode: Mode) -> String {
         "/*
  * {shows}, in {what}.
  *
- * First the loop is done alone, and read after each call: these are all the layouts there ever
- * are. Then it is done beside a reader. A counter goes up before and after each call, so it is
- * known which layouts there may have been during a read: each line must be true in one of them,
- * each page left out unmapped in one, and what comes later in the text in none that is earlier.
- *
- * Expect \"TORN\" within seconds on Linux 6.17 and later (per-VMA locks), with two CPUs or more.
- * Exit code: 1 torn, 0 not torn, 4 can't be tested here.
+ * The loop is first done alone, and read after each call: these are all layouts there ever are.
+ * Then it races a reader. A counter goes up before and after each call, and tells which of them
+ * there may have been. A line, or pages left out, that none of these explains in order is torn.
+{rates} * It takes two CPUs. Exit code: 1 torn, 0 not torn, 4 can't be tested here.
  *   gcc -O2 -Wall -Wextra -pthread tear.c -o tear && ./tear -s 10; echo $?
  */
-"
+",
+        rates = rates.header(),
     )
 }

@@ -13,33 +13,25 @@ pub(super) struct Rounds {
     pub settle: usize,
     /// Rounds from there until they are.
     pub period: usize,
-    /// The most VMAs that there are in all lanes together, at any time.
-    pub vmas: usize,
 }
 
 /// Follows the loop until a round begins with lanes that one before it began with; `None` where
 /// more than [`MOST_ROUNDS`] do not, or where an operation no longer fits.
 pub(super) fn follow(first: &[Layout], ops: &[Op]) -> Option<Rounds> {
     let mut lanes = first.to_vec();
-    let mut vmas = count(&lanes);
     let mut begun: Vec<Vec<Layout>> = Vec::new();
     while begun.len() <= MOST_ROUNDS {
         if let Some(settle) = begun.iter().position(|before| *before == lanes) {
-            return Some(Rounds { settle, period: begun.len() - settle, vmas });
+            return Some(Rounds { settle, period: begun.len() - settle });
         }
         begun.push(lanes.clone());
         for op in ops {
             if !play(&mut lanes, op) {
                 return None;
             }
-            vmas = vmas.max(count(&lanes));
         }
     }
     None
-}
-
-fn count(lanes: &[Layout]) -> usize {
-    lanes.iter().map(|lane| lane.vmas().count()).sum()
 }
 
 #[cfg(test)]
@@ -60,7 +52,7 @@ mod tests {
     fn a_loop_that_swaps_comes_back_after_two_rounds() {
         let ops = [moves(0, 2), moves(1, 0), moves(2, 1)];
         let rounds = follow(&[draw("rw.")], &ops);
-        assert_eq!(rounds, Some(Rounds { settle: 0, period: 2, vmas: 2 }));
+        assert_eq!(rounds, Some(Rounds { settle: 0, period: 2 }));
     }
 
     #[test]
@@ -70,7 +62,7 @@ mod tests {
             Op::Map { at: at(1, 2), page: Page::anon(Prot::READ_WRITE) },
         ];
         let rounds = follow(&[draw("w..")], &ops);
-        assert_eq!(rounds, Some(Rounds { settle: 1, period: 1, vmas: 2 }));
+        assert_eq!(rounds, Some(Rounds { settle: 1, period: 1 }));
     }
 
     #[test]

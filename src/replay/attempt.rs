@@ -182,6 +182,7 @@ mod tests {
                 first_read: None,
                 later_reads: None,
                 boundary: None,
+                measured: None,
             };
             assert_eq!(target_of(&scenario).contract(), contract, "{name}");
         }

@@ -227,6 +227,7 @@ fn closed(
         first_read: None,
         later_reads: None,
         boundary: None,
+        measured: None,
     };
     scenario.check().ok().map(|()| scenario)
 }

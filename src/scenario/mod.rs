@@ -5,11 +5,13 @@
 //! place of the loops.
 
 mod aim;
+mod measured;
 mod run;
 mod words;
 
 pub(crate) use aim::path_of;
 pub use aim::{AimError, one_page};
+pub use measured::Measured;
 pub use run::{RunError, RunPlan, ScenarioRun, run, run_showing};
 pub use words::WordError;
 pub(crate) use words::layout as layout_from_words;
@@ -49,6 +51,9 @@ pub struct Scenario {
     /// Where a page of output is to end, in the lanes to begin with; none for wherever it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boundary: Option<Boundary>,
+    /// How often it was shown, where that was counted: for people, and for programs in C.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
 }
 
 /// A place in a lane at which a page of output ends: the line of the first VMA that ends above it
@@ -279,6 +284,7 @@ mod tests {
             first_read: None,
             later_reads: None,
             boundary: None,
+            measured: None,
         }
     }
 

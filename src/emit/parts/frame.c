@@ -29,9 +29,8 @@ static const char *judge(long start, long end, unsigned long from, unsigned long
 	pos = end;
 	if (start >= PAGES || !*line)
 		return NULL;
-	for (n = 0; n < LAYOUTS; n++)
-		if (layouts[n][start] == hash)
-			wrong = "stale"; /* some layout, but none that there was while it was read */
+	for (n = 0; n < LAYOUTS; n++) /* some layout has it, but none that there was meanwhile? */
+		wrong = layouts[n][start] == hash ? "stale" : wrong;
 	for (n = from / 2; n <= last; n++)
 		if (layouts[n % LAYOUTS][start] == hash && n >= now)
 			return now = n, NULL;

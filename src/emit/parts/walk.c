@@ -13,8 +13,7 @@ static const char *look(void)
 		to = ticks;
 		if (got <= 0)
 			return line = "end of file", got || done < used ? "malformed" : "truncated";
-		if (done == used) /* after a full call this line may be of that time: fs/seq_file.c */
-			from = full ? last : before;
+		from = done != used ? from : full ? last : before; /* full: may be older, fs/seq_file.c */
 		for (char *next; (next = memchr(text + done, '\n', used + got - done)); from = before) {
 			line = text + done;
 			done = next + 1 - text;
