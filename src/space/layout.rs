@@ -1,6 +1,8 @@
 //! One lane at one instant: an array of pages, and the VMAs that follow from it.
 
-use super::page::{Page, TOGETHER};
+use super::page::Page;
+#[cfg(target_arch = "x86_64")]
+use super::page::sse2::{self, TOGETHER};
 use std::fmt;
 
 /// The most pages a lane can have: one bit each in a mask.
@@ -110,7 +112,7 @@ impl Layout {
             let mut below = Page::HOLE;
             for (i, pages) in self.together().iter().enumerate() {
                 // SAFETY: SSE2 belongs to every x86_64.
-                let (some, first) = unsafe { super::page::sse2::masks(pages, below) };
+                let (some, first) = unsafe { sse2::masks(pages, below) };
                 mapped |= some << (TOGETHER * i);
                 starts |= first << (TOGETHER * i);
                 below = pages[TOGETHER - 1];
@@ -143,7 +145,7 @@ impl Layout {
         {
             let both = self.together().iter().zip(other.together()).enumerate();
             // SAFETY: SSE2 belongs to every x86_64.
-            let differ = |one, other| unsafe { super::page::sse2::differing(one, other) };
+            let differ = |one, other| unsafe { sse2::differing(one, other) };
             both.fold(0, |mask, (i, (one, other))| mask | differ(one, other) << (TOGETHER * i))
         }
         #[cfg(not(target_arch = "x86_64"))]
@@ -158,6 +160,7 @@ impl Layout {
     }
 
     /// All pages, and what lies behind them, in portions.
+    #[cfg(target_arch = "x86_64")]
     #[inline]
     fn together(&self) -> &[[Page; TOGETHER]] {
         let (all, _) = self.pages.as_chunks();

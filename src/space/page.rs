@@ -251,14 +251,14 @@ impl Page {
     }
 }
 
-/// Pages whose masks are made together.
-pub(super) const TOGETHER: usize = 16;
-
 /// Pages taken sixteen at a time.
 #[cfg(target_arch = "x86_64")]
 pub(super) mod sse2 {
-    use super::{BACKING_SHIFT, PGOFF_SHIFT, Page, TOGETHER};
+    use super::{BACKING_SHIFT, PGOFF_SHIFT, Page};
     use std::arch::x86_64::*;
+
+    /// Pages whose masks are made together.
+    pub(in crate::space) const TOGETHER: usize = 16;
 
     /// Which of neighbouring pages are mapped, and which of those do not continue the page below,
     /// `below` being that of the first: a bit each.
