@@ -172,20 +172,21 @@ fn bare_loop(duration: Duration) -> Medians {
     let base = base.expect("128 MiB of memory");
     let mut latencies: [Vec<u32>; 2] = std::array::from_fn(|_| Vec::with_capacity(4 << 20));
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let size = rustix::param::page_size();
     let end = Instant::now() + duration;
     loop {
         // Xorshift; any even-handed choice of page and call will do.
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        let page = base.wrapping_byte_add(((state >> 20) as usize % (REGION >> 12)) << 12);
+        let page = base.wrapping_byte_add((state >> 20) as usize % (REGION / size) * size);
         let call = (state & 1) as usize;
         let before = Instant::now();
         // SAFETY: a page of the region mapped above, which nothing refers to.
         let done = unsafe {
             match call {
-                0 => mmap_anonymous(page, 4096, write, flags | MapFlags::FIXED).map(drop),
-                _ => munmap(page, 4096),
+                0 => mmap_anonymous(page, size, write, flags | MapFlags::FIXED).map(drop),
+                _ => munmap(page, size),
             }
         };
         let after = Instant::now();

@@ -62,6 +62,13 @@ const LONGEST: usize = 200;
 const REMEMBERED: usize = 64;
 const AGE: u64 = 40;
 
+/// Where the line that begins at this address is remembered: by Fibonacci's hash, whose upper bits
+/// take in every bit of the address, whatever the size of a page.
+fn slot_of(start: u64) -> usize {
+    const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+    (start.wrapping_mul(GOLDEN) >> (64 - REMEMBERED.ilog2())) as usize
+}
+
 /// A line as it once was.
 #[derive(Clone, Copy)]
 struct Old {
@@ -180,7 +187,7 @@ impl<M> Injector<M> {
     fn plant_stale(&mut self, page: &mut [u8], spots: &[Spot]) -> usize {
         for spot in spots {
             let text = &mut page[spot.from..spot.to];
-            let slot = &mut self.old[spot.start as usize / 4096 % REMEMBERED];
+            let slot = &mut self.old[slot_of(spot.start)];
             let known = slot.start == spot.start && slot.len == text.len();
             if known && slot.call + AGE <= self.calls && slot.text[..slot.len] != *text {
                 if self.rng.one_in(self.one_in) {
@@ -363,6 +370,15 @@ mod tests {
                     assert!(differ > 20, "{fault:?} shows in {differ} of 200 walks");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn lines_are_remembered_apart_whatever_the_size_of_a_page() {
+        for shift in [12, 14, 16] {
+            let starts = (0..REMEMBERED as u64).map(|page| 0x7d00_0000_0000 + (page << shift));
+            let slots: std::collections::HashSet<usize> = starts.map(slot_of).collect();
+            assert!(slots.len() > REMEMBERED / 2, "{} slots, {shift} bits", slots.len());
         }
     }
 

@@ -82,16 +82,44 @@ impl Ground {
         Some(Ground { map, page })
     }
 
-    /// Fills the pages, one page table entry each: smaps looks at every one of them
-    /// (fs/proc/task_mmu.c, `smap_gather_stats`).
-    pub(super) fn populate(mut self) -> Ground {
+    /// Gives every page a page table entry: smaps looks at each of them (fs/proc/task_mmu.c,
+    /// `smap_gather_stats`). Reading maps the zero page (mm/memory.c, `do_anonymous_page`), so that
+    /// large pages take no more memory than small ones.
+    pub(super) fn populate(self) -> Ground {
         let _ = self.map.advise(memmap2::Advice::NoHugePage);
         let size = rustix::param::page_size();
         let long = self.map.len() - 3 * size;
-        for page in self.map[..long].chunks_mut(size) {
-            page[0] = 1;
+        for page in self.map[..long].chunks(size) {
+            std::hint::black_box(page[0]);
         }
         self
+    }
+
+    /// Whether a read of all of `file`, which was just opened, takes as long as many calls of the
+    /// writer: [`LONG`] times [`ALIVE`] of them. Tried while neither is at work.
+    pub(super) fn is_long(&self, mut file: MapsFile) -> bool {
+        let size = rustix::param::page_size();
+        let least = |what: &mut dyn FnMut()| {
+            let times = (0..5).map(|_| {
+                let begun = Instant::now();
+                what();
+                begun.elapsed()
+            });
+            times.min().unwrap_or_default()
+        };
+        let calls = least(&mut || {
+            for call in 0..ALIVE {
+                let prot = if call % 2 == 0 { MprotectFlags::READ } else { READ_WRITE };
+                // SAFETY: a page of the ground, of which no reference is given out.
+                let _ = unsafe { mprotect(self.page as *mut _, size, prot) };
+            }
+        });
+        let mut offset = BEHIND;
+        let read = least(&mut || {
+            let _ = file.pread(&mut [0; 8], offset);
+            offset ^= 1;
+        });
+        read >= calls * LONG
     }
 
     /// Makes a VMA of each page, so that maps gets a line of each.
@@ -108,6 +136,17 @@ impl Ground {
 
 /// Calls of the writer that are waited for before and after a read.
 const ALIVE: u64 = 16;
+/// How many times as long as those a read has to take to count.
+const FITS: u64 = 4;
+/// The same for a read that is made long: some calls slip in before it has its lock, and beside it
+/// the writer's are slower than alone.
+const LONG: u32 = 8 * FITS as u32;
+/// What the writer's page is in turn, beside readable.
+const READ_WRITE: MprotectFlags = MprotectFlags::READ.union(MprotectFlags::WRITE);
+/// An offset behind the end makes the kernel generate every line in one call, and keep none
+/// (fs/seq_file.c, `traverse`); at the same offset again it would go on from there, so every other
+/// read is at the next one.
+const BEHIND: u64 = 1 << 40;
 /// How long the two try to meet before they rest: a time slice. Threads that have slept get a CPU
 /// sooner than those that always want one.
 const ROUND: Duration = Duration::from_millis(4);
@@ -195,9 +234,7 @@ impl Shared {
     fn read(&self, mut file: MapsFile, cpus: &CpuSet, writer: &Thread) -> Score {
         let mut score = Score::default();
         let begun = Instant::now();
-        // An offset behind the end makes the kernel generate every line in one call, and keep
-        // none (fs/seq_file.c, `traverse`); at the same offset again it would go on from there.
-        let mut offset = 1 << 40;
+        let mut offset = BEHIND;
         while score.held_up().is_none() && begun.elapsed() < PATIENCE {
             let Some(pace) = self.alive(ROUND) else {
                 self.elsewhere(cpus, writer);
@@ -212,7 +249,7 @@ impl Shared {
             let fits = (took.as_nanos() * u128::from(ALIVE) / pace.as_nanos().max(1)) as u64;
             // What was done did fit, however slow the writer was before.
             let fits = fits.max(during);
-            let whole = read == Ok(0) && fits >= 4 * ALIVE && ran > took / 2;
+            let whole = read == Ok(0) && fits >= FITS * ALIVE && ran > took / 2;
             if whole && self.alive(took).is_some() {
                 score.count(during, fits);
             }

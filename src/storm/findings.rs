@@ -149,7 +149,7 @@ impl Example {
     pub fn with_room(versions: usize) -> Example {
         Example {
             evidence: Evidence::with_room(versions),
-            bytes: Vec::with_capacity(Tape::BYTES),
+            bytes: Vec::with_capacity(Tape::bytes_that_fit()),
             calls: Vec::with_capacity(Tape::CALLS),
             reader: 0,
             piece: Piece::default(),

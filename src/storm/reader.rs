@@ -350,6 +350,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         let (clock, base) = (oracle.clock(), oracle.geometry().base);
         let behind = self.approach.lanes().end;
         let holds = self.tripwire.is_some();
+        let longest = Tape::longest();
         let (mut calls, mut bytes) = (0, 0);
         for walk in 0..walks {
             if holds {
@@ -368,7 +369,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             let mut beyond = false;
             loop {
                 let asked = match ask {
-                    Ask::Always(bytes) if plain => bytes.min(Tape::LONGEST),
+                    Ask::Always(bytes) if plain => bytes.min(longest),
                     _ => self.asks(offset, at, ask),
                 };
                 if self.reel().tape.is_full(asked) {
@@ -438,7 +439,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             Ask::Always(bytes) | Ask::Once(bytes) => bytes,
             Ask::UpTo(most) => self.rng.between(1, most) | 1,
         });
-        asked.min(Tape::LONGEST)
+        asked.min(Tape::longest())
     }
 
     /// The walk begun last.

@@ -156,16 +156,17 @@ pub(super) fn read_lanes_and(
         lane.vmas.clear();
         lane.stranger = false;
     }
-    let mut page = [0; 4096];
+    // As good as any: nothing changes meanwhile, so it does not matter which call makes a line.
+    let mut text = [0; 4096];
     let mut offset = 0;
     lines.start(false);
     loop {
-        let got = source.pread(&mut page, offset)?;
+        let got = source.pread(&mut text, offset)?;
         if got == 0 {
             return Ok(());
         }
         offset += got as u64;
-        lines.feed(&page[..got], 0, |chunk| {
+        lines.feed(&text[..got], 0, |chunk| {
             let Chunk { text, .. } = chunk;
             let Ok(line) = parse(text) else {
                 lanes.iter_mut().for_each(|lane| lane.stranger = true);

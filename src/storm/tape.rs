@@ -39,16 +39,30 @@ pub struct Tape {
 }
 
 impl Tape {
-    /// Bytes that fit.
-    pub const BYTES: usize = 128 << 10;
     /// Calls that fit.
     pub const CALLS: usize = 1024;
-    /// The most that one call may ask for.
+    /// The most that one call may ask for by a scenario, wherever it was written.
     pub const LONGEST: usize = 16 << 10;
+
+    /// Bytes that fit. A longer line, its first byte no longer on the tape, can't be placed in time.
+    pub fn bytes_that_fit() -> usize {
+        Tape::fitting(rustix::param::page_size()).0
+    }
+
+    /// The most that one call may ask for: two of the kernel's pages of output, or a scenario's most.
+    pub fn longest() -> usize {
+        Tape::fitting(rustix::param::page_size()).1
+    }
+
+    /// Both, with pages of so many bytes.
+    const fn fitting(page: usize) -> (usize, usize) {
+        let longest = if 2 * page > Tape::LONGEST { 2 * page } else { Tape::LONGEST };
+        (8 * longest, longest)
+    }
 
     pub(super) fn new() -> Tape {
         Tape {
-            bytes: MmapMut::map_anon(Tape::BYTES).expect("room for the bytes of a walk"),
+            bytes: MmapMut::map_anon(Tape::bytes_that_fit()).expect("room for the bytes of a walk"),
             used: 0,
             calls: Vec::with_capacity(Tape::CALLS),
             first: 0,
@@ -239,6 +253,16 @@ mod tests {
         assert_eq!(all, expected);
         assert_eq!(tape.lines(8, 21).count(), 2);
         assert_eq!(tape.lines(0, 3).count(), 0, "no line ends there");
+    }
+
+    #[test]
+    fn a_call_may_ask_for_a_page_of_output_and_more_whatever_the_size_of_a_page() {
+        assert_eq!(Tape::fitting(4 << 10), (128 << 10, 16 << 10));
+        for page in [4 << 10, 16 << 10, 64 << 10] {
+            let (bytes, longest) = Tape::fitting(page);
+            assert!(longest >= 2 * page && longest >= Tape::LONGEST, "{page}");
+            assert!(bytes >= 4 * longest, "{page}: some calls have to fit");
+        }
     }
 
     #[test]

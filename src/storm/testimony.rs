@@ -56,7 +56,7 @@ impl<'a> Seconds<'a> {
             again: Walk::new(oracle),
             forgiving: Mechanism::TRIED
                 .map(|(mechanism, forgive)| (mechanism, Walk::forgiving(oracle, forgive))),
-            lines: Vec::with_capacity(Tape::BYTES / SHORTEST),
+            lines: Vec::with_capacity(Tape::bytes_that_fit() / SHORTEST),
         }
     }
 }
