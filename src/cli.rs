@@ -351,7 +351,8 @@ pub enum CasesFormat {
     Text,
     /// One JSON object.
     Json,
-    /// For the kernel's test runners; DURATION and VERBOSE in the environment are honoured.
+    /// For the kernel's test runners; DURATION and VERBOSE in the environment are honoured. What
+    /// could not be decided is a skip, and the exit code says so, too: 4 where all are, else 0.
     Ktap,
 }
 

@@ -7,6 +7,7 @@ use super::place::{Interface, Position};
 use super::report::{RunReport, Verdict};
 use super::table::Spec;
 use crate::count::counted;
+use crate::exit::Exit;
 use std::io::{self, Write};
 
 /// One test: a case, a group of places of the boundary, an interface.
@@ -53,6 +54,19 @@ pub struct Totals {
     pass: usize,
     fail: usize,
     skip: usize,
+}
+
+impl Totals {
+    /// The exit code that says the same: to the runners a test that could not be decided is a skip,
+    /// and all of them skipped is the skip of the whole (tools/testing/selftests/kselftest.h,
+    /// `ksft_finished`).
+    pub fn exit(self) -> Exit {
+        match self {
+            Totals { fail: 1.., .. } => Exit::Violated,
+            Totals { pass: 1.., .. } => Exit::Upheld,
+            _ => Exit::Untestable,
+        }
+    }
 }
 
 /// Writes KTAP, line by line.
@@ -135,17 +149,18 @@ impl<W: Write> Ktap<W> {
         self.out.flush()
     }
 
-    /// Ends with the totals.
+    /// Ends with the totals, and gives them.
     ///
     /// # Errors
     /// What writing gave.
-    pub fn end(mut self) -> io::Result<()> {
+    pub fn end(mut self) -> io::Result<Totals> {
         let Totals { pass, fail, skip } = self.totals;
         writeln!(
             self.out,
             "# Totals: pass:{pass} fail:{fail} xfail:0 xpass:0 skip:{skip} error:0"
         )?;
-        self.out.flush()
+        self.out.flush()?;
+        Ok(self.totals)
     }
 }
 
@@ -200,6 +215,24 @@ mod tests {
         let seven = find("7").unwrap();
         let inside = super::tests(&[seven], &[Interface::Read], &[Position::Inside]);
         assert!(inside.is_empty());
+    }
+
+    #[test]
+    fn the_totals_and_the_exit_code_say_the_same() {
+        let exit = |pass, fail, skip| Totals { pass, fail, skip }.exit();
+        assert_eq!(exit(3, 0, 0), Exit::Upheld);
+        assert_eq!(exit(1, 0, 9), Exit::Upheld, "what is skipped is no trouble");
+        assert_eq!(exit(9, 1, 9), Exit::Violated);
+        assert_eq!(exit(0, 1, 0), Exit::Violated);
+        assert_eq!(exit(0, 0, 9), Exit::Untestable);
+    }
+
+    #[test]
+    fn an_undecided_test_is_a_skip_and_no_trouble() {
+        let mut ktap = Ktap::begin(Vec::new(), 2, false).unwrap();
+        ktap.result("case1.page.read", &[run(Verdict::Upheld, None)]).unwrap();
+        ktap.result("case2.page.read", &[run(Verdict::Undecided, Some("too little"))]).unwrap();
+        assert_eq!(ktap.end().unwrap().exit(), Exit::Upheld);
     }
 
     #[test]

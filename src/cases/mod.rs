@@ -4,6 +4,7 @@
 //! A case is data ([`TABLE`]); [`prove`] carries its operations out with nobody
 //! else about, [`play`] races them on the storm's engine, and the rest says what was seen.
 
+mod budget;
 pub mod ktap;
 mod place;
 mod play;
@@ -12,6 +13,7 @@ mod report;
 mod table;
 pub mod text;
 
+pub use budget::Budget;
 pub use place::{Interface, Position};
 pub use play::{Around, AtOnce, play};
 pub use proof::{Proof, Shown, prove};

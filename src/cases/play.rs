@@ -2,13 +2,12 @@
 
 use super::place::{Interface, Position};
 use super::proof::lies_on_one_page;
-use super::report::{RunReport, Verdict, Violation};
+use super::report::{RunReport, Verdict, Violation, too_little};
 use super::table::Spec;
-use crate::count::counted;
 use crate::oracle::Tolerated;
 use crate::report::example_text;
 use crate::scenario::{RunPlan, ScenarioRun, run};
-use crate::storm::{Counts, Ended, Found, Lost, View};
+use crate::storm::{Ended, Found, Lost, View};
 use std::time::Duration;
 
 /// Which files are read under mmap_lock, so that each call has to show one instant.
@@ -31,11 +30,6 @@ pub struct Around<'a> {
     /// The number of the signal that arrived, if one did.
     pub signal: &'a dyn Fn() -> Option<i32>,
 }
-
-/// Of the windows judged, this many in a thousand may be undecided.
-const MOST_UNDECIDED_PER_MILLE: u64 = 10;
-/// A run that judged fewer lines than this says nothing.
-const FEWEST_CHECKED: u64 = 100;
 
 /// Races a case for `duration`. `None` where the case has no such place.
 pub fn play(
@@ -85,7 +79,10 @@ fn report(spec: &Spec, interface: Interface, position: Position, done: &Scenario
     let (first, later) = (view(View::BEFORE), view(View::AFTER));
     let (before, after) = if spec.begins_after { (later, first) } else { (first, later) };
     let violations = violations(done);
-    let why = doubt(done, &reading, &violations);
+    let why = doubt(done, &violations);
+    let too_little = too_little(reading.checked, reading.windows, reading.undecided);
+    let judged_too_little = why.is_none() && too_little.is_some() && violations.is_empty();
+    let why = why.or(too_little);
     let verdict = match (violations.is_empty(), &why) {
         (false, _) => Verdict::Violated,
         (true, Some(_)) => Verdict::Undecided,
@@ -112,6 +109,7 @@ fn report(spec: &Spec, interface: Interface, position: Position, done: &Scenario
         overlap: done.run.overlap,
         verdict,
         why,
+        judged_too_little,
         violations,
     }
 }
@@ -130,26 +128,13 @@ fn violations(done: &ScenarioRun) -> Vec<Violation> {
     })
 }
 
-/// Why the run says nothing, if it does not.
-fn doubt(done: &ScenarioRun, reading: &Counts, violations: &[Violation]) -> Option<String> {
+/// Why the run says nothing, if it does not and more of it would not help.
+fn doubt(done: &ScenarioRun, violations: &[Violation]) -> Option<String> {
     if let Some(lost) = &done.run.lost {
         return Some(lost.clone());
     }
     if done.run.ended == Ended::Stall && violations.is_empty() {
         return Some("a call did not come back".into());
-    }
-    if reading.undecided * 1000 > reading.windows * MOST_UNDECIDED_PER_MILLE {
-        return Some(format!(
-            "{} of {} could not be judged",
-            reading.undecided,
-            counted(reading.windows, "window")
-        ));
-    }
-    if reading.checked < FEWEST_CHECKED {
-        return Some(format!(
-            "only {} judged, and it takes {FEWEST_CHECKED}",
-            counted(reading.checked, "line")
-        ));
     }
     if done.aimed == Some(false) {
         return Some("the page of output no longer ended at the boundary after the run".into());

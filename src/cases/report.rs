@@ -3,12 +3,28 @@
 use super::place::{Interface, Position};
 use super::proof::Proof;
 use super::table::{Foreseen, Spec};
+use crate::count::counted;
 use crate::exit::Exit;
 use crate::oracle::Mechanism;
 use crate::probe::MapsLocking;
 use crate::report::OverlapReport;
 use crate::storm::Overlap;
 use serde::Serialize;
+
+/// Of the windows judged, this many in a thousand may be undecided.
+const MOST_UNDECIDED_PER_MILLE: u64 = 10;
+/// A run that judged fewer lines than this says nothing.
+const FEWEST_CHECKED: u64 = 100;
+
+/// Why a run that judged so much says nothing, if it does not; more of it may say something.
+pub(super) fn too_little(lines: u64, windows: u64, undecided: u64) -> Option<String> {
+    if undecided * 1000 > windows * MOST_UNDECIDED_PER_MILLE {
+        let windows = counted(windows, "window");
+        return Some(format!("{undecided} of {windows} could not be judged"));
+    }
+    (lines < FEWEST_CHECKED)
+        .then(|| format!("only {} judged, and it takes {FEWEST_CHECKED}", counted(lines, "line")))
+}
 
 /// The version of the JSON form.
 const SCHEMA_VERSION: u32 = 1;
@@ -112,6 +128,9 @@ pub struct RunReport {
     pub verdict: Verdict,
     /// Why it says nothing, where it does not.
     pub why: Option<String>,
+    /// Whether that is because too little of it could be judged, so that more of it may do.
+    #[serde(skip)]
+    pub judged_too_little: bool,
     /// What was wrong.
     pub violations: Vec<Violation>,
 }
@@ -140,7 +159,51 @@ impl RunReport {
             overlap: Overlap::default(),
             verdict: Verdict::Untestable,
             why: Some(why),
+            judged_too_little: false,
             violations: Vec::new(),
+        }
+    }
+
+    /// A run that was left out, because the time was over.
+    pub fn left_out(interface: Interface, position: Position) -> RunReport {
+        let why = "the time of all runs together was over".to_owned();
+        let verdict = Verdict::Undecided;
+        RunReport { verdict, ..RunReport::untestable(interface, position, why) }
+    }
+
+    /// This run as one with an earlier one, which judged too little and found nothing.
+    #[must_use]
+    pub fn after(self, earlier: &RunReport) -> RunReport {
+        let checked_lines = self.checked_lines + earlier.checked_lines;
+        let (windows, undecided) =
+            (self.windows + earlier.windows, self.undecided + earlier.undecided);
+        let too_little = too_little(checked_lines, windows, undecided);
+        // Where there is no other doubt, and no violation, it goes by the sums.
+        let sound = self.judged_too_little || self.verdict == Verdict::Upheld;
+        let verdict = match &too_little {
+            Some(_) if sound => Verdict::Undecided,
+            None if sound => Verdict::Upheld,
+            _ => self.verdict,
+        };
+        RunReport {
+            elapsed_ms: self.elapsed_ms + earlier.elapsed_ms,
+            cycles: self.cycles + earlier.cycles,
+            failed: self.failed + earlier.failed,
+            calls: self.calls + earlier.calls,
+            walks: self.walks + earlier.walks,
+            checked_lines,
+            windows,
+            undecided,
+            overlap: [self.overlap, earlier.overlap].into_iter().sum(),
+            before: self.before + earlier.before,
+            after: self.after + earlier.after,
+            mixed: self.mixed + earlier.mixed,
+            twice: self.twice + earlier.twice,
+            gap_then_vma: self.gap_then_vma + earlier.gap_then_vma,
+            verdict,
+            judged_too_little: sound && too_little.is_some(),
+            why: if sound { too_little } else { self.why },
+            ..self
         }
     }
 }
@@ -342,6 +405,31 @@ impl CasesReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn runs_that_judged_too_little_say_something_together_when_nothing_else_is_in_doubt() {
+        use super::super::place::{Interface, Position};
+        let run = |checked_lines, verdict, judged_too_little| RunReport {
+            checked_lines,
+            verdict,
+            judged_too_little,
+            ..RunReport::untestable(Interface::Read, Position::Page, "doubt".into())
+        };
+        let short = run(60, Verdict::Undecided, true);
+        let both = run(50, Verdict::Undecided, true).after(&short);
+        assert_eq!((both.verdict, both.why, both.checked_lines), (Verdict::Upheld, None, 110));
+        let few = run(20, Verdict::Undecided, true).after(&short);
+        assert!(few.judged_too_little && few.verdict == Verdict::Undecided);
+        let other = run(50, Verdict::Undecided, false).after(&short);
+        assert_eq!((other.verdict, other.why.as_deref()), (Verdict::Undecided, Some("doubt")));
+        assert_eq!(run(50, Verdict::Violated, false).after(&short).verdict, Verdict::Violated);
+        assert_eq!(run(500, Verdict::Upheld, false).after(&short).checked_lines, 560);
+        // 4 of 240 windows are too many, of 540 not.
+        let doubtful = RunReport { windows: 240, undecided: 4, ..short };
+        let more = |windows| RunReport { windows, ..run(500, Verdict::Upheld, false) };
+        assert!(more(100).after(&doubtful).judged_too_little);
+        assert_eq!(more(300).after(&doubtful).verdict, Verdict::Upheld);
+    }
 
     #[test]
     fn a_violation_outweighs_doubt_and_untested_counts_last() {

@@ -5,10 +5,11 @@ use super::{Failure, Signals};
 use crate::cli::{CasesArgs, CasesFormat, PrintArgs};
 use mapstorm::allocations;
 use mapstorm::cases::{
-    Around, AtOnce, CaseReport, CasesReport, Interface, Position, Proof, RunReport, Spec, TABLE,
-    Verdict, find, ktap, play, prove, text,
+    Around, AtOnce, Budget, CaseReport, CasesReport, Interface, Position, Proof, RunReport, Spec,
+    TABLE, Verdict, find, ktap, play, prove, text,
 };
 use mapstorm::console;
+use mapstorm::count::counted;
 use mapstorm::exit::Exit;
 use mapstorm::maps::MapsFile;
 use mapstorm::probe::{Machine, MapsLocking, observe_locking, observe_smaps_locking, query_works};
@@ -18,8 +19,9 @@ use mapstorm::storm::Overlap;
 use mapstorm::vocabulary::unknown;
 use std::time::{Duration, Instant};
 
-/// What all tests of a KTAP run take together, so that the selftest runner's 45 s are enough.
-const KTAP_SECONDS: f64 = 24.0;
+/// What all tests of a KTAP run take together, from the start of the program on: the end of the last
+/// one included they take 30 s, and the selftest runner gives 45.
+const KTAP_SECONDS: f64 = 27.0;
 /// Where the filters leave nothing.
 const NO_TEST: &str = "--only, --interface and --boundary together name no test: query has no pages \
     that could end anywhere, and not every case has a vma before, inside and after its change";
@@ -31,6 +33,7 @@ const SECONDS_PER_CASE: f64 = 6.0;
 /// # Errors
 /// When what is asked for is not there, or the result can't be written.
 pub fn cases(args: &CasesArgs, print: &PrintArgs) -> Result<Exit, Failure> {
+    let begun = Instant::now();
     let specs = asked_for(&args.only)?;
     let environment = Environment::read()?;
     let machine = Machine::here();
@@ -63,7 +66,7 @@ pub fn cases(args: &CasesArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         locking,
         machine,
         command: command_line(seed),
-        begun: Instant::now(),
+        begun,
     };
     let allocations = allocations::count();
     let interfaces = or_all(&args.interface, &Interface::ALL);
@@ -97,6 +100,20 @@ fn asked_for(only: &[String]) -> Result<Vec<&'static Spec>, Failure> {
         only.is_empty() || only.iter().any(|name| find(name).is_some_and(|f| f.name == spec.name))
     };
     Ok(TABLE.iter().filter(asked).collect())
+}
+
+/// The runs of a case: what it is read through, and where the page of output ends.
+fn places(
+    spec: &'static Spec,
+    interfaces: &[Interface],
+    positions: &[Position],
+) -> impl Iterator<Item = (Interface, Position)> {
+    interfaces.iter().flat_map(move |&interface| {
+        let there = positions.iter().filter(move |&&position| {
+            position == Position::Page || interface.has_pages() && spec.boundary(position).is_some()
+        });
+        there.map(move |&position| (interface, position))
+    })
 }
 
 /// The interfaces this kernel lacks.
@@ -153,6 +170,42 @@ impl Session<'_> {
         (self.around.signal)()
     }
 
+    /// Races a case for as long as is said, or as `budget` has time for: where too little was
+    /// judged, on and on.
+    fn timed(
+        &self,
+        fixed: Option<Duration>,
+        budget: &mut Budget,
+        spec: &'static Spec,
+        interface: Interface,
+        position: Position,
+    ) -> Option<RunReport> {
+        if let Some(time) = fixed {
+            return play(spec, interface, position, time, &self.around);
+        }
+        let mut next = budget.first(self.begun.elapsed());
+        let mut last = Some(RunReport::left_out(interface, position));
+        let mut had = Duration::ZERO;
+        while let Some(time) = next {
+            let from = self.begun.elapsed();
+            let run = play(spec, interface, position, time, &self.around);
+            let now = self.begun.elapsed();
+            budget.raced(time, now - from);
+            had += time;
+            last = match last.filter(|last| last.judged_too_little) {
+                Some(earlier) => run.map(|run| run.after(&earlier)),
+                None => run,
+            };
+            let too_little = last.as_ref().is_some_and(|last| last.judged_too_little);
+            next = match too_little && self.stopped().is_none() {
+                true => budget.again(now, had),
+                false => None,
+            };
+        }
+        budget.done(1);
+        last
+    }
+
     /// Races case after case, for people or as JSON.
     fn race(
         &self,
@@ -164,7 +217,16 @@ impl Session<'_> {
         allocations: u64,
     ) -> CasesReport {
         let people = args.format == CasesFormat::Text;
-        let seconds = args.seconds_per_case.unwrap_or(SECONDS_PER_CASE);
+        let seconds = args.seconds_per_case;
+        let all = specs.len() as f64 * seconds.unwrap_or(SECONDS_PER_CASE);
+        let runs = specs.iter().map(|spec| places(spec, interfaces, positions).count()).sum();
+        let total = self.begun.elapsed() + Duration::from_secs_f64(all);
+        let mut budget = Budget::new(total, runs);
+        if !print.quiet {
+            let cases = counted(specs.len() as u64, "case");
+            let each = seconds.map_or(String::new(), |each| format!(" of {each:.1} s"));
+            console::note(format_args!("{cases}{each}: {all:.1} s in all"));
+        }
         let mut text = Vec::new();
         text::head(&mut text).expect("into memory");
         let mut cases = Vec::new();
@@ -180,7 +242,7 @@ impl Session<'_> {
                     specs.len()
                 ));
             }
-            let case = self.case(spec, interfaces, positions, seconds);
+            let case = self.case(spec, interfaces, positions, seconds, &mut budget);
             text::case(&mut text, &case, print.verbose).expect("into memory");
             if people {
                 // As it goes: a long run shows what it has.
@@ -206,27 +268,27 @@ impl Session<'_> {
         spec: &'static Spec,
         interfaces: &[Interface],
         positions: &[Position],
-        seconds: f64,
+        seconds: Option<f64>,
+        budget: &mut Budget,
     ) -> CaseReport {
         let proof: Result<Proof, String> = prove(spec);
         let mut runs = Vec::new();
-        if proof.is_ok() {
-            let there = |interface: Interface| {
-                let places = positions.iter().filter(move |&&position| {
-                    position == Position::Page
-                        || interface.has_pages() && spec.boundary(position).is_some()
-                });
-                places.map(move |&position| (interface, position))
-            };
-            let all: Vec<_> = interfaces.iter().flat_map(|&interface| there(interface)).collect();
-            let each = Duration::from_secs_f64(seconds / all.len().max(1) as f64);
+        let all: Vec<_> = places(spec, interfaces, positions).collect();
+        if proof.is_err() {
+            budget.done(all.len());
+        } else {
+            let each =
+                seconds.map(|seconds| Duration::from_secs_f64(seconds / all.len().max(1) as f64));
             for (interface, position) in all {
                 if self.stopped().is_some() {
                     break;
                 }
                 runs.extend(match self.why_not(interface) {
-                    Some(why) => Some(RunReport::untestable(interface, position, why.into())),
-                    None => play(spec, interface, position, each, &self.around),
+                    Some(why) => {
+                        budget.done(1);
+                        Some(RunReport::untestable(interface, position, why.into()))
+                    }
+                    None => self.timed(each, budget, spec, interface, position),
                 });
             }
         }
@@ -270,32 +332,35 @@ impl Session<'_> {
     ) -> Exit {
         let tests = ktap::tests(specs, interfaces, positions);
         let each = match (environment.duration, args.seconds_per_case) {
-            (_, Some(seconds)) => seconds * specs.len() as f64 / tests.len().max(1) as f64,
-            (Some(duration), None) => duration,
-            (None, None) => KTAP_SECONDS / tests.len().max(1) as f64,
+            (_, Some(seconds)) => Some(seconds * specs.len() as f64 / tests.len().max(1) as f64),
+            (duration, None) => duration,
         };
-        let mut verdicts = Vec::new();
-        self.write_ktap(&tests, each, environment, &mut verdicts).expect("results give no error");
-        match (self.stopped(), Verdict::of(verdicts)) {
-            (Some(number), _) => Exit::of_signal(number),
-            (_, Verdict::Violated) => Exit::Violated,
-            (_, Verdict::Undecided) => Exit::Undecided,
-            (_, Verdict::Untestable) => Exit::Untestable,
-            (_, Verdict::Upheld) => Exit::Upheld,
-        }
+        let totals = self.write_ktap(&tests, each, environment).expect("results give no error");
+        self.stopped().map_or(totals.exit(), Exit::of_signal)
     }
 
     fn write_ktap(
         &self,
         tests: &[ktap::Test],
-        each: f64,
+        each: Option<f64>,
         environment: &Environment,
-        verdicts: &mut Vec<Verdict>,
-    ) -> std::io::Result<()> {
+    ) -> std::io::Result<ktap::Totals> {
         let mut ktap =
             ktap::Ktap::begin(console::Results::new(), tests.len(), environment.verbose)?;
         ktap.remark(&format!("seed {:#x}: {}", self.around.seed, self.command))?;
         let mut overlap = Overlap::default();
+        let tests_here = counted(tests.len() as u64, "test");
+        ktap.remark(&match each {
+            Some(each) => {
+                let all = each * tests.len() as f64;
+                format!(
+                    "{tests_here} of {each:.1} s: {all:.1} s in all, and what it takes to begin each"
+                )
+            }
+            None => format!("{tests_here}: at most 30 s in all"),
+        })?;
+        let runs = tests.iter().map(|test| test.positions.len()).sum();
+        let mut budget = Budget::new(Duration::from_secs_f64(KTAP_SECONDS), runs);
         let mut proved: Option<(&str, Result<Proof, String>)> = None;
         for test in tests {
             if let Some(number) = self.stopped() {
@@ -308,19 +373,19 @@ impl Session<'_> {
             let refused = proved.as_ref().and_then(|(_, proof)| proof.as_ref().err());
             let why = self.why_not(test.interface).or(refused.map(String::as_str));
             if let Some(why) = why {
-                verdicts.push(Verdict::Untestable);
+                budget.done(test.positions.len());
                 ktap.skip(&test.name, why)?;
                 continue;
             }
-            let time = Duration::from_secs_f64(each / test.positions.len() as f64);
+            let fixed =
+                each.map(|each| Duration::from_secs_f64(each / test.positions.len() as f64));
             let runs: Vec<RunReport> = test
                 .positions
                 .iter()
                 .filter_map(|&position| {
-                    play(test.spec, test.interface, position, time, &self.around)
+                    self.timed(fixed, &mut budget, test.spec, test.interface, position)
                 })
                 .collect();
-            verdicts.extend(runs.iter().map(|run| run.verdict));
             overlap += runs.iter().map(|run| run.overlap).sum();
             ktap.result(&test.name, &runs)?;
         }
