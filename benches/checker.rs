@@ -6,8 +6,8 @@
 //! the end gives ns a line, the least of many turns in which the rows take turns.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
-use mapstorm::oracle::{Oracle, Sighting, Verdict, Walk, Window};
-use mapstorm::space::{Geometry, Layout, Op, Page, Place, Prot, Span};
+use mapstorm::model::{Geometry, Layout, Op, Page, Place, Prot, Span};
+use mapstorm::oracle::{Observation, Oracle, Verdict, Walk, Window};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -19,17 +19,17 @@ const TURN: usize = 64 * PAGES;
 const BASE: u64 = 0x7f00_0000_0000;
 
 /// A lane with operations behind it, and a walk over it.
-struct Scene {
+struct Casting {
     past: u64,
     within: u64,
     oracle: Oracle,
     window: Window,
-    lines: Vec<Sighting>,
+    lines: Vec<Observation>,
 }
 
-impl Scene {
+impl Casting {
     /// `past` operations before the window, `within` in it.
-    fn new(past: u64, within: u64) -> Scene {
+    fn new(past: u64, within: u64) -> Casting {
         let geometry = Geometry::new(BASE, 4096, 1, PAGES);
         let pages: Vec<Page> = (0..PAGES)
             .map(|page| Page::anon(if page % 2 == 0 { Prot::READ } else { Prot::NONE }))
@@ -55,13 +55,13 @@ impl Scene {
         operate(within, Prot::READ_EXEC);
         let window = Window { from, to: oracle.clock().now() };
         let layout = oracle.hold(0).current().layout;
-        let line = |vma: mapstorm::space::Vma| Sighting {
+        let line = |vma: mapstorm::model::Vma| Observation {
             start: geometry.address(0, vma.start),
             end: geometry.address(0, vma.end),
             page: layout.pages()[vma.start].visible(),
         };
         let lines = layout.vmas().map(line).collect();
-        Scene { past, within, oracle, window, lines }
+        Casting { past, within, oracle, window, lines }
     }
 
     /// Judges as many lines as a turn has.
@@ -78,18 +78,19 @@ impl Scene {
 }
 
 fn checker(criterion: &mut Criterion) {
-    let scenes: Vec<Scene> =
+    let scenes: Vec<Casting> =
         [(0, 0), (10, 0), (100_000, 0), (10, 1), (10, 10), (10, 1000), (100_000, 1000)]
-            .map(|(past, within)| Scene::new(past, within))
+            .map(|(past, within)| Casting::new(past, within))
             .into();
-    let mut walks: Vec<Walk<'_>> = scenes.iter().map(|scene| Walk::new(&scene.oracle)).collect();
+    let mut walks: Vec<Walk<'_>> =
+        scenes.iter().map(|casting| Walk::new(&casting.oracle)).collect();
     let mut group = criterion.benchmark_group("judge a line");
     group.throughput(Throughput::Elements(TURN as u64));
-    for (scene, walk) in scenes.iter().zip(&mut walks) {
-        assert_eq!(scene.judge(walk), TURN, "every line is right");
-        let name = format!("{} in the window", scene.within);
-        group.bench_with_input(BenchmarkId::new(name, scene.past), scene, |b, scene| {
-            b.iter(|| scene.judge(walk));
+    for (casting, walk) in scenes.iter().zip(&mut walks) {
+        assert_eq!(casting.judge(walk), TURN, "every line is right");
+        let name = format!("{} in the window", casting.within);
+        group.bench_with_input(BenchmarkId::new(name, casting.past), casting, |b, casting| {
+            b.iter(|| casting.judge(walk));
         });
     }
     group.finish();
@@ -97,15 +98,15 @@ fn checker(criterion: &mut Criterion) {
     let mut least = vec![f64::MAX; scenes.len()];
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(3) {
-        for ((scene, walk), least) in scenes.iter().zip(&mut walks).zip(&mut least) {
+        for ((casting, walk), least) in scenes.iter().zip(&mut walks).zip(&mut least) {
             let from = Instant::now();
-            black_box(scene.judge(walk));
+            black_box(casting.judge(walk));
             *least = least.min(from.elapsed().as_nanos() as f64 / TURN as f64);
         }
     }
     println!("{:>22}{:>12}{:>12}", "operations in window", "past", "ns a line");
-    for (scene, least) in scenes.iter().zip(least) {
-        println!("{:>22}{:>12}{least:>12.1}", scene.within, scene.past);
+    for (casting, least) in scenes.iter().zip(least) {
+        println!("{:>22}{:>12}{least:>12.1}", casting.within, casting.past);
     }
 }
 

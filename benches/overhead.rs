@@ -1,5 +1,5 @@
 //! What judging costs: readers that check against readers that only read, and mutators that
-//! record against mutators that do not, in alternating slices of one run.
+//! record against mutators that do not, in alternating turns_taken of one run.
 //!
 //! `cargo bench --bench overhead [-- ROUNDS MILLIS [THREADS...]]`. The thread that is measured does
 //! both by turns, a few milliseconds each, while the others go on as they were: a drift of the
@@ -8,15 +8,15 @@
 //! pages' worth of text and in operations. Beside them stands what all rounds together yielded, in
 //! full and without: a round in which the machine was slow weighs less there.
 
-use mapstorm::arena::{Arena, Mm};
-use mapstorm::maps::{MapsFile, MapsRead};
-use mapstorm::oracle::{Contract, Oracle, Outside};
-use mapstorm::seed::Stream;
-use mapstorm::space::{Kind, KindSet, Layout, Op, Place as Pages, Span, apply, apply_alone, fits};
-use mapstorm::storm::{
-    Counts, Cpus, Findings, Mode, Mutator, Place, Program, Reader, Repertoire, Spell, Stage, Tally,
+use mapstorm::engine::{
+    Counts, Cpus, Findings, Mode, Mutator, OpSet, Place, Program, Reader, Scheduler, Slice, Tally,
     calibrate, draw_layout, read_outside,
 };
+use mapstorm::kernel::{Arena, Mm};
+use mapstorm::kernel::{MapsFile, MapsRead};
+use mapstorm::model::{Kind, KindSet, Layout, Op, Place as Pages, Span, apply, apply_alone, fits};
+use mapstorm::oracle::{Contract, Oracle, Outside};
+use mapstorm::seed::Stream;
 use parking_lot::{Mutex, RwLock};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 const LANES: usize = 8;
 const PAGES: usize = 16;
-const SPELL: Spell = Spell {
+const SLICE: Slice = Slice {
     first_lane: 0,
     lanes: LANES as u16,
     hammer: 6,
@@ -63,15 +63,15 @@ const COLUMNS: [Column; 4] = [
 const CALL: u64 = 512;
 const BEYOND: u64 = 32;
 
-/// How long a spell is, and for how many the same two threads play, as in the storm.
-const SPELL_TIME: Duration = Duration::from_millis(16);
-const SPELLS: usize = 8;
+/// How long a slice is, and for how many the same two threads play, as in the storm.
+const SLICE_TIME: Duration = Duration::from_millis(16);
+const SLICES: usize = 8;
 
 /// How long one of the two that are compared goes on before it is the other's turn.
-const SLICE: Duration = Duration::from_millis(3);
+const TURN_TIME: Duration = Duration::from_millis(3);
 
-/// How long a reader goes on before a slice counts, of either sort. What a reader that checks knows is
-/// as old as its own last slice then, and the CPU's caches have forgotten it; in a storm there is no such
+/// How long a reader goes on before a turn_taken counts, of either sort. What a reader that checks knows is
+/// as old as its own last turn_taken then, and the CPU's caches have forgotten it; in a storm there is no such
 /// gap between two walks. Of the first eight walks each took 11,400 cycles to judge, of the next three
 /// times eight 5,700, 5,500 and 5,300, and 5,050 from then on (64 threads, without `remap`).
 const SETTLING: Duration = Duration::from_millis(2);
@@ -96,7 +96,7 @@ impl Yield {
 
 struct Bench {
     arena: Arena,
-    may: Repertoire,
+    may: OpSet,
     oracle: Oracle,
     findings: Findings,
     outside: RwLock<Outside>,
@@ -111,10 +111,10 @@ fn main() {
     let millis = Duration::from_millis(numbers.get(1).copied().unwrap_or(200));
     println!(
         "{rounds} rounds of {} ms a column, {} CPUs; a quarter of the threads read, and one of \
-         each runs at a time, in turns of {SPELLS} spells of {} ms",
+         each runs at a time, in turns of {SLICES} slices of {} ms",
         millis.as_millis(),
         Cpus::allowed().count(),
-        SPELL_TIME.as_millis(),
+        SLICE_TIME.as_millis(),
     );
     // Operations that do not replace in flight, so that reading is not dominated by evidence of
     // tears; and everything, as the storm does it.
@@ -143,10 +143,10 @@ fn median(mut values: Vec<f64>) -> f64 {
 impl Bench {
     fn new(kinds: KindSet) -> Bench {
         let arena = Arena::reserve(LANES, PAGES).expect("an arena");
-        let wanted = Repertoire::full(kinds, arena.file_count());
+        let wanted = OpSet::full(kinds, arena.file_count());
         let mut file = MapsFile::own().expect("maps");
         let calibration = calibrate(&arena, &mut file, wanted).expect("calibration");
-        let may = Repertoire { kinds: calibration.kinds(), ..calibration.may };
+        let may = OpSet { kinds: calibration.kinds(), ..calibration.may };
         let empty = vec![Layout::empty(PAGES); LANES];
         let oracle = Oracle::new(*arena.geometry(), &empty, 1 << 15);
         let findings = Findings::new(Vec::new(), false, 1, 64);
@@ -189,7 +189,7 @@ impl Bench {
         let (_, mutating, reading) = column;
         self.seed += 1;
         self.lay_out();
-        let stage = Stage::new(threads);
+        let scheduler = Scheduler::new(threads);
         let tallies: Vec<Tally> = (0..threads).map(|_| Tally::default()).collect();
         let readers = (threads / 4).max(1);
         let total = Mutex::new([Yield::default(); 2]);
@@ -197,18 +197,18 @@ impl Bench {
         let ready = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for (me, tally) in tallies.iter().enumerate() {
-                let (stage, total, ready, bench) = (&stage, &total, &ready, &*self);
+                let (scheduler, total, ready, bench) = (&scheduler, &total, &ready, &*self);
                 scope.spawn(move || {
                     let reads = me < readers;
-                    stage.enter(me);
+                    scheduler.enter(me);
                     pin(usize::from(!reads));
                     let mut worker = Worker::new(bench, tally, me);
                     if reads && reading != Part::Rest {
                         worker.warm_up();
                     }
                     ready.fetch_add(1, Ordering::Relaxed);
-                    while let Some(cue) = stage.attend(me) {
-                        let on = || stage.is_on(cue.generation);
+                    while let Some(cue) = scheduler.attend(me) {
+                        let on = || scheduler.is_on(cue.generation);
                         match if reads { reading } else { mutating } {
                             Part::Rest => {}
                             Part::Bare if reads => worker.only_read(on),
@@ -231,29 +231,29 @@ impl Bench {
             read_outside(&mut source, identities, geometry, &mut self.outside.write())
                 .expect("maps");
             let begun = Instant::now();
-            for spell in 0.. {
+            for slice in 0.. {
                 // Another round, others first: it may have fewer turns than there are threads.
-                let turn = self.seed as usize + spell / SPELLS;
+                let turn = self.seed as usize + slice / SLICES;
                 let left = length.saturating_sub(begun.elapsed());
                 if left.is_zero() {
                     break;
                 }
-                stage.play(SPELL, |worker| {
+                scheduler.play(SLICE, |worker| {
                     let plays = match worker.checked_sub(readers) {
                         None => reading != Part::Rest && worker == turn % readers,
                         Some(rank) => mutating != Part::Rest && rank == turn % (threads - readers),
                     };
                     plays.then_some(cpus.nth(usize::from(worker >= readers)))
                 });
-                std::thread::sleep(left.min(SPELL_TIME));
+                std::thread::sleep(left.min(SLICE_TIME));
                 // Lest the next ones and those that finish share a CPU: who waits for it delivers
                 // nothing, and the walk or the operation under way would be blamed for it.
-                stage.rest();
-                while !stage.at_rest() {
+                scheduler.rest();
+                while !scheduler.at_rest() {
                     std::thread::sleep(Duration::from_micros(50));
                 }
             }
-            stage.stop();
+            scheduler.stop();
         });
         total.into_inner()
     }
@@ -284,7 +284,7 @@ struct Worker<'a> {
     file: MapsFile,
     page: Vec<u8>,
     rng: Stream,
-    /// Pairs of slices so far.
+    /// Pairs of turns_taken so far.
     drawn: u64,
     program: Program,
     left: usize,
@@ -308,7 +308,7 @@ impl<'a> Worker<'a> {
             reader: me,
             begun: Instant::now(),
             versions: 64,
-            tripwire: None,
+            delay_timer: None,
             settle: Some(&bench.over),
         };
         let rng = |role| Stream::new(bench.seed, role, me);
@@ -338,27 +338,27 @@ impl<'a> Worker<'a> {
         self.count + counts.bytes + counts.operations.iter().sum::<u64>()
     }
 
-    /// In full and bare, slice by slice; which one a spell begins with changes. Readers
-    /// [settle](SETTLING) first. The slice that the spell's end cuts short does not count: the others
+    /// In full and bare, turn_taken by turn_taken; which one a slice begins with changes. Readers
+    /// [settle](SETTLING) first. The turn_taken that the slice's end cuts short does not count: the others
     /// stop at once, and whoever has walks left to read and to judge finishes them undisturbed. Of
-    /// mutators two slices that follow each other begin with the same layouts and draw the same
+    /// mutators two turns_taken that follow each other begin with the same layouts and draw the same
     /// operations: some take ten times as long as others.
     fn by_turns(&mut self, reads: bool, on: impl Fn() -> bool) {
         let mut full = self.rng.one_in(2);
-        for slice in 0.. {
+        for turn_taken in 0.. {
             if !on() {
                 break;
             }
             if reads {
                 self.go_on(true, full, &on, SETTLING);
             } else {
-                if slice % 2 == 0 {
+                if turn_taken % 2 == 0 {
                     self.drawn += 1;
                 }
-                self.begin_slice();
+                self.begin_turn();
             }
             let (begun, before) = (Instant::now(), self.done());
-            self.go_on(reads, full, &on, SLICE);
+            self.go_on(reads, full, &on, TURN_TIME);
             let nanos = begun.elapsed().as_nanos() as u64;
             let done = self.done() - before;
             if !on() {
@@ -386,8 +386,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// The first layouts, and the stream of the slices that are compared.
-    fn begin_slice(&mut self) {
+    /// The first layouts, and the stream of the turns_taken that are compared.
+    fn begin_turn(&mut self) {
         let Worker { bench, tally, me, drawn, .. } = *self;
         bench.lay_out();
         self.rng = Stream::new(bench.seed + (drawn << 32), "mutator", me);
@@ -397,7 +397,7 @@ impl<'a> Worker<'a> {
     fn record(&mut self, on: impl Fn() -> bool) {
         self.mutator.attend();
         while on() {
-            self.mutator.step(&self.bench.arena, &SPELL);
+            self.mutator.step(&self.bench.arena, &SLICE);
         }
     }
 
@@ -411,7 +411,7 @@ impl<'a> Worker<'a> {
             if *left == 0 {
                 let lane = rng.below(LANES) as u16;
                 let other = if rng.one_in(2) { lane } else { rng.below(LANES) as u16 };
-                let hammer = (rng.below(8) < SPELL.hammer as usize).then(|| {
+                let hammer = (rng.below(8) < SLICE.hammer as usize).then(|| {
                     Program::hammer(rng, &bench.may, lane, &lanes[lane as usize], other, PAGES)
                 });
                 *program = hammer.flatten().unwrap_or(Program::Scatter { lane, other });

@@ -5,17 +5,16 @@
 //! reader takes with nothing judged is measured beside it. In ns, the least of many turns; what
 //! sharing the history between CPUs costs comes on top (`--bench overhead`).
 
-use mapstorm::arena::{FileIdentity, Identities, Mm};
-use mapstorm::maps::{Answer, Kept, Line, MapsRead, QueryFlags};
-use mapstorm::oracle::{Contract, Oracle, Outside};
-use mapstorm::seed::Stream;
-use mapstorm::space::{
+use mapstorm::engine::{
+    Counts, Findings, Mode, Mutator, OpSet, Place, Reader, Slice, Tally, draw_layout, read_outside,
+};
+use mapstorm::kernel::{Answer, Line, MapsRead, MemoryFile, QueryFlags};
+use mapstorm::kernel::{FileIdentity, Identities, Mm};
+use mapstorm::model::{
     Geometry, Kind, KindSet, Layout, Op, Place as Pages, Prot, Span, apply_alone,
 };
-use mapstorm::storm::{
-    Counts, Findings, Mode, Mutator, Place, Reader, Repertoire, Spell, Tally, draw_layout,
-    read_outside,
-};
+use mapstorm::oracle::{Contract, Oracle, Outside};
+use mapstorm::seed::Stream;
 use parking_lot::RwLock;
 use rustix::io::Errno;
 use std::time::Instant;
@@ -103,7 +102,7 @@ fn place<'a>(
         reader: 0,
         begun: Instant::now(),
         versions: 64,
-        tripwire: None,
+        delay_timer: None,
         settle: None,
     }
 }
@@ -115,14 +114,14 @@ struct Moving<'a> {
     /// What it says by turns, and whether the next walk is told the second.
     texts: [&'a [u8]; 2],
     side: bool,
-    kept: Kept,
+    kept: MemoryFile,
 }
 
 impl Moving<'_> {
     /// What the lanes' operations put where.
     fn ops(lanes: u16, side: bool) -> impl Iterator<Item = Op> {
         let prot = if side { Prot::NONE } else { Prot::READ };
-        let page = mapstorm::space::Page::anon(prot);
+        let page = mapstorm::model::Page::anon(prot);
         (0..lanes).map(move |lane| Op::Map { at: Pages { lane, span: Span::new(4, 8) }, page })
     }
 }
@@ -155,7 +154,7 @@ impl MapsRead for Moving<'_> {
 /// between any two walks.
 fn walks(moving: usize) -> [f64; 2] {
     let identities = identities();
-    let may = Repertoire::full(KindSet::all().without(Kind::Name), 2);
+    let may = OpSet::full(KindSet::all().without(Kind::Name), 2);
     let mut rng = Stream::new(7, "layout", 0);
     let mut first: Vec<Layout> =
         (0..LANES as u16).map(|lane| draw_layout(&mut rng, &may, lane, PAGES)).collect();
@@ -174,10 +173,10 @@ fn walks(moving: usize) -> [f64; 2] {
         lanes: moving as u16,
         texts,
         side: false,
-        kept: Kept::default(),
+        kept: MemoryFile::default(),
     };
     let outside = RwLock::new(Outside::with_room(64, 8192));
-    let mut told = Kept::new(texts[0]);
+    let mut told = MemoryFile::new(texts[0]);
     read_outside(&mut told, &identities, &geometry(), &mut outside.write()).expect("memory");
     let place = place(&oracle, &identities, &outside, &findings, &tally);
     let mut reader = Reader::new(file(), None, Stream::new(1, "reader", 0), place);
@@ -213,7 +212,7 @@ fn walks(moving: usize) -> [f64; 2] {
 
 /// Nanoseconds for an operation planned, recorded and counted, with system calls that do nothing.
 fn operations(kinds: KindSet) -> f64 {
-    const SPELL: Spell = Spell {
+    const SLICE: Slice = Slice {
         first_lane: 0,
         lanes: LANES as u16,
         hammer: 6,
@@ -222,7 +221,7 @@ fn operations(kinds: KindSet) -> f64 {
         idle: false,
         longest: 0,
     };
-    let may = Repertoire::full(kinds, 2);
+    let may = OpSet::full(kinds, 2);
     let mut rng = Stream::new(7, "layout", 0);
     let first: Vec<Layout> =
         (0..LANES as u16).map(|lane| draw_layout(&mut rng, &may, lane, PAGES)).collect();
@@ -234,7 +233,7 @@ fn operations(kinds: KindSet) -> f64 {
         let begun = Instant::now();
         let mut done = 0;
         while done < OPERATIONS {
-            done += usize::from(mutator.step(&Still, &SPELL));
+            done += usize::from(mutator.step(&Still, &SLICE));
         }
         least = least.min(begun.elapsed().as_nanos() as f64 / OPERATIONS as f64);
     }

@@ -4,7 +4,7 @@
 //! which the columns take turns, so that neighbours on the machine weigh on all alike.
 
 use criterion::{Criterion, Throughput, criterion_group};
-use mapstorm::maps::{Lines, parse};
+use mapstorm::kernel::{Lines, parse};
 use procfs::FromBufRead;
 use procfs::process::MemoryMaps;
 use std::hint::black_box;
@@ -26,7 +26,7 @@ fn text(named: bool) -> Vec<u8> {
             "/memfd:mapstorm-0 (deleted)",
             "/usr/bin/mapstorm",
         ][n as usize % 4];
-        let line = mapstorm::maps::Line {
+        let line = mapstorm::kernel::Line {
             start,
             end: start + 0x1000 * (1 + n % 4),
             perms: (n % 16) as u8,

@@ -4,29 +4,24 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::dbg_macro)]
 
+#[cfg(test)]
+mod unknown;
+
 pub mod allocations;
-pub mod arena;
 pub mod cases;
 pub mod console;
 pub mod count;
-pub mod emit;
+pub mod engine;
 pub mod evidence;
 pub mod exit;
-pub mod explain;
 pub mod host;
+pub mod kernel;
 pub mod latency;
-pub mod maps;
+pub mod model;
 pub mod oracle;
-pub mod probe;
-pub mod replay;
 pub mod report;
-pub mod scenario;
+pub mod repro;
 pub mod seed;
-pub mod selfcheck;
 pub mod sim;
-pub mod space;
-pub mod storm;
-#[cfg(test)]
-mod unknown;
 pub mod verify;
 pub mod vocabulary;

@@ -1,14 +1,14 @@
 //! The two checkers against each other, over walks of simulated kernels, right and wrong ones.
 //!
-//! Whoever changes a rule of `src/oracle/walk.rs` can see what it is held by: take the rule out and
+//! Whoever changes a rule of `src/oracle/rules.rs` can see what it is held by: take the rule out and
 //! run `cargo test --lib verify:: --test checkers --test reader`. The rule's own picture fails, and
 //! so does the duel here.
 
-use mapstorm::oracle::{Contract, Oracle, Rule, Sighting, Verdict, Walk, Window};
+use mapstorm::model::{Geometry, Layout, Op, Page, Place, Prot, Span};
+use mapstorm::oracle::{Contract, Observation, Oracle, Rule, Verdict, Walk, Window};
 use mapstorm::sim::{
-    Bug, Deaf, Found, Model, Recorder, Settled, Shape, SimFile, Spoken, Watch, World,
+    Bug, Deaf, Found, Model, Recorder, Settled, Setup, SimFile, Spoken, Watch, World,
 };
-use mapstorm::space::{Geometry, Layout, Op, Page, Place, Prot, Span};
 use mapstorm::verify::{Judgement, judge};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
@@ -51,15 +51,15 @@ type Counts = BTreeMap<(&'static str, &'static str), u64>;
 
 /// Runs a kernel for some steps and holds the checkers against each other on each walk.
 fn duel(case: Case, steps: u64, counts: &mut Counts) -> Result<(), String> {
-    let mut shape = Shape::draw(case.seed);
-    (shape.failures, shape.history) = (case.failures, case.history);
-    let oracle = Oracle::new(shape.geometry, &shape.initial(case.seed), shape.history);
-    let world = World::new(&oracle, shape, case.model, case.bug, case.seed);
+    let mut setup = Setup::draw(case.seed);
+    (setup.failures, setup.history) = (case.failures, case.history);
+    let oracle = Oracle::new(setup.geometry, &setup.initial(case.seed), setup.history);
+    let world = World::new(&oracle, setup, case.model, case.bug, case.seed);
     let recorder = Recorder::new(&oracle, case.contract);
     let mut watch = Watch::new(&oracle, SimFile::new(world), case.model, case.seed, recorder);
     while watch.steps() < steps {
         watch.turn();
-        watch.forgive();
+        watch.relaxation();
         for settled in watch.listener().take() {
             compare(&settled, counts)?;
         }
@@ -139,15 +139,15 @@ fn the_walks_compared_are_of_every_sort() {
 
 /// A kernel judged by the first checker alone, until something is wrong.
 fn watched(
-    shape: Shape,
+    setup: Setup,
     model: Model,
     bug: Option<Bug>,
     seed: u64,
     widen: bool,
     steps: u64,
 ) -> Option<Found> {
-    let oracle = Oracle::new(shape.geometry, &shape.initial(seed), shape.history);
-    let world = World::new(&oracle, shape, model, bug, seed);
+    let oracle = Oracle::new(setup.geometry, &setup.initial(seed), setup.history);
+    let world = World::new(&oracle, setup, model, bug, seed);
     let watch = Watch::new(&oracle, SimFile::new(world), model, seed, Deaf);
     let mut watch = if widen { watch } else { watch.without_widening() };
     watch.run(steps)
@@ -159,8 +159,8 @@ fn right_kernels_pass() {
     for model in Model::ALL {
         for seed in 0..8 {
             let failures = if seed % 2 == 0 { 25 } else { 0 };
-            let shape = Shape { failures, ..Shape::draw(seed) };
-            assert_eq!(watched(shape, model, None, seed, true, 60_000), None, "{model:?} {seed}");
+            let setup = Setup { failures, ..Setup::draw(seed) };
+            assert_eq!(watched(setup, model, None, seed, true, 60_000), None, "{model:?} {seed}");
         }
     }
 }
@@ -171,7 +171,7 @@ fn right_kernels_pass() {
 fn without_the_wider_window_a_right_kernel_looks_wrong() {
     let alarms = |widen: bool| {
         let alarm = |seed: &u64| {
-            watched(Shape::draw(*seed), Model::MmapLock, None, *seed, widen, 400_000).is_some()
+            watched(Setup::draw(*seed), Model::MmapLock, None, *seed, widen, 400_000).is_some()
         };
         (0..8u64).filter(alarm).count()
     };
@@ -183,9 +183,9 @@ fn without_the_wider_window_a_right_kernel_looks_wrong() {
 #[test]
 fn a_seed_repeats_bit_for_bit() {
     let run = |seed: u64| {
-        let shape = Shape::draw(seed);
-        let oracle = Oracle::new(shape.geometry, &shape.initial(seed), shape.history);
-        let world = World::new(&oracle, shape, Model::VmaLocks, None, seed);
+        let setup = Setup::draw(seed);
+        let oracle = Oracle::new(setup.geometry, &setup.initial(seed), setup.history);
+        let world = World::new(&oracle, setup, Model::VmaLocks, None, seed);
         let recorder = Recorder::new(&oracle, Contract::Series);
         let mut watch = Watch::new(&oracle, SimFile::new(world), Model::VmaLocks, seed, recorder);
         let mut text = String::new();
@@ -208,11 +208,11 @@ fn a_seed_repeats_bit_for_bit() {
 fn every_bug_is_found() {
     for &bug in Bug::ALL {
         let found = (0..24u64).any(|seed| {
-            let mut shape = Shape::draw(seed);
+            let mut setup = Setup::draw(seed);
             if bug == Bug::HistoryTailStays {
-                shape.history = 8;
+                setup.history = 8;
             }
-            watched(shape, bug.model(), Some(bug), seed, true, 100_000).is_some()
+            watched(setup, bug.model(), Some(bug), seed, true, 100_000).is_some()
         });
         assert!(found, "{bug} is not found");
     }
@@ -230,7 +230,7 @@ fn a_layout_that_is_taken_back_between_two_lines_decides_nothing() {
     let mut held = oracle.hold(0);
     let at = Place { lane: 0, span: Span::new(0, 1) };
     let invoked = oracle.invoke(&Op::Protect { at, prot: Prot::NONE }, 0, &mut held, None);
-    let line = |page: usize, prot| Sighting {
+    let line = |page: usize, prot| Observation {
         start: geometry.address(0, page),
         end: geometry.address(0, page + 1),
         page: Page::anon(prot),

@@ -4,11 +4,11 @@
 //! keeps reads and operations apart, so that nothing can tear on any kernel: a program that says
 //! otherwise raises a false alarm. With a fault planted in what is read, it has to say so.
 
-use mapstorm::emit::{EmitError, LINES, Rates, Unmeasured, measure, program};
+use mapstorm::model::{Op, Page, Place, Prot, Span};
 use mapstorm::oracle::Rule;
-use mapstorm::replay::target_of;
-use mapstorm::scenario::{Measured, Scenario};
-use mapstorm::space::{Op, Page, Place, Prot, Span};
+use mapstorm::repro::c::{EmitError, LINES, Rates, Unmeasured, measure, program};
+use mapstorm::repro::replay::target_of;
+use mapstorm::repro::scenario::{Measured, Scenario};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -204,7 +204,7 @@ fn what_can_not_tear_raises_no_alarm() {
 
 /// Whether the kernel has PROCMAP_QUERY.
 fn query_answers() -> bool {
-    use mapstorm::maps::{Answer, MapsFile, MapsRead, QueryFlags};
+    use mapstorm::kernel::{Answer, MapsFile, MapsRead, QueryFlags};
     let mut maps = MapsFile::own().unwrap();
     let there = maps.query(0, QueryFlags::CoveringOrNext, &mut Answer::default()).is_ok();
     if !there {

@@ -2,9 +2,9 @@
 //!
 //! One test only: it looks at the process's own threads and mappings.
 
-use mapstorm::scenario::{Boundary, RunPlan, SCHEMA_VERSION, Scenario, run};
-use mapstorm::space::{Op, Page, Place, Prot, Span};
-use mapstorm::storm::{Ended, Mode};
+use mapstorm::engine::{Ended, Mode};
+use mapstorm::model::{Op, Page, Place, Prot, Span};
+use mapstorm::repro::scenario::{Boundary, RunPlan, SCHEMA_VERSION, Scenario, run};
 use std::time::Duration;
 
 fn scenario(readers: Vec<Mode>, boundary: Option<Boundary>) -> Scenario {

@@ -1,4 +1,4 @@
-//! Drives `first-tears` and the shapes of spells. What the kernel tears varies: the table, its
+//! Drives `first-tears` and the workloads of slices. What the kernel tears varies: the table, its
 //! figures and the exit code have to agree.
 
 use serde_json::Value;
@@ -81,16 +81,19 @@ fn a_pinned_shape_is_played_alone_and_others_in_turn() {
     if !testable() {
         return;
     }
-    let shapes = |more: &[&str]| {
+    let workloads = |more: &[&str]| {
         let args = ["--threads=6", "--seconds=0.6", "--format=json", "-q"];
         let report = json(&run(&[&args[..], more].concat()));
-        let played = report["shapes"].as_array().unwrap().clone();
-        let spells: u64 = played.iter().map(|shape| shape["spells"].as_u64().unwrap()).sum();
-        assert_eq!(spells, report["spells"].as_u64().unwrap());
-        played.iter().map(|shape| shape["shape"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        let played = report["workloads"].as_array().unwrap().clone();
+        let slices: u64 = played.iter().map(|workload| workload["slices"].as_u64().unwrap()).sum();
+        assert_eq!(slices, report["slices"].as_u64().unwrap());
+        played
+            .iter()
+            .map(|workload| workload["workload"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
     };
-    assert_eq!(shapes(&["--shape=pair-paused"]), ["pair-paused"]);
-    assert!(shapes(&[]).len() > 1);
+    assert_eq!(workloads(&["--workload=pair-paused"]), ["pair-paused"]);
+    assert!(workloads(&[]).len() > 1);
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! The model against the kernel: random operations on a real arena, in one thread, and after each
 //! what `/proc/self/maps` shows against what the model says.
 
-use mapstorm::arena::{Arena, Mm};
-use mapstorm::maps::{Lines, MapsFile};
-use mapstorm::space::{
+use mapstorm::engine::{SeenLane, read_lanes};
+use mapstorm::kernel::{Arena, Mm};
+use mapstorm::kernel::{Lines, MapsFile};
+use mapstorm::model::{
     Advice, Kind, Layout, Op, Page, Place, Prot, Span, apply, apply_alone, fits,
 };
-use mapstorm::storm::{SeenLane, read_lanes};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use rustix::io::Errno;
@@ -205,8 +205,8 @@ fn mapping_and_protecting_is_never_left_out() {
 /// The simulated kernel has the same seam; what it makes of the operations is the model's, too.
 #[test]
 fn the_simulated_kernel_does_what_the_model_says() {
+    use mapstorm::model::Geometry;
     use mapstorm::sim::{Kernel, Model, Still};
-    use mapstorm::space::Geometry;
     let geometry = Geometry::new(0x7d00_0000_0000, 4096, LANES, PAGES);
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let sequences = prop::collection::vec(any_op(), 1..80);

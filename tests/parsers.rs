@@ -1,6 +1,6 @@
 //! The parser of maps against the one of the procfs crate.
 
-use mapstorm::maps::{Line, parse};
+use mapstorm::kernel::{Line, parse};
 use procfs::FromBufRead;
 use procfs::process::{MMPermissions, MMapPath, MemoryMap, MemoryMaps};
 use proptest::prelude::*;

@@ -1,14 +1,14 @@
 //! The storm's own reader on the simulated kernel: the same code that judges the real one.
 
-use mapstorm::arena::Identities;
-use mapstorm::evidence::{Checked, Keeper, Origins};
-use mapstorm::maps::{Fault, Injector, MapsRead};
+use mapstorm::engine::{Counts, Findings, Mode, Place, Reader, Signature, Tally, read_outside};
+use mapstorm::evidence::{Checked, Origins, Saver};
+use mapstorm::host::Machine;
+use mapstorm::kernel::Identities;
+use mapstorm::kernel::{Fault, Injector, MapsRead};
+use mapstorm::model::Geometry;
 use mapstorm::oracle::{Class, Contract, Mechanism, Oracle, Outside, Rule, Tolerated};
-use mapstorm::probe::Machine;
 use mapstorm::seed::Stream;
-use mapstorm::sim::{Bug, Model, Shape, SimFile, World, identities};
-use mapstorm::space::Geometry;
-use mapstorm::storm::{Counts, Findings, Mode, Place, Reader, Signature, Tally, read_outside};
+use mapstorm::sim::{Bug, Model, Setup, SimFile, World, identities};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -18,7 +18,7 @@ type ByClass = [(Class, u64); Class::ALL.len()];
 
 /// Reads a simulated kernel in so many turns, in all ways.
 fn found(
-    shape: Shape,
+    setup: Setup,
     model: Model,
     bug: Option<Bug>,
     fault: Option<Fault>,
@@ -29,12 +29,12 @@ fn found(
     let endless = [Some(Bug::PositionLost), Some(Bug::RepeatedAfterFallback)].contains(&bug);
     let short = if endless { Mode::Walk } else { Mode::Short };
     let modes = [Mode::Walk, Mode::Pread, short, Mode::Query];
-    found_in(shape, model, bug, fault, seed, turns, &modes)
+    found_in(setup, model, bug, fault, seed, turns, &modes)
 }
 
 /// The same in these ways, one after the other.
 fn found_in(
-    shape: Shape,
+    setup: Setup,
     model: Model,
     bug: Option<Bug>,
     fault: Option<Fault>,
@@ -42,13 +42,13 @@ fn found_in(
     turns: u64,
     modes: &[Mode],
 ) -> ByClass {
-    read(shape, model, bug, fault, seed, turns, modes, true).0
+    read(setup, model, bug, fault, seed, turns, modes, true).0
 }
 
 /// The lines outside of the arena, as the file shows them before anything moves.
-fn outside(file: &mut impl MapsRead, identities: &Identities, shape: &Shape) -> RwLock<Outside> {
+fn outside(file: &mut impl MapsRead, identities: &Identities, setup: &Setup) -> RwLock<Outside> {
     let mut outside = Outside::with_room(64, 8192);
-    read_outside(file, identities, &shape.geometry, &mut outside).unwrap();
+    read_outside(file, identities, &setup.geometry, &mut outside).unwrap();
     RwLock::new(outside)
 }
 
@@ -64,7 +64,7 @@ struct Told {
 /// The same, with all that was told, by a reader that remembers text or does not.
 #[allow(clippy::too_many_arguments)] // One run, told in full where it is called.
 fn read(
-    shape: Shape,
+    setup: Setup,
     model: Model,
     bug: Option<Bug>,
     fault: Option<Fault>,
@@ -73,10 +73,10 @@ fn read(
     modes: &[Mode],
     remembers: bool,
 ) -> (ByClass, Told) {
-    let oracle = Oracle::new(shape.geometry, &shape.initial(seed), shape.history);
-    let mut file = SimFile::new(World::new(&oracle, shape, model, bug, seed));
-    let identities = identities(shape.geometry.page_shift);
-    let outside = outside(&mut file, &identities, &shape);
+    let oracle = Oracle::new(setup.geometry, &setup.initial(seed), setup.history);
+    let mut file = SimFile::new(World::new(&oracle, setup, model, bug, seed));
+    let identities = identities(setup.geometry.page_shift);
+    let outside = outside(&mut file, &identities, &setup);
     let findings = Findings::new(Vec::new(), false, 1, 512);
     let tally = Tally::default();
     let place = Place {
@@ -90,13 +90,13 @@ fn read(
         begun: Instant::now(),
         versions: 512,
         settle: None,
-        tripwire: None,
+        delay_timer: None,
     };
     let rng = Stream::new(seed, "reader", 0);
     match fault {
         None => turn(Reader::new(file, None, rng, place), modes, turns, remembers),
         Some(fault) => {
-            let geometry = shape.geometry;
+            let geometry = setup.geometry;
             let range = geometry.base..geometry.end();
             let plant = Stream::new(seed, "inject", 0);
             let source = Injector::new(file, fault, range, 3, plant);
@@ -125,7 +125,7 @@ fn sum(found: &ByClass) -> u64 {
 fn right_kernels_pass() {
     for model in Model::ALL {
         for seed in 0..6 {
-            let found = found(Shape::draw(seed), model, None, None, seed, 600);
+            let found = found(Setup::draw(seed), model, None, None, seed, 600);
             assert_eq!(sum(&found), 0, "{model:?} {seed} {found:?}");
         }
     }
@@ -139,11 +139,11 @@ fn bugs_are_found() {
             continue;
         }
         let caught = (0..40u64).any(|seed| {
-            let mut shape = Shape::draw(seed);
+            let mut setup = Setup::draw(seed);
             if bug == Bug::HistoryTailStays {
-                shape.history = 8;
+                setup.history = 8;
             }
-            sum(&found(shape, bug.model(), Some(bug), None, seed, 400)) > 0
+            sum(&found(setup, bug.model(), Some(bug), None, seed, 400)) > 0
         });
         assert!(caught, "{bug}");
     }
@@ -155,7 +155,7 @@ fn planted_faults_are_found_as_what_they_are() {
     for fault in Fault::ALL {
         let class = Class::ALL.into_iter().find(|class| class.word() == fault.word()).unwrap();
         let caught = (0..40u64).any(|seed| {
-            let found = found(Shape::draw(seed), Model::VmaLocks, None, Some(fault), seed, 300);
+            let found = found(Setup::draw(seed), Model::VmaLocks, None, Some(fault), seed, 300);
             found.iter().any(|&(found, count)| found == class && count > 0)
         });
         assert!(caught, "{fault:?}");
@@ -167,12 +167,12 @@ fn planted_faults_are_found_as_what_they_are() {
 #[test]
 fn a_line_whose_call_is_forgotten_leaves_doubt_and_no_hole() {
     for model in Model::ALL {
-        let shape = Shape {
+        let setup = Setup {
             geometry: Geometry::new(0x7d00_0000_0000, 4096, 40, 20),
             buffer: 4096,
-            ..Shape::draw(1)
+            ..Setup::draw(1)
         };
-        let found = found_in(shape, model, None, None, 1, 150, &[Mode::Short]);
+        let found = found_in(setup, model, None, None, 1, 150, &[Mode::Short]);
         assert_eq!(sum(&found), 0, "{model:?} {found:?}");
     }
 }
@@ -185,10 +185,10 @@ fn what_a_reader_remembers_changes_nothing_but_its_speed() {
     let modes = [Mode::Walk, Mode::Pread, Mode::Walk, Mode::Short];
     let (mut seen, mut named) = (Counts::default(), 0);
     let mut duel = |model: Model, bug: Option<Bug>, fault: Option<Fault>, seed: u64| {
-        let mut shape = Shape::draw(seed);
-        shape.failures = if bug.is_none() && seed % 4 == 1 { 20 } else { 0 };
-        shape.history = 4096;
-        let run = |remembers| read(shape, model, bug, fault, seed, 200, &modes, remembers);
+        let mut setup = Setup::draw(seed);
+        setup.failures = if bug.is_none() && seed % 4 == 1 { 20 } else { 0 };
+        setup.history = 4096;
+        let run = |remembers| read(setup, model, bug, fault, seed, 200, &modes, remembers);
         let (with, without) = (run(true), run(false));
         assert_eq!(with, without, "{model:?} {bug:?} {fault:?} {seed}");
         seen.merge(&with.1.counts);
@@ -217,10 +217,10 @@ fn what_a_reader_remembers_leaves_as_little_undecided() {
     let modes = [Mode::Walk, Mode::Pread, Mode::Walk, Mode::Short];
     let mut undecided = [0, 0];
     for seed in 0..40 {
-        let mut shape = Shape::draw(seed);
-        shape.history = 16;
+        let mut setup = Setup::draw(seed);
+        setup.history = 16;
         let run =
-            |remembers| read(shape, Model::VmaLocks, None, None, seed, 200, &modes, remembers);
+            |remembers| read(setup, Model::VmaLocks, None, None, seed, 200, &modes, remembers);
         let ((found, with), (forgetful, without)) = (run(true), run(false));
         let (with, without) = (with.counts, without.counts);
         assert_eq!((sum(&found), sum(&forgetful)), (0, 0), "{seed} {found:?} {forgetful:?}");
@@ -241,11 +241,11 @@ fn by_mechanism(
 ) -> (BTreeMap<(Class, Option<Mechanism>), u64>, Counts) {
     let (mut found, mut counts) = (BTreeMap::new(), Counts::default());
     for seed in 0..12 {
-        let shape = Shape::draw(seed);
-        let oracle = Oracle::new(shape.geometry, &shape.initial(seed), shape.history);
-        let mut file = SimFile::new(World::new(&oracle, shape, model, None, seed));
-        let identities = identities(shape.geometry.page_shift);
-        let outside = outside(&mut file, &identities, &shape);
+        let setup = Setup::draw(seed);
+        let oracle = Oracle::new(setup.geometry, &setup.initial(seed), setup.history);
+        let mut file = SimFile::new(World::new(&oracle, setup, model, None, seed));
+        let identities = identities(setup.geometry.page_shift);
+        let outside = outside(&mut file, &identities, &setup);
         let findings = Findings::new(Vec::new(), false, 1, 512);
         let tally = Tally::default();
         let place = Place {
@@ -259,17 +259,17 @@ fn by_mechanism(
             begun: Instant::now(),
             versions: 512,
             settle: None,
-            tripwire: None,
+            delay_timer: None,
         };
         let origins = Origins {
             machine: Machine::here(),
             seed,
             command: "none".into(),
             contract,
-            geometry: shape.geometry,
+            geometry: setup.geometry,
             identities: identities.clone(),
         };
-        let mut keeper = Keeper::new(origins, None).unwrap();
+        let mut keeper = Saver::new(origins, None).unwrap();
         let rng = Stream::new(seed, "reader", 0);
         let mut reader = Reader::new(file, None, rng, place).with_one_instant(at_once);
         for _ in 0..60 {

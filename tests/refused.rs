@@ -154,7 +154,7 @@ fn what_can_never_come_is_a_wrong_command() {
         (&["first-tears", "--until=hole/-/-/walk", "--read=pread"], "add it to --read"),
         (&["first-tears", "--until=hole/-/remap", "--ops=map"], "add it to --ops"),
         (&["first-tears", "--until=disorder/told-twice"], "--contract documented only"),
-        (&["--shape=pair", "--lanes=1"], "--workload pair takes 2 lanes"),
+        (&["--workload=pair", "--lanes=1"], "--workload pair takes 2 lanes"),
         (&["cases", "--only=7", "--interface=query", "--boundary=inside"], "name no test"),
         (&["cases", "--interface=query", "--boundary=before", "--format=ktap"], "name no test"),
     ] {
@@ -175,7 +175,7 @@ fn a_shape_of_two_cpus_is_not_testable_on_one() {
         rustix::thread::sched_setaffinity(None, &one)?;
         Ok(())
     };
-    for args in [&["--shape=duel"][..], &["first-tears", "--shape=duel"]] {
+    for args in [&["--workload=duel"][..], &["first-tears", "--workload=duel"]] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mapstorm"));
         command.args(args).stdin(Stdio::null());
         // SAFETY: two system calls, which allocate nothing and take no lock.

@@ -1,14 +1,14 @@
 //! Tears of the simulated kernel as files: what a kernel shows that this one may never show has to
 //! be saved, proved, explained and replayed like any other.
 
-use mapstorm::arena::Identities;
-use mapstorm::evidence::{Checked, Keeper, Origins};
-use mapstorm::maps::MapsRead;
+use mapstorm::engine::{Findings, Mode, Place, Reader, Tally, read_outside};
+use mapstorm::evidence::{Checked, Origins, Saver};
+use mapstorm::host::Machine;
+use mapstorm::kernel::Identities;
+use mapstorm::kernel::MapsRead;
 use mapstorm::oracle::{Class, Contract, Oracle, Outside};
-use mapstorm::probe::Machine;
 use mapstorm::seed::Stream;
-use mapstorm::sim::{Bug, Shape, SimFile, World, identities};
-use mapstorm::storm::{Findings, Mode, Place, Reader, Tally, read_outside};
+use mapstorm::sim::{Bug, Setup, SimFile, World, identities};
 use parking_lot::RwLock;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -24,9 +24,9 @@ fn told(output: &Output) -> String {
 }
 
 /// The lines outside of the arena, as the file shows them before anything moves.
-fn outside(file: &mut impl MapsRead, identities: &Identities, shape: &Shape) -> RwLock<Outside> {
+fn outside(file: &mut impl MapsRead, identities: &Identities, setup: &Setup) -> RwLock<Outside> {
     let mut outside = Outside::with_room(64, 8192);
-    read_outside(file, identities, &shape.geometry, &mut outside).unwrap();
+    read_outside(file, identities, &setup.geometry, &mut outside).unwrap();
     RwLock::new(outside)
 }
 
@@ -34,11 +34,11 @@ fn outside(file: &mut impl MapsRead, identities: &Identities, shape: &Shape) -> 
 /// it in `dir`.
 fn saved(bug: Bug, class: Class, mode: Mode, dir: &Path) -> Option<PathBuf> {
     (0..40u64).find_map(|seed| {
-        let shape = Shape::draw(seed);
-        let oracle = Oracle::new(shape.geometry, &shape.initial(seed), shape.history);
-        let mut file = SimFile::new(World::new(&oracle, shape, bug.model(), Some(bug), seed));
-        let identities = identities(shape.geometry.page_shift);
-        let outside = outside(&mut file, &identities, &shape);
+        let setup = Setup::draw(seed);
+        let oracle = Oracle::new(setup.geometry, &setup.initial(seed), setup.history);
+        let mut file = SimFile::new(World::new(&oracle, setup, bug.model(), Some(bug), seed));
+        let identities = identities(setup.geometry.page_shift);
+        let outside = outside(&mut file, &identities, &setup);
         let findings = Findings::new(Vec::new(), false, 1, 512);
         let tally = Tally::default();
         let place = Place {
@@ -52,17 +52,17 @@ fn saved(bug: Bug, class: Class, mode: Mode, dir: &Path) -> Option<PathBuf> {
             begun: Instant::now(),
             versions: 512,
             settle: None,
-            tripwire: None,
+            delay_timer: None,
         };
         let origins = Origins {
             machine: Machine { kernel: format!("simulated, {bug}"), ..Machine::here() },
             seed,
             command: "none".into(),
             contract: Contract::Series,
-            geometry: shape.geometry,
+            geometry: setup.geometry,
             identities: identities.clone(),
         };
-        let mut keeper = Keeper::new(origins, Some(dir)).unwrap();
+        let mut keeper = Saver::new(origins, Some(dir)).unwrap();
         let mut reader = Reader::new(file, None, Stream::new(seed, "reader", 0), place);
         (0..200).find_map(|_| {
             reader.turn(mode);

@@ -5,12 +5,12 @@
 //! many that are as they were. And what it finds wrong while an operation is under way is only a
 //! violation when that has returned and the lane is known.
 
-use mapstorm::arena::Identities;
-use mapstorm::maps::Kept;
+use mapstorm::engine::{Counts, Findings, Mode, Place, Reader, Tally, read_outside};
+use mapstorm::kernel::Identities;
+use mapstorm::kernel::MemoryFile;
+use mapstorm::model::{Geometry, Layout, Op, Page, Place as Pages, Prot, Span};
 use mapstorm::oracle::{Class, Contract, Oracle, Outside};
 use mapstorm::seed::Stream;
-use mapstorm::space::{Geometry, Layout, Op, Page, Place as Pages, Prot, Span};
-use mapstorm::storm::{Counts, Findings, Mode, Place, Reader, Tally, read_outside};
 use parking_lot::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -61,7 +61,7 @@ struct Stand {
     outside: RwLock<Outside>,
     findings: Findings,
     tally: Tally,
-    told: Kept,
+    told: MemoryFile,
     lanes: Vec<Layout>,
     over: AtomicBool,
 }
@@ -70,7 +70,7 @@ impl Stand {
     fn new() -> Stand {
         let lanes: Vec<Layout> = (0..LANES).map(layout).collect();
         let (mut told, identities) =
-            (Kept::new(&text(&lines(&lanes))), Identities::new(12, Vec::new()));
+            (MemoryFile::new(&text(&lines(&lanes))), Identities::new(12, Vec::new()));
         let mut outside = Outside::with_room(64, 8192);
         read_outside(&mut told, &identities, &geometry(), &mut outside).unwrap();
         Stand {
@@ -85,7 +85,7 @@ impl Stand {
         }
     }
 
-    fn reader(&self) -> Reader<'_, Kept> {
+    fn reader(&self) -> Reader<'_, MemoryFile> {
         let place = Place {
             oracle: &self.oracle,
             identities: &self.identities,
@@ -96,7 +96,7 @@ impl Stand {
             reader: 0,
             begun: Instant::now(),
             versions: 64,
-            tripwire: None,
+            delay_timer: None,
             settle: Some(&self.over),
         };
         Reader::new(self.told.clone(), None, Stream::new(1, "reader", 0), place)

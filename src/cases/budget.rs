@@ -126,7 +126,7 @@ mod tests {
     fn where_nothing_is_enough_it_ends_in_time_all_the_same() {
         for beside in [0, 20, 1000] {
             let (enough, over) = played(126, beside * MS, |_| Duration::MAX);
-            // Beyond it goes only what the last race took beside its time.
+            // TailBudget it goes only what the last race took beside its time.
             assert!(over <= 24_000 * MS + (beside + 20) * MS, "{beside}: {over:?}");
             assert_eq!(enough, 0);
         }

@@ -1,6 +1,6 @@
 //! What a case is read through, and where the page of output ends.
 
-use crate::storm::Mode;
+use crate::engine::Mode;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;

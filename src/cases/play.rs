@@ -4,10 +4,10 @@ use super::place::{Interface, Position};
 use super::proof::lies_on_one_page;
 use super::report::{RunReport, Verdict, Violation, too_little};
 use super::table::Spec;
+use crate::engine::{Ended, Found, NoEvidence, View};
 use crate::oracle::Tolerated;
 use crate::report::example_text;
-use crate::scenario::{RunPlan, ScenarioRun, run};
-use crate::storm::{Ended, Found, Lost, View};
+use crate::repro::scenario::{RunPlan, ScenarioRun, run};
 use std::time::Duration;
 
 /// Which files are read under mmap_lock, so that each call has to show one instant.
@@ -122,7 +122,7 @@ fn violations(done: &ScenarioRun) -> Vec<Violation> {
             count: found.count,
             first_at_ms: found.first_ns as f64 / 1e6,
             example: example_text(found, done.storm.arena()),
-            no_example: found.lost().map(Lost::sentence),
+            no_example: found.lost().map(NoEvidence::sentence),
         };
         found.iter().map(|found| violation(found)).collect()
     })

@@ -2,11 +2,11 @@
 
 use super::place::Interface;
 use super::table::{PAGES, Spec, Step};
-use crate::arena::{Arena, Mm};
-use crate::maps::{Lines, MapsFile};
-use crate::scenario::{Boundary, SCHEMA_VERSION, Scenario, one_page};
-use crate::space::{Layout, Vma, apply, cases_in, fits};
-use crate::storm::{SeenLane, lay_out, read_lanes};
+use crate::engine::{SeenLane, lay_out, read_lanes};
+use crate::kernel::{Arena, Mm};
+use crate::kernel::{Lines, MapsFile};
+use crate::model::{Layout, Vma, apply, cases_in, fits};
+use crate::repro::scenario::{Boundary, SCHEMA_VERSION, Scenario, one_page};
 use serde::Serialize;
 
 /// What one operation made of the VMAs, as read from maps.
@@ -157,7 +157,7 @@ impl Bench {
             .map(|lane| {
                 cases_in(&op, lane as u16, (&before[lane]).into(), (&self.model[lane]).into())
             })
-            .fold(crate::space::CaseSet::NONE, crate::space::CaseSet::union);
+            .fold(crate::model::CaseSet::NONE, crate::model::CaseSet::union);
         if told != step.cases || (gone.len(), came.len()) != step.turns {
             return Err(format!(
                 "{op} is case {told} and turns {} vmas into {}; it should be case {} and turn {} into {}",
@@ -183,7 +183,7 @@ impl Bench {
 mod tests {
     use super::super::table::TABLE;
     use super::*;
-    use crate::space::{Case, CaseSet};
+    use crate::model::{Case, CaseSet};
 
     #[test]
     fn operations_and_inverses_restore_the_layout_on_the_model() {

@@ -4,11 +4,11 @@ use super::place::{Interface, Position};
 use super::proof::Proof;
 use super::table::{Foreseen, Spec};
 use crate::count::counted;
+use crate::engine::Overlap;
 use crate::exit::Exit;
+use crate::host::MapsLocking;
 use crate::oracle::Mechanism;
-use crate::probe::MapsLocking;
 use crate::report::OverlapReport;
-use crate::storm::Overlap;
 use serde::Serialize;
 
 /// Of the windows judged, this many in a thousand may be undecided.

@@ -5,9 +5,9 @@
 //! carries the case's number.
 
 use super::place::Position;
+use crate::model::Case::{self, *};
+use crate::model::{CaseSet, Op, Page, Place, Prot, Span};
 use crate::oracle::Mechanism::{self, ReplacedInFlight, SkippedAfterMerge};
-use crate::space::Case::{self, *};
-use crate::space::{CaseSet, Op, Page, Place, Prot, Span};
 
 /// One operation of a case, and what it has to make of the VMAs.
 #[derive(Clone, Copy, Debug)]

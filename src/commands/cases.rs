@@ -10,12 +10,12 @@ use mapstorm::cases::{
 };
 use mapstorm::console;
 use mapstorm::count::counted;
+use mapstorm::engine::Overlap;
 use mapstorm::exit::Exit;
-use mapstorm::maps::MapsFile;
-use mapstorm::probe::{Machine, MapsLocking, observe_locking, observe_smaps_locking, query_works};
+use mapstorm::host::{Machine, MapsLocking, observe_locking, observe_smaps_locking, query_works};
+use mapstorm::kernel::MapsFile;
 use mapstorm::report::OverlapReport;
 use mapstorm::report::text::first_line;
-use mapstorm::storm::Overlap;
 use mapstorm::vocabulary::unknown;
 use std::time::{Duration, Instant};
 

@@ -4,11 +4,11 @@ use super::replay::target;
 use super::{Failure, Signals};
 use crate::cli::EmitCArgs;
 use mapstorm::console;
-use mapstorm::emit::{EmitError, Rates, Unmeasured, measure, program};
 use mapstorm::evidence::{Saved, load};
 use mapstorm::exit::Exit;
 use mapstorm::oracle::Rule;
-use mapstorm::replay::Target;
+use mapstorm::repro::c::{EmitError, Rates, Unmeasured, measure, program};
+use mapstorm::repro::replay::Target;
 use std::time::Duration;
 
 /// The compiler, as POSIX calls it.
@@ -22,7 +22,7 @@ pub fn emit_c(args: &EmitCArgs) -> Result<Exit, Failure> {
     let (target, _) = target(&args.file)?;
     let rule = match load(&args.file)? {
         Saved::Tear(tear) => Some(tear.found.rule),
-        Saved::Scenario(_) | Saved::Incident(_) => None,
+        Saved::Scenario(_) | Saved::SavedIncident(_) => None,
     };
     let mut rates = Rates::of(&target.scenario);
     let mut text = text(args, &target, rule, &rates)?;
@@ -46,7 +46,7 @@ pub fn emit_c(args: &EmitCArgs) -> Result<Exit, Failure> {
     Ok(Exit::Upheld)
 }
 
-fn rate_here(text: &str, seconds: f64) -> Result<mapstorm::scenario::Measured, Unmeasured> {
+fn rate_here(text: &str, seconds: f64) -> Result<mapstorm::repro::scenario::Measured, Unmeasured> {
     let signals = Signals::catch()?;
     measure(text, COMPILER, Duration::from_secs_f64(seconds), &|| signals.arrived())
 }

@@ -3,9 +3,11 @@
 use super::Failure;
 use crate::cli::ExplainArgs;
 use mapstorm::console;
+use mapstorm::evidence::explain::{
+    IncidentStory, Story, html, incident_html, incident_text, svg, text,
+};
 use mapstorm::evidence::{FileError, SavedViolation, load_violation};
 use mapstorm::exit::Exit;
-use mapstorm::explain::{IncidentStory, Story, html, incident_html, incident_text, svg, text};
 
 /// Tells and draws it.
 ///
@@ -21,7 +23,7 @@ pub fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
             let picture = args.svg.is_some().then(|| svg::tear(&story));
             (args.html.is_some().then(|| html::page(&story)), picture)
         }
-        SavedViolation::Incident(incident) => {
+        SavedViolation::SavedIncident(incident) => {
             let story = IncidentStory::of(*incident).map_err(flawed)?;
             incident_text::tell(&mut out, &story).expect("into memory");
             let picture = args.svg.is_some().then(|| svg::incident(&story).ok_or_else(no_picture));

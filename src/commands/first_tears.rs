@@ -1,19 +1,19 @@
 //! `mapstorm first-tears`: storm after storm, and when each first tore.
 
-use super::storm::{can_play, command_line, draw_seed, modes, readers_of, repertoire};
+use super::storm::{can_play, command_line, draw_seed, modes, op_set, readers_of};
 use super::{Failure, Signals};
 use crate::cli::{FirstTearsArgs, Format, PrintArgs};
-use mapstorm::arena::Arena;
 use mapstorm::console;
 use mapstorm::count::counted;
+use mapstorm::engine::{Cpus, Dropped, Mode, Pattern, Plan, Run, Storm};
 use mapstorm::exit::Exit;
-use mapstorm::maps::MapsFile;
+use mapstorm::host::{Limits, Machine, MapsLocking, observe_locking};
+use mapstorm::kernel::Arena;
+use mapstorm::kernel::MapsFile;
+use mapstorm::model::KindSet;
 use mapstorm::oracle::Contract;
-use mapstorm::probe::{Limits, Machine, MapsLocking, observe_locking};
 use mapstorm::report::{FirstTears, Row, text};
 use mapstorm::seed::Stream;
-use mapstorm::space::KindSet;
-use mapstorm::storm::{Cpus, Dropped, Mode, Pattern, Plan, Run, Storm};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ pub fn first_tears(args: &FirstTearsArgs, print: &PrintArgs) -> Result<Exit, Fai
             .allow(threads, readers_of(threads), LANES, PAGES)
             .map_err(|error| Failure::Usage(error.to_string()))?;
     }
-    can_play(args.shape, LANES)?;
+    can_play(args.workload, LANES)?;
     let signals = Signals::catch().map_err(|error| Failure::Environment(error.to_string()))?;
     let seed = args.seed.unwrap_or_else(draw_seed);
     let mut table = FirstTears::new(&machine, seed, command_line(seed), args.seconds);
@@ -121,7 +121,7 @@ fn one(
     let arena = Arena::reserve(LANES, PAGES)?;
     let mut dropped = Vec::new();
     let modes = modes(&args.read, &mut file, &mut dropped)?;
-    let may = repertoire(&args.ops, &arena, &mut file, &mut dropped)?;
+    let may = op_set(&args.ops, &arena, &mut file, &mut dropped)?;
     for until in &args.until {
         can_come(until, &modes, may.kinds, &dropped)?;
     }
@@ -133,7 +133,7 @@ fn one(
         contract: Contract::Series,
         one_instant: locking == MapsLocking::MmapLock,
         modes,
-        shape: args.shape,
+        workload: args.workload,
         allow: Vec::new(),
         fail_fast: false,
         until: args.until.clone(),

@@ -6,11 +6,11 @@ use crate::cli::{Format, MinimizeArgs, PrintArgs};
 use mapstorm::console;
 use mapstorm::count::counted;
 use mapstorm::exit::Exit;
-use mapstorm::replay::{
+use mapstorm::report::text::quoted;
+use mapstorm::repro::replay::{
     Decision, Fates, Minimized, Seen, Size, Tried, interval, minimize as search,
 };
-use mapstorm::report::text::quoted;
-use mapstorm::scenario::{Measured, Scenario};
+use mapstorm::repro::scenario::{Measured, Scenario};
 use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -28,9 +28,9 @@ pub use signals::Signals;
 pub use storm::storm;
 pub use verify::verify;
 
-use mapstorm::arena::ReserveError;
+use mapstorm::engine::StormError;
 use mapstorm::exit::Exit;
-use mapstorm::storm::StormError;
+use mapstorm::kernel::ReserveError;
 
 /// An error that ends a command.
 #[derive(Debug, thiserror::Error)]

@@ -2,15 +2,15 @@
 
 use super::Failure;
 use crate::cli::{Format, ProbeArgs};
-use mapstorm::arena::Arena;
 use mapstorm::console;
+use mapstorm::engine::{Calibration, Dropped, OpSet, calibrate};
 use mapstorm::exit::Exit;
-use mapstorm::maps::MapsFile;
-use mapstorm::probe::{
+use mapstorm::host::{
     Limits, Machine, MapsLocking, observe_locking, observe_smaps_locking, query_works,
 };
-use mapstorm::space::{Kind, KindSet};
-use mapstorm::storm::{Calibration, Dropped, Repertoire, calibrate};
+use mapstorm::kernel::Arena;
+use mapstorm::kernel::MapsFile;
+use mapstorm::model::{Kind, KindSet};
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -40,7 +40,7 @@ pub fn probe(args: &ProbeArgs) -> Result<Exit, Failure> {
     let smaps_locking = observe_smaps_locking(machine.version());
     let mut file = MapsFile::own().map_err(unreadable)?;
     let arena = Arena::reserve(2, 16)?;
-    let wanted = Repertoire::full(KindSet::all(), arena.file_count());
+    let wanted = OpSet::full(KindSet::all(), arena.file_count());
     let calibration = calibrate(&arena, &mut file, wanted).map_err(not_testable)?;
     let probed = Probed {
         schema_version: 1,

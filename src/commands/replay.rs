@@ -4,12 +4,14 @@ use super::{Failure, Signals};
 use crate::cli::{Format, PrintArgs, ReplayArgs};
 use mapstorm::console;
 use mapstorm::count::counted;
-use mapstorm::evidence::{Incident, Proof, Saved, Tear, load};
+use mapstorm::engine::StormError;
+use mapstorm::evidence::{Proof, Saved, SavedIncident, Tear, load};
 use mapstorm::exit::Exit;
 use mapstorm::oracle::{Class, Contract};
-use mapstorm::replay::{Attempt, DeriveError, Size, Target, Untold, attempt, derive, target_of};
-use mapstorm::scenario::RunError;
-use mapstorm::storm::StormError;
+use mapstorm::repro::replay::{
+    Attempt, DeriveError, Size, Target, Untold, attempt, derive, target_of,
+};
+use mapstorm::repro::scenario::RunError;
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::Path;
@@ -46,7 +48,7 @@ pub(super) fn target(path: &Path) -> Result<(Target, Contract), Failure> {
             let contract = target.contract();
             return Ok((target, contract));
         }
-        Saved::Incident(incident) => return Err(once(path, &incident)),
+        Saved::SavedIncident(incident) => return Err(once(path, &incident)),
         Saved::Tear(tear) => *tear,
     };
     let contract = tear.contract;
@@ -60,7 +62,7 @@ pub(super) fn target(path: &Path) -> Result<(Target, Contract), Failure> {
 }
 
 /// What happened once and can't be made to happen by a scenario.
-fn once(path: &Path, incident: &Incident) -> Failure {
+fn once(path: &Path, incident: &SavedIncident) -> Failure {
     let what = match incident.class() {
         Class::Stall => "a stall: a call that did not come back, and nothing that a reader saw",
         _ => "a mismatch: found while nothing moved, after all that had been done until then",

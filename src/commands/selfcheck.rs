@@ -3,7 +3,7 @@
 use super::{Failure, Signals};
 use crate::cli::PrintArgs;
 use mapstorm::exit::Exit;
-use mapstorm::selfcheck::{self, SelfcheckArgs};
+use mapstorm::sim::sweep::{self, SelfcheckArgs};
 
 /// Proves the oracle on simulated kernels.
 ///
@@ -11,5 +11,5 @@ use mapstorm::selfcheck::{self, SelfcheckArgs};
 /// When signals can't be caught.
 pub fn selfcheck(args: &SelfcheckArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let signals = Signals::catch().map_err(|error| Failure::Environment(error.to_string()))?;
-    Ok(selfcheck::run(args, print.quiet, print.verbose, signals.flag()))
+    Ok(sweep::run(args, print.quiet, print.verbose, signals.flag()))
 }

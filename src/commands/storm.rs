@@ -4,19 +4,19 @@ use super::probe::not_testable;
 use super::{Failure, Signals};
 use crate::cli::{Format, PrintArgs, StormArgs};
 use mapstorm::allocations;
-use mapstorm::arena::Arena;
 use mapstorm::console::{self, Line, Progress};
-use mapstorm::evidence::{Checked, Keeper, Kept, Origins};
+use mapstorm::engine::{
+    Cpus, Dropped, Live, Mode, ModeSet, OpSet, Pattern, Plan, Storm, Workload, calibrate,
+};
+use mapstorm::evidence::{Checked, Kept, Origins, Saver};
 use mapstorm::exit::Exit;
 use mapstorm::host::priority;
-use mapstorm::maps::MapsFile;
-use mapstorm::probe::{Limits, Machine, MapsLocking, observe_locking, query_works};
+use mapstorm::host::{Limits, Machine, MapsLocking, observe_locking, query_works};
+use mapstorm::kernel::Arena;
+use mapstorm::kernel::MapsFile;
+use mapstorm::model::{Kind, KindSet};
 use mapstorm::report::live::{PLAIN_EVERY, live_line};
 use mapstorm::report::{Circumstances, StormReport, text};
-use mapstorm::space::{Kind, KindSet};
-use mapstorm::storm::{
-    Cpus, Dropped, Live, Mode, ModeSet, Pattern, Plan, Repertoire, Shape, Storm, calibrate,
-};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let (lanes, pages) = (args.lanes as usize, args.pages as usize);
     let limits = Limits::here();
     limits.allow(threads, readers, lanes, pages).map_err(|e| Failure::Usage(e.to_string()))?;
-    can_play(args.shape, lanes)?;
+    can_play(args.workload, lanes)?;
     if let Some(nice) = args.nice {
         priority::may_renice(nice).map_err(|errno| {
             Failure::Environment(format!(
@@ -54,7 +54,7 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let arena = Arena::reserve(lanes, pages)?;
     let mut dropped = Vec::new();
     let modes = modes(&args.read, &mut file, &mut dropped)?;
-    let may = repertoire(&args.ops, &arena, &mut file, &mut dropped)?;
+    let may = op_set(&args.ops, &arena, &mut file, &mut dropped)?;
     let plan = Plan {
         threads,
         readers,
@@ -63,7 +63,7 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         contract: args.contract,
         one_instant: locking == MapsLocking::MmapLock,
         modes,
-        shape: args.shape,
+        workload: args.workload,
         allow,
         fail_fast: args.fail_fast,
         until: Vec::new(),
@@ -83,7 +83,7 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         geometry: *arena.geometry(),
         identities: arena.identities().clone(),
     };
-    let mut keeper = Keeper::new(origins, args.out.as_deref())
+    let mut keeper = Saver::new(origins, args.out.as_deref())
         .map_err(|error| Failure::Usage(error.to_string()))?;
     let storm = Arc::new(Storm::prepare(arena, plan, may)?);
     let told = RefCell::new(Told::new(print.quiet));
@@ -204,38 +204,38 @@ fn reasons(dropped: &[Dropped]) -> String {
     reasons.join("; ")
 }
 
-/// Whether the shape asked for can be played with so many lanes on the CPUs there are: played in
+/// Whether the workload asked for can be played with so many lanes on the CPUs there are: played in
 /// another way it would be told as something that it is not.
-pub(super) fn can_play(shape: Option<Shape>, lanes: usize) -> Result<(), Failure> {
-    let Some(shape) = shape else { return Ok(()) };
-    let (about, cpus) = (shape.about(), Cpus::allowed().count());
-    if lanes < shape.fewest_lanes() {
+pub(super) fn can_play(workload: Option<Workload>, lanes: usize) -> Result<(), Failure> {
+    let Some(workload) = workload else { return Ok(()) };
+    let (about, cpus) = (workload.about(), Cpus::allowed().count());
+    if lanes < workload.fewest_lanes() {
         return Err(Failure::Usage(format!(
-            "--workload {shape} takes {} lanes, and --lanes {lanes} leaves it fewer",
-            shape.fewest_lanes()
+            "--workload {workload} takes {} lanes, and --lanes {lanes} leaves it fewer",
+            workload.fewest_lanes()
         )));
     }
-    if cpus < shape.fewest_cpus() {
+    if cpus < workload.fewest_cpus() {
         return Err(Failure::Untestable(format!(
-            "--workload {shape} ({about}) takes {} CPUs, and this process may run on {cpus}",
-            shape.fewest_cpus()
+            "--workload {workload} ({about}) takes {} CPUs, and this process may run on {cpus}",
+            workload.fewest_cpus()
         )));
     }
     Ok(())
 }
 
 /// The operations that were asked for and do on this kernel what the model says.
-pub(super) fn repertoire(
+pub(super) fn op_set(
     asked: &[Kind],
     arena: &Arena,
     file: &mut MapsFile,
     dropped: &mut Vec<Dropped>,
-) -> Result<Repertoire, Failure> {
+) -> Result<OpSet, Failure> {
     let kinds = match asked.is_empty() {
         true => KindSet::all(),
         false => asked.iter().copied().collect(),
     };
-    let wanted = Repertoire::full(kinds, arena.file_count());
+    let wanted = OpSet::full(kinds, arena.file_count());
     let calibration = calibrate(arena, file, wanted).map_err(not_testable)?;
     let kinds = calibration.kinds();
     dropped.extend(calibration.dropped);
@@ -245,7 +245,7 @@ pub(super) fn repertoire(
             reasons(dropped)
         )));
     }
-    Ok(Repertoire { kinds, ..calibration.may })
+    Ok(OpSet { kinds, ..calibration.may })
 }
 
 pub(super) fn draw_seed() -> u64 {

@@ -5,7 +5,7 @@ use crate::cli::{Format, VerifyArgs};
 use mapstorm::console;
 use mapstorm::count::counted;
 use mapstorm::evidence::{
-    FileError, Incident, Proof, SavedViolation, Shown, Tear, TearError, load_violation,
+    FileError, Proof, SavedIncident, SavedViolation, Shown, Tear, TearError, load_violation,
 };
 use mapstorm::exit::Exit;
 use mapstorm::verify::Unlike;
@@ -105,7 +105,7 @@ fn judged(path: &Path) -> Result<Verified, FileError> {
             let judged = tear.prove().map(|proof| told(&tear, &proof));
             (tear.signature, judged)
         }
-        SavedViolation::Incident(incident) => {
+        SavedViolation::SavedIncident(incident) => {
             let judged = incident.examine().map(|shown| shown_by(&incident, &shown));
             (incident.signature, judged)
         }
@@ -121,7 +121,7 @@ fn judged(path: &Path) -> Result<Verified, FileError> {
     Ok(Verified::new(path, Some(signature), judged))
 }
 
-fn shown_by(incident: &Incident, shown: &Shown) -> (Verdict, String) {
+fn shown_by(incident: &SavedIncident, shown: &Shown) -> (Verdict, String) {
     match shown {
         Shown::Mismatch(unlike) => {
             let first = &unlike[0];

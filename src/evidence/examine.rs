@@ -1,11 +1,11 @@
 //! What a saved incident shows: judged from the file alone.
 
 use super::file::TearError;
-use super::incident::{Account, Incident, SavedDifference, SavedMismatch, SavedStall};
+use super::incident::{Account, SavedDifference, SavedIncident, SavedMismatch, SavedStall};
+use crate::engine::{Call, Signature};
 use crate::host::Doing;
-use crate::probe::ThreadFile;
-use crate::space::Op;
-use crate::storm::{Call, Signature};
+use crate::host::ThreadFile;
+use crate::model::Op;
 use crate::verify::{Memfd, SavedStandstill, Unlike, compare};
 
 /// What a file shows.
@@ -28,7 +28,7 @@ pub enum Shown {
     Doubtful(&'static str),
 }
 
-impl Incident {
+impl SavedIncident {
     /// Judges the file by itself: of a mismatch the lines are read and compared in the second way,
     /// of a stall the account is held against itself.
     ///
@@ -133,13 +133,13 @@ impl Incident {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arena::{FileIdentity, Identities};
+    use crate::engine::{ArenaText, Incident, Mismatch, Mode, Stall};
     use crate::evidence::{Origins, RawText, Saved, decode};
+    use crate::host::Machine;
+    use crate::kernel::{FileIdentity, Identities};
+    use crate::model::Geometry;
     use crate::oracle::{Contract, OPEN, Origin, VersionRecord};
-    use crate::probe::Machine;
-    use crate::scenario::layout_from_words;
-    use crate::space::Geometry;
-    use crate::storm::{ArenaText, Mishap, Mismatch, Mode, Stall};
+    use crate::repro::scenario::layout_from_words;
     use std::time::Duration;
 
     const TEXT: &[u8] = b"\
@@ -168,7 +168,7 @@ mod tests {
         }
     }
 
-    fn mismatch(lanes: [&str; 2], differ: &[u16]) -> Incident {
+    fn mismatch(lanes: [&str; 2], differ: &[u16]) -> SavedIncident {
         let origin = Origin { op: None, worker: 0, peer: None, known: true };
         let version = |(lane, words): (u16, &str)| VersionRecord {
             lane,
@@ -178,17 +178,17 @@ mod tests {
             layout: layout_from_words(words, 4).unwrap(),
             origin,
         };
-        let mishap = Mishap::Mismatch(Mismatch {
+        let incident = Incident::Mismatch(Mismatch {
             standstill: 1,
             at: Duration::from_millis(1),
             text: ArenaText { bytes: TEXT.to_vec(), whole: true },
             lanes: differ.to_vec(),
             versions: (0..).zip(lanes).map(version).collect(),
         });
-        Incident::new(&mishap, &origins()).0
+        SavedIncident::new(&incident, &origins()).0
     }
 
-    fn account(incident: &mut Incident) -> &mut SavedMismatch {
+    fn account(incident: &mut SavedIncident) -> &mut SavedMismatch {
         match &mut incident.account {
             Account::Mismatch(mismatch) => mismatch,
             Account::Stall(_) => panic!("a mismatch"),
@@ -196,9 +196,9 @@ mod tests {
     }
 
     /// Through the file's form and back.
-    fn shown(incident: &Incident) -> Result<Shown, TearError> {
+    fn shown(incident: &SavedIncident) -> Result<Shown, TearError> {
         match decode(&serde_json::to_vec(incident).unwrap())? {
-            Saved::Incident(back) => {
+            Saved::SavedIncident(back) => {
                 assert_eq!(*back, *incident);
                 back.examine()
             }
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn no_byte_of_either_side_can_be_another() {
         let right = mismatch(LANES, &[0]);
-        let fails = |changed: &Incident, what: &str| {
+        let fails = |changed: &SavedIncident, what: &str| {
             let shown = shown(changed);
             assert!(!matches!(shown, Ok(Shown::Mismatch(_) | Shown::Stall)), "{what}: {shown:?}");
         };
@@ -263,8 +263,8 @@ mod tests {
         assert_eq!(shown(&without).unwrap(), Shown::Alike);
     }
 
-    fn stall(change: impl FnOnce(&mut SavedStall)) -> Incident {
-        let mishap = Mishap::Stall(Stall {
+    fn stall(change: impl FnOnce(&mut SavedStall)) -> SavedIncident {
+        let incident = Incident::Stall(Stall {
             worker: 3,
             tid: Some(u32::MAX >> 1),
             at: Duration::from_secs(9),
@@ -275,7 +275,7 @@ mod tests {
             call: Some(Call::Read(Mode::Short)),
             completed: 17,
         });
-        let mut incident = Incident::new(&mishap, &origins()).0;
+        let mut incident = SavedIncident::new(&incident, &origins()).0;
         let Account::Stall(stall) = &mut incident.account else { panic!("a stall") };
         change(stall);
         incident

@@ -1,9 +1,9 @@
 //! Reading files back: what they are, and why not.
 
-use super::incident::{INCIDENT, Incident};
+use super::incident::{INCIDENT, SavedIncident};
 use super::tear::{KIND, SCHEMA_VERSION, SavedLane, Tear};
-use crate::scenario::{Scenario, ScenarioError, WordError};
-use crate::space::{Geometry, MAX_PAGES};
+use crate::model::{Geometry, MAX_PAGES};
+use crate::repro::scenario::{Scenario, ScenarioError, WordError};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -72,7 +72,7 @@ pub enum Saved {
     /// A tear.
     Tear(Box<Tear>),
     /// A mismatch or a stall.
-    Incident(Box<Incident>),
+    SavedIncident(Box<SavedIncident>),
     /// A scenario.
     Scenario(Box<Scenario>),
 }
@@ -99,7 +99,7 @@ pub enum SavedViolation {
     /// A tear.
     Tear(Box<Tear>),
     /// A mismatch or a stall.
-    Incident(Box<Incident>),
+    SavedIncident(Box<SavedIncident>),
 }
 
 /// Reads a file that a storm has saved.
@@ -109,7 +109,7 @@ pub enum SavedViolation {
 pub fn load_violation(path: &Path) -> Result<SavedViolation, FileError> {
     match load(path)? {
         Saved::Tear(tear) => Ok(SavedViolation::Tear(tear)),
-        Saved::Incident(incident) => Ok(SavedViolation::Incident(incident)),
+        Saved::SavedIncident(incident) => Ok(SavedViolation::SavedIncident(incident)),
         Saved::Scenario(_) => Err(FileError { path: path.to_owned(), why: TearError::NoTear }),
     }
 }
@@ -133,9 +133,9 @@ pub fn decode(bytes: &[u8]) -> Result<Saved, TearError> {
         return Ok(Saved::Tear(Box::new(tear)));
     }
     if head.kind.as_deref() == Some(INCIDENT) {
-        let incident: Incident = serde_json::from_slice(bytes).map_err(form)?;
+        let incident: SavedIncident = serde_json::from_slice(bytes).map_err(form)?;
         check_arena(&incident.geometry, incident.page_size, incident.lanes())?;
-        return Ok(Saved::Incident(Box::new(incident)));
+        return Ok(Saved::SavedIncident(Box::new(incident)));
     }
     let scenario: Scenario = serde_json::from_slice(bytes).map_err(form)?;
     scenario.check()?;

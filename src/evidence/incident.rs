@@ -1,13 +1,13 @@
 //! The form of a saved incident: a violation that no reader found.
 
-use super::make::Origins;
+use super::provenance::Origins;
 use super::tear::{SCHEMA_VERSION, SavedFile, SavedLane};
 use super::text::RawText;
+use crate::engine::{Call, Incident, Mismatch, SeenLane, Signature, Stall, sort_lanes};
 use crate::host::Doing;
+use crate::host::{ThreadFile, thread_files};
+use crate::model::Geometry;
 use crate::oracle::{Class, Contract, VersionRecord};
-use crate::probe::{ThreadFile, thread_files};
-use crate::space::Geometry;
-use crate::storm::{Call, Mishap, Mismatch, SeenLane, Signature, Stall, sort_lanes};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub const INCIDENT: &str = "incident";
 /// words of a [tear](super::Tear).
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Incident {
+pub struct SavedIncident {
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
     /// [`INCIDENT`].
@@ -126,21 +126,21 @@ fn ns(time: Duration) -> u64 {
     time.as_nanos() as u64
 }
 
-impl Incident {
+impl SavedIncident {
     /// The saved form of what the director found, and its signature. Of a stall, the thread is
     /// looked at now.
-    pub fn new(mishap: &Mishap, origins: &Origins) -> (Incident, Signature) {
-        let (class, at, account) = match mishap {
-            Mishap::Mismatch(mismatch) => {
+    pub fn new(incident: &Incident, origins: &Origins) -> (SavedIncident, Signature) {
+        let (class, at, account) = match incident {
+            Incident::Mismatch(mismatch) => {
                 let account = Account::Mismatch(SavedMismatch::new(mismatch, origins));
                 (Class::Mismatch, mismatch.at, account)
             }
-            Mishap::Stall(stall) => {
+            Incident::Stall(stall) => {
                 (Class::Stall, stall.at, Account::Stall(SavedStall::new(stall)))
             }
         };
         let signature = Signature::bare(class);
-        let incident = Incident {
+        let incident = SavedIncident {
             schema_version: SCHEMA_VERSION,
             kind: INCIDENT.into(),
             signature: signature.to_string(),

@@ -2,12 +2,12 @@
 
 use super::file::TearError;
 use super::tear::{FoundBreak, Tear};
+use crate::engine::{Pattern, Signature};
+use crate::model::KindSet;
 use crate::oracle::{
     Break, Class, Contract, Evidence, Mechanism, Oracle, Rule, Verdict, VersionRecord, Walk,
     in_flight,
 };
-use crate::space::KindSet;
-use crate::storm::{Pattern, Signature};
 use crate::verify::{Judgement, Reading, Refutation, SavedWalk, judge};
 
 /// What the checkers make of a file.
@@ -148,11 +148,11 @@ fn mechanism(walk: &SavedWalk, oracle: &Oracle, found: &Break) -> Option<(Mechan
     if !matches!(found.rule, Rule::NoHole | Rule::Existence | Rule::Order) {
         return None;
     }
-    Mechanism::TRIED.into_iter().find_map(|(mechanism, forgive)| {
-        let mut checker = Walk::forgiving(oracle, forgive);
+    Mechanism::TRIED.into_iter().find_map(|(mechanism, relaxation)| {
+        let mut checker = Walk::relaxed_by(oracle, relaxation);
         let verdict = play(walk, &mut checker);
         let right = matches!(verdict, Verdict::Right | Verdict::Tolerated(_));
-        right.then(|| (mechanism, checker.forgave()))
+        right.then(|| (mechanism, checker.relaxed()))
     })
 }
 

@@ -1,10 +1,10 @@
 //! The form of a saved tear.
 
 use super::text::RawText;
+use crate::engine::{Mode, Piece};
+use crate::model::{Geometry, Op};
 use crate::oracle::{Class, Contract, OPEN, Origin, Rule, Tick, Version, VersionRecord, Window};
-use crate::scenario::{WordError, layout_from_words};
-use crate::space::{Geometry, Op};
-use crate::storm::{Mode, Piece};
+use crate::repro::scenario::{WordError, layout_from_words};
 use serde::{Deserialize, Serialize};
 
 /// The version of the file's form.
@@ -205,8 +205,8 @@ impl SavedLane {
 
 impl SavedFile {
     /// How a mapping of it at `page` shows.
-    pub(super) fn identity(&self) -> crate::arena::FileIdentity {
-        crate::arena::FileIdentity {
+    pub(super) fn identity(&self) -> crate::kernel::FileIdentity {
+        crate::kernel::FileIdentity {
             dev_major: self.dev_major,
             dev_minor: self.dev_minor,
             inode: self.inode,

@@ -4,10 +4,10 @@
 
 use super::file::TearError;
 use super::tear::Tear;
-use crate::arena::Identities;
-use crate::maps::{is_detail, parse};
+use crate::engine::Mode;
+use crate::kernel::Identities;
+use crate::kernel::{is_detail, parse};
 use crate::oracle::{Contract, Rule, VersionRecord, Window};
-use crate::storm::Mode;
 use crate::verify::{Reading, SavedLine, SavedWalk};
 
 /// One line of the text.

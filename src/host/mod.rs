@@ -2,8 +2,17 @@
 
 pub mod fault;
 mod hang;
+mod limits;
+mod lock_probe;
+mod locks;
+mod machine;
+mod own_thread;
 pub mod priority;
 mod thread;
 
 pub use hang::{Doing, Found, Overdue, Pulse, Standing, Stuck, Watch};
+pub use limits::{Limits, TooMuch};
+pub use locks::{MapsLocking, observe_locking, observe_smaps_locking};
+pub use machine::{Machine, query_works};
+pub use own_thread::{ThreadFile, thread_files, thread_words};
 pub use thread::{Inside, Look, Sampler, Sched, State, now};

@@ -3,8 +3,8 @@
 use super::compare::{Cell, Comparison, Line};
 use super::contrast::{CallRatios, Contrast, Ratio};
 use super::figures::{Averages, Latencies, QUANTILES, Rates, median_of_maxima};
-use super::grid::{Grid, us};
 use super::outcome::Column;
+use super::text_table::{TextTable, us};
 use crate::count::counted;
 use std::fmt::Write;
 
@@ -34,10 +34,10 @@ pub fn letter(result: usize) -> String {
 }
 
 fn head(comparison: &Comparison) -> String {
-    let (mut grid, mut commands) = (Grid::default(), String::new());
+    let (mut text_table, mut commands) = (TextTable::default(), String::new());
     for (result, named) in comparison.results.iter().enumerate() {
         let (machine, outcome) = (&named.outcome.machine, &named.outcome);
-        grid.row([
+        text_table.row([
             letter(result),
             named.name.clone(),
             format!("kernel {}", machine.kernel_release),
@@ -50,35 +50,43 @@ fn head(comparison: &Comparison) -> String {
     let confidence = comparison.resampling.confidence;
     format!(
         "{}{commands}ratios are to the first result that has the line, or to the result's own control, with {confidence} % intervals from {} resamplings\n",
-        grid.text(),
+        text_table.text(),
         comparison.resampling.draws
     )
 }
 
 fn of_line(comparison: &Comparison, line: &Line) -> String {
-    let mut grid = Grid::default();
+    let mut text_table = TextTable::default();
     let heading = ["us", &*line.label].map(str::to_owned);
-    grid.row(heading.into_iter().chain((0..line.cells.len()).map(letter)));
+    text_table.row(heading.into_iter().chain((0..line.cells.len()).map(letter)));
     for (call, name) in ["mmap", "munmap"].into_iter().enumerate() {
-        call_rows(&mut grid, comparison, line, call, name);
+        call_rows(&mut text_table, comparison, line, call, name);
     }
     let average = |column: &Column| Averages::of(column).map(|averages| us(averages.median));
-    row(&mut grid, comparison, line, ["all", "median average"], average);
-    ratio_rows(&mut grid, line, |contrast| &contrast.average);
+    row(&mut text_table, comparison, line, ["all", "median average"], average);
+    ratio_rows(&mut text_table, line, |contrast| &contrast.average);
     let worst = |column: &Column| median_of_maxima(column).map(us);
-    row(&mut grid, comparison, line, ["", "median maximum"], worst);
-    ratio_rows(&mut grid, line, |contrast| &contrast.worst);
-    row(&mut grid, comparison, line, ["", "scans/s"], |column| {
+    row(&mut text_table, comparison, line, ["", "median maximum"], worst);
+    ratio_rows(&mut text_table, line, |contrast| &contrast.worst);
+    row(&mut text_table, comparison, line, ["", "scans/s"], |column| {
         Rates::of(column).map(|rates| format!("{:.1}", rates.scans_per_s))
     });
-    row(&mut grid, comparison, line, ["", "samples"], |column| {
+    row(&mut text_table, comparison, line, ["", "samples"], |column| {
         Some(column.samples.len().to_string())
     });
-    row(&mut grid, comparison, line, ["", "hangs"], |column| Some(column.hangs.len().to_string()));
-    grid.text()
+    row(&mut text_table, comparison, line, ["", "hangs"], |column| {
+        Some(column.hangs.len().to_string())
+    });
+    text_table.text()
 }
 
-fn call_rows(grid: &mut Grid, comparison: &Comparison, line: &Line, call: usize, name: &str) {
+fn call_rows(
+    text_table: &mut TextTable,
+    comparison: &Comparison,
+    line: &Line,
+    call: usize,
+    name: &str,
+) {
     let names = QUANTILES.map(|(_, name)| name);
     let figures = |column: &Column| {
         let pooled = column.pooled();
@@ -86,14 +94,16 @@ fn call_rows(grid: &mut Grid, comparison: &Comparison, line: &Line, call: usize,
     };
     for (i, figure) in names.into_iter().chain(["max"]).enumerate() {
         let first = if i == 0 { name } else { "" };
-        row(grid, comparison, line, [first, figure], |column| {
+        row(text_table, comparison, line, [first, figure], |column| {
             let latencies = figures(column);
             let ns = latencies.quantiles_ns.get(i).unwrap_or(&latencies.max_ns);
             (latencies.calls > 0).then(|| us(*ns as f64))
         });
-        ratio_rows(grid, line, |contrast| &ratios(contrast, call)[i]);
+        ratio_rows(text_table, line, |contrast| &ratios(contrast, call)[i]);
     }
-    row(grid, comparison, line, ["", "calls"], |column| Some(figures(column).calls.to_string()));
+    row(text_table, comparison, line, ["", "calls"], |column| {
+        Some(figures(column).calls.to_string())
+    });
 }
 
 fn ratios(contrast: &Contrast, call: usize) -> &CallRatios {
@@ -101,7 +111,7 @@ fn ratios(contrast: &Contrast, call: usize) -> &CallRatios {
 }
 
 fn row(
-    grid: &mut Grid,
+    text_table: &mut TextTable,
     comparison: &Comparison,
     line: &Line,
     heading: [&str; 2],
@@ -111,13 +121,13 @@ fn row(
         let column = cell.as_ref().map(|cell| comparison.column(result, cell));
         column.and_then(&figure).unwrap_or("-".to_owned())
     });
-    grid.row(heading.map(str::to_owned).into_iter().chain(cells));
+    text_table.row(heading.map(str::to_owned).into_iter().chain(cells));
 }
 
 /// One of the contrasts of a cell.
 type Side = fn(&Cell) -> &Option<Contrast>;
 
-fn ratio_rows(grid: &mut Grid, line: &Line, pick: impl Fn(&Contrast) -> &Ratio) {
+fn ratio_rows(text_table: &mut TextTable, line: &Line, pick: impl Fn(&Contrast) -> &Ratio) {
     let kinds: [(&str, Side); 2] =
         [("  to first", |cell| &cell.to_first), ("  to control", |cell| &cell.to_control)];
     for (heading, contrast) in kinds {
@@ -130,7 +140,7 @@ fn ratio_rows(grid: &mut Grid, line: &Line, pick: impl Fn(&Contrast) -> &Ratio) 
             })
             .collect();
         if cells.iter().any(|cell| !cell.is_empty()) {
-            grid.row(["", heading].map(str::to_owned).into_iter().chain(cells));
+            text_table.row(["", heading].map(str::to_owned).into_iter().chain(cells));
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Calls that do not come back.
 
-use super::slot::Slot;
+use super::heartbeat::Heartbeat;
 use crate::count::counted;
 use crate::host::{self, Doing, Found, Pulse, Sampler};
-use crate::probe::{ThreadFile, thread_files, thread_words};
+use crate::host::{ThreadFile, thread_files, thread_words};
 use serde::{Deserialize, Serialize};
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -49,11 +49,11 @@ impl Watch {
 
     /// Looks at the slots, of which `ended` have no thread any more; whether the kernel keeps one.
     /// Does not allocate.
-    pub fn look(&mut self, slots: &[Slot], ended: impl Fn(usize) -> bool) -> bool {
+    pub fn look(&mut self, slots: &[Heartbeat], ended: impl Fn(usize) -> bool) -> bool {
         let pulse = |index: usize| {
-            let slot = &slots[index];
-            let progress = slot.beats();
-            let tid = u32::try_from(slot.tid()).ok().filter(|&tid| tid > 0);
+            let heartbeat = &slots[index];
+            let progress = heartbeat.beats();
+            let tid = u32::try_from(heartbeat.tid()).ok().filter(|&tid| tid > 0);
             Pulse { progress, tid, busy: is_inside(progress) && !ended(index) }
         };
         let sampler = self.sampler;
@@ -63,7 +63,7 @@ impl Watch {
         self.found
     }
 
-    /// Whether slot number `index` stands in a call for longer than the limit.
+    /// Whether heartbeat number `index` stands in a call for longer than the limit.
     pub fn is_over(&self, index: usize) -> bool {
         self.threads.standing(index).is_over()
     }
@@ -78,7 +78,7 @@ impl Watch {
         (0..self.threads.len()).filter(kept).collect()
     }
 
-    /// A slot of which nothing can be told for so long that it is not worth waiting for.
+    /// A heartbeat of which nothing can be told for so long that it is not worth waiting for.
     pub fn undecided(&self) -> Option<(usize, Doing)> {
         let long = |index: &usize| {
             self.threads.is_undecided(*index)
@@ -88,15 +88,15 @@ impl Watch {
         Some((index, self.threads.standing(index).doing()))
     }
 
-    /// Describes the thread of slot number `index`, its evidence included.
-    pub fn describe(&self, index: usize, slot: &Slot, thread: String) -> Hang {
-        let tid = slot.tid();
+    /// Describes the thread of heartbeat number `index`, its evidence included.
+    pub fn describe(&self, index: usize, heartbeat: &Heartbeat, thread: String) -> Hang {
+        let tid = heartbeat.tid();
         let standing = self.threads.standing(index);
         Hang {
             thread,
             tid,
             doing: standing.doing(),
-            completed_calls: slot.completed(),
+            completed_calls: heartbeat.completed(),
             waited_ms: standing.watched().as_secs_f64() * 1e3,
             evidence: thread_files(tid).into(),
         }

@@ -1,8 +1,8 @@
 //! The measured loop.
 
 use super::clock::now_ns;
+use super::heartbeat::Heartbeat;
 use super::series::Series;
-use super::slot::Slot;
 use rand::Rng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rustix::io::Errno;
@@ -39,12 +39,12 @@ pub struct Tally {
 /// Unmaps or maps, even odds, one random page of `pages`, as long as `go_on` says of the time
 /// after a call that it should; times each call. Returns that last time, in ns.
 ///
-/// Allocates nothing and takes no lock: what it writes is in `tally` and `slot`.
+/// Allocates nothing and takes no lock: what it writes is in `tally` and `heartbeat`.
 pub fn drive<C: Calls>(
     calls: &mut C,
     pages: u64,
     draws: &mut Xoshiro256PlusPlus,
-    slot: &Slot,
+    heartbeat: &Heartbeat,
     tally: &mut Tally,
     mut go_on: impl FnMut(u64) -> bool,
 ) -> u64 {
@@ -53,11 +53,11 @@ pub fn drive<C: Calls>(
         // The high 63 bits choose the page, the lowest the call.
         let page = ((u128::from(draw >> 1) * u128::from(pages)) >> 63) as u64;
         let map = draw & 1 == 1;
-        slot.enter();
+        heartbeat.enter();
         let before = now_ns();
         let done = if map { calls.map(page) } else { calls.unmap(page) };
         let after = now_ns();
-        slot.leave();
+        heartbeat.leave();
         let series = if map { &mut tally.mmap } else { &mut tally.munmap };
         series.record(after - before, done.is_err());
         if !go_on(after) {
@@ -114,7 +114,7 @@ mod tests {
             &mut calls,
             16,
             &mut Xoshiro256PlusPlus::seed_from_u64(seed),
-            &Slot::default(),
+            &Heartbeat::default(),
             &mut tally,
             |_| {
                 left -= 1;

@@ -1,8 +1,8 @@
 //! What readers of `/proc/self/maps` cost the threads that map and unmap: `mapstorm latency` and
 //! `mapstorm compare`.
 //!
-//! Measuring (`region`, `mapper`, `scan`, `crew`, `sample`, `run`) ends in an [`Outcome`], which is all
-//! that judging (`figures`, `resample`, `contrast`, `compare`, `unfair`, `warnings`) and printing (`table`, `rawdata`, `page`) know.
+//! Measuring (`region`, `mapper`, `scan`, `team`, `sample`, `run`) ends in an [`Outcome`], which is all
+//! that judging (`figures`, `resample`, `contrast`, `compare`, `confounders`, `warnings`) and printing (`table`, `rawdata`, `page`) know.
 
 mod args;
 mod axis;
@@ -11,13 +11,13 @@ mod codec;
 mod compare;
 mod compare_json;
 mod compare_table;
+mod confounders;
 mod contrast;
-mod crew;
 mod failure;
 mod figures;
 mod file;
-mod grid;
 mod hang;
+mod heartbeat;
 mod limits;
 mod machine;
 mod mapper;
@@ -37,12 +37,12 @@ mod run;
 mod sample;
 mod scan;
 mod series;
-mod slot;
 #[cfg(test)]
 mod synthetic;
 mod table;
+mod team;
+mod text_table;
 mod threads;
-mod unfair;
 mod warnings;
 
 pub use args::{CompareArgs, Format, LatencyArgs, Planted};

@@ -1,8 +1,8 @@
 //! What measuring itself costs.
 
 use super::clock::now_ns;
+use super::heartbeat::Heartbeat;
 use super::mapper::{Calls, Tally, drive};
-use super::slot::Slot;
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rustix::io::Errno;
@@ -57,10 +57,10 @@ fn clock_round() -> f64 {
 
 fn loop_round() -> f64 {
     let mut draws = Xoshiro256PlusPlus::seed_from_u64(0);
-    let (slot, mut tally) = (Slot::default(), Tally::default());
+    let (heartbeat, mut tally) = (Heartbeat::default(), Tally::default());
     let mut left = PER_ROUND;
     let before = now_ns();
-    let after = drive(&mut Nothing, 32_768, &mut draws, &slot, &mut tally, |_| {
+    let after = drive(&mut Nothing, 32_768, &mut draws, &heartbeat, &mut tally, |_| {
         left -= 1;
         left > 0
     });

@@ -110,7 +110,7 @@ impl Drop for Region {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::maps::parse;
+    use crate::kernel::parse;
 
     /// The permissions of each page of `region`, `?` where nothing is mapped.
     fn picture(region: &Region) -> String {

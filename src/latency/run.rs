@@ -1,7 +1,6 @@
 //! A run: samples of all columns by turns, until done, stopped, or hung.
 
 use super::args::LatencyArgs;
-use super::crew::SCANNER_NICE;
 use super::file::Saved;
 use super::hang;
 use super::limits::Limits;
@@ -14,6 +13,7 @@ use super::plan::{Condition, Reader, Role, conditions, order};
 use super::probe::probe;
 use super::region::PAUSE;
 use super::sample::{self, Spec, Taken};
+use super::team::SCANNER_NICE;
 use super::threads;
 use crate::console::{self, Progress};
 use anyhow::Context;

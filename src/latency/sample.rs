@@ -1,14 +1,14 @@
 //! One sample: a fresh region, its mapper, what is beside it, and somebody to watch.
 
 use super::args::Planted;
-use super::crew::{Handle, Mapped, Shared, join, spawn_busy, spawn_mapper, spawn_scanner};
 use super::hang::{Hang, Watch};
+use super::heartbeat::Heartbeat;
 use super::mapper::Tally;
 use super::placement::Placement;
 use super::plan::Reader;
 use super::scan::Scanned;
 use super::series::Series;
-use super::slot::Slot;
+use super::team::{Handle, Mapped, Shared, join, spawn_busy, spawn_mapper, spawn_scanner};
 use anyhow::bail;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -143,7 +143,7 @@ impl Team {
         let shared = Arc::new(Shared {
             start: Barrier::new(1 + beside + busy_cpus.len()),
             halt: AtomicBool::new(false),
-            slots: (0..1 + beside).map(|_| Slot::default()).collect(),
+            slots: (0..1 + beside).map(|_| Heartbeat::default()).collect(),
         });
         let scanners = (0..beside)
             .map(|index| spawn_scanner(spec, index, &shared))
@@ -214,7 +214,7 @@ impl Team {
     }
 }
 
-/// Who has slot number `index`.
+/// Who has heartbeat number `index`.
 fn name(index: usize) -> String {
     match index {
         0 => "mapper".to_owned(),

@@ -1,9 +1,9 @@
 //! What goes on beside the mapper: scanners, stand-ins that read nothing, busy threads.
 
 use super::clock::now_ns;
+use super::heartbeat::Heartbeat;
 use super::plan::Reader;
-use super::slot::Slot;
-use crate::maps::{Answer, MapsFile, MapsRead, QueryFlags};
+use crate::kernel::{Answer, MapsFile, MapsRead, QueryFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -139,9 +139,9 @@ const FIRST: usize = 1024;
 ///
 /// # Errors
 /// What a step gave.
-pub fn once(scan: &mut dyn Scan, slot: &Slot) -> Result<(), Errno> {
+pub fn once(scan: &mut dyn Scan, heartbeat: &Heartbeat) -> Result<(), Errno> {
     for _ in 0..FIRST {
-        match watched(scan, slot)? {
+        match watched(scan, heartbeat)? {
             Step::More(_) => {}
             Step::End | Step::Idle => break,
         }
@@ -155,14 +155,14 @@ pub fn once(scan: &mut dyn Scan, slot: &Slot) -> Result<(), Errno> {
 /// What a step gave.
 pub fn over_and_over(
     scan: &mut dyn Scan,
-    slot: &Slot,
+    heartbeat: &Heartbeat,
     halt: &AtomicBool,
 ) -> Result<Scanned, Errno> {
     let mut scanned = Scanned::default();
     let mut began = now_ns();
     // Relaxed: the flag says only that it is time to end; what it ends is handed over by joining.
     while !halt.load(Ordering::Relaxed) {
-        match watched(scan, slot)? {
+        match watched(scan, heartbeat)? {
             Step::Idle => continue,
             Step::More(bytes) => scanned.bytes += bytes as u64,
             Step::End => {
@@ -177,12 +177,12 @@ pub fn over_and_over(
     Ok(scanned)
 }
 
-/// A step, shown in `slot`, tried again when a signal interrupted it.
-fn watched(scan: &mut dyn Scan, slot: &Slot) -> Result<Step, Errno> {
+/// A step, shown in `heartbeat`, tried again when a signal interrupted it.
+fn watched(scan: &mut dyn Scan, heartbeat: &Heartbeat) -> Result<Step, Errno> {
     loop {
-        slot.enter();
+        heartbeat.enter();
         let step = scan.step();
-        slot.leave();
+        heartbeat.leave();
         if step != Err(Errno::INTR) {
             return step;
         }
@@ -234,21 +234,21 @@ mod tests {
     fn whole_scans_and_bytes_are_counted() {
         let halt = AtomicBool::new(false);
         let mut scan = Scripted { steps: 0, per_scan: 4, halt_after: 49, halt: &halt };
-        let slot = Slot::default();
-        let scanned = over_and_over(&mut scan, &slot, &halt).unwrap();
+        let heartbeat = Heartbeat::default();
+        let scanned = over_and_over(&mut scan, &heartbeat, &halt).unwrap();
         // 49 steps, 9 of them interrupted: 40 count, every fourth ends a scan.
         assert_eq!((scanned.calls, scanned.scans, scanned.bytes), (40, 10, 300));
-        assert_eq!((slot.completed(), slot.beats()), (49, 98));
+        assert_eq!((heartbeat.completed(), heartbeat.beats()), (49, 98));
     }
 
     #[test]
     fn a_first_scan_ends_with_the_file_or_when_it_has_no_end() {
         let halt = AtomicBool::new(false);
         let completed = |per_scan| {
-            let slot = Slot::default();
+            let heartbeat = Heartbeat::default();
             let mut scan = Scripted { steps: 0, per_scan, halt_after: 0, halt: &halt };
-            once(&mut scan, &slot).unwrap();
-            slot.completed()
+            once(&mut scan, &heartbeat).unwrap();
+            heartbeat.completed()
         };
         // Every fifth step is interrupted and tried again.
         assert_eq!(completed(4), 4);

@@ -2,13 +2,13 @@
 
 use super::contrast::{CallRatios, Contrast, Ratio, contrast};
 use super::figures::{Averages, Latencies, QUANTILES, Rates, median_of_maxima};
-use super::grid::{Grid, us};
 use super::hang;
 use super::outcome::{Column, Ended, Outcome};
 use super::overhead::LIMIT_NS;
 use super::placement::list;
 use super::plan::Role;
 use super::resample::{Interval, Resampling};
+use super::text_table::{TextTable, us};
 use crate::count::counted;
 use std::fmt::Write;
 
@@ -73,9 +73,9 @@ fn head(outcome: &Outcome) -> String {
 }
 
 fn latencies(outcome: &Outcome, contrasts: &[Option<Contrast>]) -> String {
-    let mut grid = Grid::default();
+    let mut text_table = TextTable::default();
     let quantiles = QUANTILES.map(|(_, name)| name);
-    grid.row(["us", "beside"].into_iter().chain(quantiles).chain(["max", "calls", "failed"]));
+    text_table.row(["us", "beside"].into_iter().chain(quantiles).chain(["max", "calls", "failed"]));
     let pooled: Vec<_> = outcome.columns.iter().map(Column::pooled).collect();
     for call in ["mmap", "munmap"] {
         let mut name = call;
@@ -84,17 +84,17 @@ fn latencies(outcome: &Outcome, contrasts: &[Option<Contrast>]) -> String {
                 "mmap" => (&tally.mmap, contrast.as_ref().map(|c| &c.mmap)),
                 _ => (&tally.munmap, contrast.as_ref().map(|c| &c.munmap)),
             };
-            latency_row(&mut grid, name, &column.label, &Latencies::of(series));
+            latency_row(&mut text_table, name, &column.label, &Latencies::of(series));
             name = "";
             if let Some(ratios) = ratios {
-                ratio_rows(&mut grid, ratios);
+                ratio_rows(&mut text_table, ratios);
             }
         }
     }
-    grid.text()
+    text_table.text()
 }
 
-fn latency_row(grid: &mut Grid, call: &str, label: &str, figures: &Latencies) {
+fn latency_row(text_table: &mut TextTable, call: &str, label: &str, figures: &Latencies) {
     let mut cells = vec![call.to_owned(), label.to_owned()];
     if figures.calls == 0 {
         cells.extend(std::iter::repeat_n("-".to_owned(), 5));
@@ -104,17 +104,18 @@ fn latency_row(grid: &mut Grid, call: &str, label: &str, figures: &Latencies) {
     }
     cells.push(figures.calls.to_string());
     cells.push(figures.failed.to_string());
-    grid.row(cells);
+    text_table.row(cells);
 }
 
-fn ratio_rows(grid: &mut Grid, ratios: &CallRatios) {
+fn ratio_rows(text_table: &mut TextTable, ratios: &CallRatios) {
     let ratio = |r: &Ratio| r.ratio.map_or("-".to_owned(), |ratio| format!("x{ratio:.2}"));
-    grid.row(["", "  / control"].map(str::to_owned).into_iter().chain(ratios.iter().map(ratio)));
+    text_table
+        .row(["", "  / control"].map(str::to_owned).into_iter().chain(ratios.iter().map(ratio)));
     if ratios.iter().all(|ratio| ratio.interval.is_none()) {
         return;
     }
     let intervals = ratios.iter().map(interval);
-    grid.row(["", "  95 %"].map(str::to_owned).into_iter().chain(intervals));
+    text_table.row(["", "  95 %"].map(str::to_owned).into_iter().chain(intervals));
 }
 
 fn interval(ratio: &Ratio) -> String {
@@ -125,8 +126,8 @@ fn interval(ratio: &Ratio) -> String {
 }
 
 fn averages(outcome: &Outcome, contrasts: &[Option<Contrast>]) -> String {
-    let mut grid = Grid::default();
-    grid.row([
+    let mut text_table = TextTable::default();
+    text_table.row([
         "us",
         "samples'",
         "averages: median",
@@ -151,14 +152,14 @@ fn averages(outcome: &Outcome, contrasts: &[Option<Contrast>]) -> String {
         cells.push(median_of_maxima(column).map_or("-".to_owned(), us));
         cells.push(column.samples.len().to_string());
         cells.push(column.hangs.len().to_string());
-        grid.row(cells);
+        text_table.row(cells);
     }
-    grid.text()
+    text_table.text()
 }
 
 fn rates(outcome: &Outcome) -> String {
-    let mut grid = Grid::default();
-    grid.row([
+    let mut text_table = TextTable::default();
+    text_table.row([
         "scanners",
         "",
         "scans/s",
@@ -171,7 +172,7 @@ fn rates(outcome: &Outcome) -> String {
     for column in &outcome.columns {
         if let Some(rates) = Rates::of(column) {
             some = true;
-            grid.row([
+            text_table.row([
                 String::new(),
                 column.label.clone(),
                 format!("{:.1}", rates.scans_per_s),
@@ -182,7 +183,7 @@ fn rates(outcome: &Outcome) -> String {
             ]);
         }
     }
-    if some { grid.text() } else { String::new() }
+    if some { text_table.text() } else { String::new() }
 }
 
 /// The hangs, with their evidence.

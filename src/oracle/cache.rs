@@ -9,15 +9,15 @@
 use super::clock::Window;
 use super::history::Version;
 use super::rules::{Ahead, Walk};
-use super::verdict::Sighting;
-use crate::arena::Identities;
-use crate::space::Geometry;
+use super::verdict::Observation;
+use crate::kernel::Identities;
+use crate::model::Geometry;
 use std::ops::Range;
 
 /// Lanes whose text is kept at a time; lanes that share a place replace each other.
 const MOST_LANES: u16 = 16;
 /// Lines of a lane at most: a lane has no more pages.
-const LANE_LINES: usize = crate::space::MAX_PAGES;
+const LANE_LINES: usize = crate::model::MAX_PAGES;
 /// Bytes of a lane's text. Lines that find no room are judged by the rules.
 const LANE_BYTES: usize = 8 << 10;
 
@@ -25,7 +25,7 @@ const LANE_BYTES: usize = 8 << 10;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Rendered {
     /// What it shows.
-    pub(crate) seen: Sighting,
+    pub(crate) seen: Observation,
     /// Where it ends in the text, behind its newline.
     until: usize,
 }
@@ -111,7 +111,7 @@ impl Outside {
 
     /// Adds the next line, `text` without its newline, if it lies outside of the arena. Lines that find
     /// no room are left out, and all that come behind them on the same side.
-    pub fn push(&mut self, seen: Sighting, text: &[u8], geometry: &Geometry) {
+    pub fn push(&mut self, seen: Observation, text: &[u8], geometry: &Geometry) {
         let side = match geometry.overlaps(seen.start, seen.end) {
             true => return,
             false if seen.end <= geometry.base => &mut self.below,
@@ -203,7 +203,7 @@ impl LineCache {
         &'c self,
         taken: &Taken,
         outside: &'c Outside,
-    ) -> impl Iterator<Item = &'c Sighting> {
+    ) -> impl Iterator<Item = &'c Observation> {
         let text = self.text(taken.place, outside);
         text.lines[taken.lines.clone()].iter().map(|line| &line.seen)
     }
@@ -239,7 +239,7 @@ impl LineCache {
         for (start, end) in history.vmas(version) {
             let page = history.page(version, start).visible();
             let (start, end) = (geometry.address(lane, start), geometry.address(lane, end));
-            let seen = Sighting { start, end, page };
+            let seen = Observation { start, end, page };
             if !text.has_room(identities.longest_line()) {
                 break;
             }

@@ -3,9 +3,9 @@
 use super::clock::{Tick, Window};
 use super::history::{History, Origin, Version};
 use super::ledger::Oracle;
-use super::rules::Forgive;
+use super::rules::Relaxation;
 use super::verdict::{Break, Class, Contract, Rule, Tolerated};
-use crate::space::{Geometry, Kind, KindSet, Layout};
+use crate::model::{Geometry, Kind, KindSet, Layout};
 use serde::{Deserialize, Serialize};
 
 /// One version of a lane, copied out of the history.
@@ -97,20 +97,24 @@ impl Mechanism {
         }
     }
 
-    /// What is tried, in this order, and what must be forgiven for it.
-    pub const TRIED: [(Mechanism, Forgive); 6] = {
-        const NOTHING: Forgive = Forgive { replaced: KindSet::EMPTY, merged: false, split: false };
+    /// What is tried, in this order, and what must be excused for it.
+    pub const TRIED: [(Mechanism, Relaxation); 6] = {
+        const NOTHING: Relaxation =
+            Relaxation { replaced: KindSet::EMPTY, merged: false, split: false };
         let remap = KindSet::EMPTY.with(Kind::Remap);
         [
-            (Mechanism::ReplacedInFlight, Forgive { replaced: remap, ..NOTHING }),
-            (Mechanism::SkippedAfterMerge, Forgive { merged: true, ..NOTHING }),
-            (Mechanism::SkippedAfterSplit, Forgive { split: true, ..NOTHING }),
+            (Mechanism::ReplacedInFlight, Relaxation { replaced: remap, ..NOTHING }),
+            (Mechanism::SkippedAfterMerge, Relaxation { merged: true, ..NOTHING }),
+            (Mechanism::SkippedAfterSplit, Relaxation { split: true, ..NOTHING }),
             // One stale lookup after another: a VMA that was split, and behind its old end one
             // that had merged.
-            (Mechanism::SkippedAfterSplit, Forgive { merged: true, split: true, ..NOTHING }),
-            (Mechanism::Both, Forgive { replaced: remap, merged: true, split: true }),
+            (Mechanism::SkippedAfterSplit, Relaxation { merged: true, split: true, ..NOTHING }),
+            (Mechanism::Both, Relaxation { replaced: remap, merged: true, split: true }),
             // A kernel whose mmap(MAP_FIXED) unmaps before it maps.
-            (Mechanism::ReplacedInFlight, Forgive { replaced: remap.with(Kind::Map), ..NOTHING }),
+            (
+                Mechanism::ReplacedInFlight,
+                Relaxation { replaced: remap.with(Kind::Map), ..NOTHING },
+            ),
         ]
     };
 
@@ -185,7 +189,7 @@ impl Evidence {
                 lane: None,
                 pos: None,
                 reported: false,
-                sighting: None,
+                observation: None,
                 missing: None,
                 gap_end: None,
                 earliest: 0,
@@ -254,7 +258,7 @@ impl Evidence {
 /// The kinds of operation in flight at a break: all that overlap its window in its lane.
 pub fn in_flight(evidence: &Evidence, geometry: &Geometry) -> KindSet {
     let found = &evidence.found;
-    let address = found.missing.or(found.sighting.map(|seen| seen.start));
+    let address = found.missing.or(found.observation.map(|seen| seen.start));
     let Some(address) = address.filter(|&address| geometry.contains(address)) else {
         return KindSet::EMPTY;
     };
@@ -270,8 +274,8 @@ pub fn in_flight(evidence: &Evidence, geometry: &Geometry) -> KindSet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracle::{Oracle, Sighting, Verdict, Walk, Window};
-    use crate::space::{Op, Page, Place, Prot, Span};
+    use crate::model::{Op, Page, Place, Prot, Span};
+    use crate::oracle::{Observation, Oracle, Verdict, Walk, Window};
 
     /// Which mechanisms explain `lines` of a lane (first page, one past the last, what it is), read
     /// while `op` is under way in a lane of `vmas`; `None` when they are right.
@@ -289,7 +293,7 @@ mod tests {
             walk.begin(Some(0), window);
             lines.iter().any(|&(start, end, page)| {
                 let address = |page| geometry.address(0, page);
-                let seen = Sighting { start: address(start), end: address(end), page };
+                let seen = Observation { start: address(start), end: address(end), page };
                 matches!(walk.line(&seen, window), Verdict::Wrong(_))
             })
         };
@@ -297,8 +301,8 @@ mod tests {
             return None;
         }
         let tried = Mechanism::TRIED.into_iter();
-        let right = tried.filter(|(_, f)| !wrong(&mut Walk::forgiving(&oracle, *f)));
-        // What forgives a split alone, and what forgives a merge with it, have one name.
+        let right = tried.filter(|(_, f)| !wrong(&mut Walk::relaxed_by(&oracle, *f)));
+        // What excuses a split alone, and what excuses a merge with it, have one name.
         let mut names: Vec<Mechanism> = right.map(|(mechanism, _)| mechanism).collect();
         names.dedup();
         Some(names)
@@ -332,7 +336,7 @@ mod tests {
         let left_out = [(1, 6, OLD), (14, 15, CUT)];
         let merged = [
             Mechanism::SkippedAfterMerge,
-            // That forgives a merge as well.
+            // That excuses a merge as well.
             Mechanism::SkippedAfterSplit,
             Mechanism::Both,
         ];

@@ -4,7 +4,7 @@
 
 use super::history::Origin;
 use super::ledger::{Held, Invoked, Oracle};
-use crate::space::{Op, apply_alone};
+use crate::model::{Op, apply_alone};
 
 /// A way to add a version wrongly.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -8,7 +8,7 @@ mod search;
 
 use super::clock::{OPEN, Tick};
 use super::word::{AtomicU64, Ordering, Word};
-use crate::space::{Divided, Layout, Op, Page};
+use crate::model::{Divided, Layout, Op, Page};
 use crossbeam_utils::CachePadded;
 
 /// Number of a version in its lane; the layout at the start is version 0.
@@ -389,7 +389,7 @@ impl<W: Word> History<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::space::Prot;
+    use crate::model::Prot;
 
     pub(super) fn layout(n: u64) -> Layout {
         let prot = Prot::from_bits((n % 8) as u8);

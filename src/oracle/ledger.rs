@@ -3,7 +3,7 @@
 use super::clock::{Clock, Tick};
 use super::evidence::VersionRecord;
 use super::history::{History, Origin, Version};
-use crate::space::{Divided, Geometry, Layout, Op, apply, apply_alone};
+use crate::model::{Divided, Geometry, Layout, Op, apply, apply_alone};
 use crossbeam_utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
@@ -164,7 +164,7 @@ impl Oracle {
 
     /// Writes down what `op` is about to do and takes its first tick. The lane of [`Op::at`] is
     /// `first`; `second` is that of [`Op::other_lane`], if there is one. The operation has to
-    /// [fit](crate::space::fits).
+    /// [fit](crate::model::fits).
     #[inline]
     pub fn invoke(
         &self,
@@ -250,7 +250,7 @@ impl Oracle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::space::{Place, Span};
+    use crate::model::{Place, Span};
 
     #[test]
     fn an_operation_is_under_way_until_it_has_returned() {

@@ -23,6 +23,6 @@ pub use evidence::{Evidence, Mechanism, VersionRecord, in_flight};
 pub(crate) use fault::PushFault;
 pub use history::{History, Origin, Overrun, Version};
 pub use ledger::{Current, Held, Invoked, Oracle};
-pub use rules::{Forgive, Reached, Walk};
+pub use rules::{Cursor, Relaxation, Walk};
 pub use snapshot::Snapshot;
-pub use verdict::{Break, Class, Contract, Rule, Sighting, Tolerated, Verdict};
+pub use verdict::{Break, Class, Contract, Observation, Rule, Tolerated, Verdict};

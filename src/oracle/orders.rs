@@ -6,7 +6,7 @@
 use super::clock::{Clock, Tick};
 use super::history::{History, Origin, Overrun, Version};
 use super::word::{Ordering, Word, word};
-use crate::space::{Layout, Page, Prot};
+use crate::model::{Layout, Page, Prot};
 use std::sync::Arc;
 
 word!(loom::sync::atomic::AtomicU64, loom::sync::atomic::fence);

@@ -16,13 +16,13 @@ mod hole;
 mod relaxation;
 
 pub(crate) use ahead::Ahead;
-pub use relaxation::Forgive;
+pub use relaxation::Relaxation;
 
 use super::clock::{Tick, Window};
 use super::history::{History, Overrun, Version};
 use super::ledger::Oracle;
-use super::verdict::{Break, Class, Rule, Sighting, Tolerated, Verdict};
-use crate::space::{KindSet, Op};
+use super::verdict::{Break, Class, Observation, Rule, Tolerated, Verdict};
+use crate::model::{KindSet, Op};
 
 const NO_LANE: u16 = u16::MAX;
 
@@ -41,7 +41,7 @@ pub(crate) struct Progress {
 
 /// What explained the last line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Reached {
+pub struct Cursor {
     /// The lane; `None` as long as no line of the arena came.
     pub lane: Option<u16>,
     /// The version of the lane.
@@ -64,11 +64,11 @@ pub struct Walk<'a> {
     /// For each lane a tick, and the first version that could be seen then: walks follow each other,
     /// and the next one has not far to search from there.
     firsts: Box<[(Tick, Version)]>,
-    forgive: Forgive,
-    /// Kinds of the operations that something was forgiven for.
-    forgave: KindSet,
-    /// Whether nothing has been forgiven at the present line yet.
-    first_forgiven: bool,
+    relaxation: Relaxation,
+    /// Kinds of the operations that something was excused for.
+    relaxed: KindSet,
+    /// Whether nothing has been excused at the present line yet.
+    first_relaxed: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -83,22 +83,22 @@ impl<'a> Walk<'a> {
             floors: vec![(0, 0); oracle.geometry().lanes as usize].into(),
             round: 0,
             firsts: vec![(0, 0); oracle.geometry().lanes as usize].into(),
-            forgive: Forgive::default(),
-            forgave: KindSet::EMPTY,
-            first_forgiven: true,
+            relaxation: Relaxation::default(),
+            relaxed: KindSet::EMPTY,
+            first_relaxed: true,
         }
     }
 
-    /// The same, but lets `forgive` pass.
-    pub fn forgiving(oracle: &'a Oracle, forgive: Forgive) -> Walk<'a> {
-        Walk { forgive, ..Walk::new(oracle) }
+    /// The same, but lets `relaxation` pass.
+    pub fn relaxed_by(oracle: &'a Oracle, relaxation: Relaxation) -> Walk<'a> {
+        Walk { relaxation, ..Walk::new(oracle) }
     }
 
-    /// Kinds of the operations that something was forgiven for, at the last line or answer at which
+    /// Kinds of the operations that something was excused for, at the last line or answer at which
     /// anything was since the last [`begin`](Walk::begin). Not at all lines: how far back a walk is
     /// remembered differs between the storm and a file, and both give it the same name.
-    pub fn forgave(&self) -> KindSet {
-        self.forgave
+    pub fn relaxed(&self) -> KindSet {
+        self.relaxed
     }
 
     /// Starts a walk: at address `pos`, or `None` where the position before the first line is not
@@ -107,7 +107,7 @@ impl<'a> Walk<'a> {
         self.pos = pos;
         self.gap = None;
         self.reported = false;
-        self.forgave = KindSet::EMPTY;
+        self.relaxed = KindSet::EMPTY;
         self.now = Progress { earliest: window.from, lane: NO_LANE, version: 0 };
         self.round = self.round.wrapping_add(1);
     }
@@ -120,7 +120,7 @@ impl<'a> Walk<'a> {
         self.now = other.now;
         self.floors.copy_from_slice(&other.floors);
         self.round = other.round;
-        self.forgave = KindSet::EMPTY;
+        self.relaxed = KindSet::EMPTY;
     }
 
     /// What the walk is judged against.
@@ -135,9 +135,9 @@ impl<'a> Walk<'a> {
 
     /// What explained the last line.
     #[inline]
-    pub fn reached(&self) -> Reached {
+    pub fn reached(&self) -> Cursor {
         let Progress { lane, version, .. } = self.now;
-        Reached { lane: (lane != NO_LANE).then_some(lane), version }
+        Cursor { lane: (lane != NO_LANE).then_some(lane), version }
     }
 
     /// Whether the last line lies at or above the arena's end, so that nothing more can be judged.
@@ -159,10 +159,10 @@ impl<'a> Walk<'a> {
     }
 
     /// Judges the next line by the rules. `window` is that of the call that generated it.
-    pub fn line(&mut self, seen: &Sighting, window: Window) -> Verdict {
+    pub fn line(&mut self, seen: &Observation, window: Window) -> Verdict {
         let geometry = self.oracle.geometry();
         let before = self.now;
-        self.first_forgiven = true;
+        self.first_relaxed = true;
         if let Some(pos) = self.pos {
             if seen.end <= pos {
                 return self.wrong(Rule::Progress, Class::Disorder, Some(seen), window);
@@ -224,7 +224,7 @@ impl<'a> Walk<'a> {
         &mut self,
         address: u64,
         or_next: bool,
-        seen: Option<&Sighting>,
+        seen: Option<&Observation>,
         window: Window,
     ) -> Verdict {
         self.begin(Some(address), window);
@@ -250,9 +250,9 @@ impl<'a> Walk<'a> {
     /// Goes on after a break at address `pos`, or at an unknown one: nothing before is held against
     /// what comes.
     pub fn resume(&mut self, pos: Option<u64>, window: Window) {
-        let forgave = self.forgave;
+        let relaxed = self.relaxed;
         self.begin(pos, window);
-        self.forgave = forgave;
+        self.relaxed = relaxed;
     }
 
     /// A break at this point of the walk, for rules that are judged elsewhere.
@@ -260,13 +260,19 @@ impl<'a> Walk<'a> {
         &self,
         rule: Rule,
         class: Class,
-        seen: Option<&Sighting>,
+        seen: Option<&Observation>,
         window: Window,
     ) -> Verdict {
         Verdict::Wrong(self.broken(rule, class, seen, window))
     }
 
-    fn broken(&self, rule: Rule, class: Class, seen: Option<&Sighting>, window: Window) -> Break {
+    fn broken(
+        &self,
+        rule: Rule,
+        class: Class,
+        seen: Option<&Observation>,
+        window: Window,
+    ) -> Break {
         let lane = (self.now.lane != NO_LANE).then_some(self.now.lane);
         Break {
             rule,
@@ -275,7 +281,7 @@ impl<'a> Walk<'a> {
             lane,
             pos: self.pos,
             reported: self.reported,
-            sighting: seen.copied(),
+            observation: seen.copied(),
             missing: None,
             gap_end: None,
             earliest: self.now.earliest,
@@ -286,14 +292,14 @@ impl<'a> Walk<'a> {
 
     /// The break that a line is which the series tolerates, under a contract that does not: that line
     /// was judged last.
-    pub fn forbidden(&self, kind: Tolerated, seen: &Sighting, window: Window) -> Break {
+    pub fn forbidden(&self, kind: Tolerated, seen: &Observation, window: Window) -> Break {
         let known = Some(kind.into());
         Break { known, ..self.broken(Rule::NeverBack, Class::Disorder, Some(seen), window) }
     }
 
     /// The kind of the operation that made the version which shows the last line.
     pub fn maker(&self) -> KindSet {
-        let Reached { lane: Some(lane), version } = self.reached() else { return KindSet::EMPTY };
+        let Cursor { lane: Some(lane), version } = self.reached() else { return KindSet::EMPTY };
         let op = self.oracle.history(lane).origin(version).op;
         op.map_or(KindSet::EMPTY, |op| KindSet::EMPTY.with(op.kind()))
     }
@@ -351,7 +357,7 @@ impl<'a> Walk<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::space::{Geometry, Layout, MAX_PAGES, Page, Prot};
+    use crate::model::{Geometry, Layout, MAX_PAGES, Page, Prot};
 
     /// Two lanes, of as many pages as a lane can have: two VMAs of two pages each, nothing between
     /// them and something behind.
@@ -366,12 +372,12 @@ mod tests {
         let from = oracle.clock().now();
         let window = Window { from, to: from + 1 };
         let at = |page| geometry.address(0, page);
-        let line = |start, end, prot| Sighting {
+        let line = |start, end, prot| Observation {
             start,
             end,
             page: Page::anon(Prot::from_bits(prot)).visible(),
         };
-        let judge = |seen: Sighting| {
+        let judge = |seen: Observation| {
             let mut walk = Walk::new(&oracle);
             walk.begin(Some(0), window);
             assert_eq!(walk.line(&line(at(0), at(2), 1), window), Verdict::Right);
@@ -383,8 +389,8 @@ mod tests {
         let stride = at(MAX_PAGES) - at(0);
         for apart in [1, 8, 4095, 4096, stride, geometry.address(1, 0) - at(0)] {
             for (start, end) in [(apart, 0), (0, apart), (apart, apart)] {
-                wrong(Sighting { start: seen.start + start, end: seen.end + end, ..seen });
-                wrong(Sighting { start: seen.start - start, end: seen.end - end, ..seen });
+                wrong(Observation { start: seen.start + start, end: seen.end + end, ..seen });
+                wrong(Observation { start: seen.start - start, end: seen.end - end, ..seen });
             }
         }
         // One that does not come yet, and one that came already.

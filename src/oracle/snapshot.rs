@@ -8,8 +8,8 @@
 use super::clock::{Tick, Window};
 use super::history::{History, Overrun, Version};
 use super::ledger::Oracle;
-use super::verdict::Sighting;
-use crate::space::span_mask;
+use super::verdict::Observation;
+use crate::model::span_mask;
 use arrayvec::ArrayVec;
 
 /// More lines than a call can deliver: a page of the shortest lines, for pages up to 64 KiB.
@@ -27,7 +27,7 @@ type Intervals = ArrayVec<(Tick, Tick), MOST_INTERVALS>;
 /// Collects the lines of one call and says whether they share an instant.
 pub struct Snapshot<'a> {
     oracle: &'a Oracle,
-    seen: Vec<Sighting>,
+    seen: Vec<Observation>,
     broken: bool,
     undecided: bool,
 }
@@ -47,7 +47,7 @@ impl<'a> Snapshot<'a> {
 
     /// Adds the next line of the call; lines outside the arena are welcome and end holes.
     #[inline]
-    pub fn line(&mut self, seen: &Sighting) {
+    pub fn line(&mut self, seen: &Observation) {
         // Two lines that overlap are never true at once.
         self.broken |= self.seen.last().is_some_and(|last| seen.start < last.end);
         if self.seen.len() == self.seen.capacity() {
@@ -154,7 +154,7 @@ impl<'a> Snapshot<'a> {
         lane: u16,
         span: (usize, usize),
         window: Window,
-        lines: &[Sighting],
+        lines: &[Observation],
     ) -> Result<Option<bool>, Overrun> {
         let history = self.oracle.history(lane);
         let only = history.first_at(window.from)?;
@@ -175,7 +175,7 @@ impl<'a> Snapshot<'a> {
         &self,
         (lane, span): (u16, (usize, usize)),
         window: Window,
-        lines: &[Sighting],
+        lines: &[Observation],
         instants: &mut Intervals,
         moves: &mut Moves,
     ) -> Result<(), Overrun> {
@@ -213,7 +213,7 @@ impl<'a> Snapshot<'a> {
     /// The lines that lie in the lane, wholly or in part, none of which comes before line number
     /// `first`; moves that to the first of them. Lines rise: see `broken`.
     #[inline]
-    fn lines_in(&self, lane: u16, first: &mut usize) -> &[Sighting] {
+    fn lines_in(&self, lane: u16, first: &mut usize) -> &[Observation] {
         let geometry = self.oracle.geometry();
         let (base, top) =
             (geometry.address(lane, 0), geometry.address(lane, geometry.pages as usize));
@@ -229,7 +229,7 @@ impl<'a> Snapshot<'a> {
         version: Version,
         lane: u16,
         (start, end): (usize, usize),
-        lines: &[Sighting],
+        lines: &[Observation],
     ) -> bool {
         let geometry = self.oracle.geometry();
         let (base, top) =

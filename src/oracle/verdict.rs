@@ -3,13 +3,13 @@
 use super::clock::{Tick, Window};
 use super::evidence::Mechanism;
 use super::history::{Overrun, Version};
-use crate::space::Page;
+use crate::model::Page;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What a reader saw: one line of maps or one answer of PROCMAP_QUERY.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Sighting {
+pub struct Observation {
     /// First address.
     pub start: u64,
     /// One past the last address.
@@ -253,7 +253,7 @@ pub struct Break {
     /// Whether `pos` is the end of a reported line, and not where a query or a walk began.
     pub reported: bool,
     /// The line that breaks it; `None` for an end of file or "no VMA".
-    pub sighting: Option<Sighting>,
+    pub observation: Option<Observation>,
     /// For a hole: the first address that was mapped at every instant left.
     pub missing: Option<u64>,
     /// For a hole: one past the last address that was passed over.

@@ -2,13 +2,13 @@
 
 use super::example::example_text;
 use super::overlap::OverlapReport;
+use crate::engine::{ArmStats, Counts, Dropped, Ended, Mode, NoEvidence, Run, Storm, Workload};
 use crate::evidence::{Checked, Kept};
 use crate::exit::Exit;
 use crate::host::Overdue;
+use crate::host::{Machine, MapsLocking, thread_files, thread_words};
+use crate::model::{Case, Kind, KindSet};
 use crate::oracle::{Contract, Rule, Tolerated};
-use crate::probe::{Machine, MapsLocking, thread_files, thread_words};
-use crate::space::{Case, Kind, KindSet};
-use crate::storm::{Counts, Dropped, Ended, Lost, Mode, Run, Shape, Standing, Storm};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -89,15 +89,15 @@ pub struct Reads {
     pub by_mode: BTreeMap<&'static str, u64>,
 }
 
-/// What the spells of one shape brought.
+/// What the slices of one workload brought.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct ShapeCount {
-    /// The shape.
-    pub shape: &'static str,
+pub struct WorkloadCount {
+    /// The workload.
+    pub workload: &'static str,
     /// What it is.
     pub about: &'static str,
-    /// Spells played.
-    pub spells: u64,
+    /// Slices played.
+    pub slices: u64,
     /// How long they took together; one that is tried at random is shorter.
     pub ms: u64,
     /// Near misses: lines at a changing place.
@@ -106,7 +106,7 @@ pub struct ShapeCount {
     pub twice: u64,
     /// Near misses: windows in which an operation was in flight or took effect.
     pub busy: u64,
-    /// Violations, allowed ones included, that came to light in its spells.
+    /// Violations, allowed ones included, that came to light in its slices.
     pub tears: u64,
 }
 
@@ -313,10 +313,10 @@ pub struct StormReport {
     pub overdue_calls: OverdueCalls,
     /// How much of the time a reader and a mutator ran at once.
     pub overlap: OverlapReport,
-    /// Spells played.
-    pub spells: u64,
-    /// What they brought, by shape; a shape that was never played is left out.
-    pub shapes: Vec<ShapeCount>,
+    /// Slices played.
+    pub slices: u64,
+    /// What they brought, by workload; a workload that was never played is left out.
+    pub workloads: Vec<WorkloadCount>,
     /// Heap allocations between start and stop, where they were counted.
     pub allocations_in_storm: Option<u64>,
     /// The most memory resident at any time.
@@ -411,8 +411,8 @@ impl StormReport {
             },
             overdue_calls: OverdueCalls::from(run.overdue),
             overlap: OverlapReport::from(run.overlap),
-            spells: run.spells,
-            shapes: shapes(run),
+            slices: run.slices,
+            workloads: workloads(run),
             allocations_in_storm: around.allocations,
             peak_rss_bytes: peak_rss(),
         }
@@ -520,7 +520,7 @@ fn violations(storm: &Storm, kept: &[Kept]) -> (Vec<Violation>, u64) {
             first_at_ms: found.first_ns as f64 / 1e6,
             allowed: found.allowed,
             example: example_text(found, storm.arena()),
-            no_example: found.lost().map(Lost::sentence),
+            no_example: found.lost().map(NoEvidence::sentence),
             kept: kept
                 .iter()
                 .filter(|kept| kept.signature == found.signature)
@@ -538,12 +538,12 @@ fn peak_rss() -> u64 {
     let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
     kib.unwrap_or(0) << 10
 }
-fn shapes(run: &Run) -> Vec<ShapeCount> {
-    let played = run.shapes.standings().filter(|(_, standing)| standing.spells > 0);
-    let count = |(shape, standing): (Shape, &Standing)| ShapeCount {
-        shape: shape.word(),
-        about: shape.about(),
-        spells: standing.spells,
+fn workloads(run: &Run) -> Vec<WorkloadCount> {
+    let played = run.workloads.arms().filter(|(_, standing)| standing.slices > 0);
+    let count = |(workload, standing): (Workload, &ArmStats)| WorkloadCount {
+        workload: workload.word(),
+        about: workload.about(),
+        slices: standing.slices,
         ms: standing.time.as_millis() as u64,
         places: standing.near.places,
         twice: standing.near.twice,

@@ -1,10 +1,10 @@
 //! One violation in full, for a person.
 
-use crate::arena::Arena;
-use crate::maps::parse;
+use crate::engine::{Found, Witness};
+use crate::kernel::Arena;
+use crate::kernel::parse;
+use crate::model::Geometry;
 use crate::oracle::{Break, Class, OPEN, Rule, VersionRecord};
-use crate::space::Geometry;
-use crate::storm::{Example, Found};
 
 /// Lines shown before and after the break.
 const AROUND: usize = 3;
@@ -48,7 +48,7 @@ pub(crate) fn place(geometry: &Geometry, address: u64) -> String {
 pub(crate) fn sentence(broken: &Break, geometry: &Geometry) -> String {
     let at = |address: u64| place(geometry, address);
     let (from, to) = (broken.earliest, broken.window.to);
-    let seen = broken.sighting.map_or("the end".into(), |seen| {
+    let seen = broken.observation.map_or("the end".into(), |seen| {
         format!("the line {:x}-{:x} ({})", seen.start, seen.end, seen.page)
     });
     let pos = broken.pos.map_or("an unknown place".into(), at);
@@ -69,7 +69,7 @@ pub(crate) fn sentence(broken: &Break, geometry: &Geometry) -> String {
             format!(
                 "rule 1, existence: {seen} at {} matches no vma at any instant from tick {from} to \
                  tick {to}; {kind}",
-                broken.sighting.map_or(pos, |seen| at(seen.start)),
+                broken.observation.map_or(pos, |seen| at(seen.start)),
             )
         }
         Rule::Order => format!(
@@ -95,7 +95,7 @@ pub(crate) fn sentence(broken: &Break, geometry: &Geometry) -> String {
 }
 
 /// The lines read around the break, with the borders between read calls.
-fn lines_around(example: &Example, broken: &Break, geometry: &Geometry) -> Vec<String> {
+fn lines_around(example: &Witness, broken: &Break, geometry: &Geometry) -> Vec<String> {
     let mut text = Vec::new();
     let mut start = 0;
     let mut carried = 0;
@@ -121,7 +121,7 @@ fn lines_around(example: &Example, broken: &Break, geometry: &Geometry) -> Vec<S
         let line = &bytes[start..end];
         let mut mark = "";
         if let Ok(parsed) = parse(line)
-            && let Some(seen) = broken.sighting
+            && let Some(seen) = broken.observation
             && (parsed.start, parsed.end) == (seen.start, seen.end)
         {
             if let Some(missing) = broken.missing {
@@ -146,7 +146,7 @@ fn lines_around(example: &Example, broken: &Break, geometry: &Geometry) -> Vec<S
 
 /// The versions of the broken lane that were possible, with what made them.
 fn versions(broken: &Break, records: &[VersionRecord], geometry: &Geometry) -> Vec<String> {
-    let address = broken.missing.or(broken.sighting.map(|seen| seen.start)).or(broken.pos);
+    let address = broken.missing.or(broken.observation.map(|seen| seen.start)).or(broken.pos);
     let Some(address) = address.filter(|&address| geometry.contains(address)) else {
         return Vec::new();
     };

@@ -1,9 +1,9 @@
 //! How soon storms find their first tear, as data and as a table.
 
 use crate::count::counted;
+use crate::engine::{Findings, Run};
 use crate::exit::Exit;
-use crate::probe::Machine;
-use crate::storm::{Findings, Run};
+use crate::host::Machine;
 use anstyle::Style;
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
 //! One line while the storm goes on. Nothing in here allocates.
 
 use crate::console::Line;
+use crate::engine::Live;
 use crate::oracle::Tolerated;
-use crate::storm::Live;
 use std::fmt::{self, Write};
 use std::time::Duration;
 

@@ -11,8 +11,8 @@ mod overlap;
 pub mod text;
 
 pub use data::{
-    Circumstances, Ending, KeptExample, Operations, Reads, Score, ShapeCount, Standstills,
-    StormReport, Verdict, Violation,
+    Circumstances, Ending, KeptExample, Operations, Reads, Score, Standstills, StormReport,
+    Verdict, Violation, WorkloadCount,
 };
 pub(crate) use data::{FEWEST_CHECKED, MOST_UNDECIDED_PER_MILLE};
 pub use example::example_text;

@@ -1,6 +1,6 @@
 //! How much of the time there was a race at all, as data and in words.
 
-use crate::storm::Overlap;
+use crate::engine::Overlap;
 use serde::Serialize;
 
 /// How much of the time a reader and a mutator ran at once.

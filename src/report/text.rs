@@ -14,7 +14,7 @@ const DOUBTFUL: Style = AnsiColor::Yellow.on_default().bold();
 /// The first line of a run: what, where, how.
 pub fn first_line(
     out: &mut impl Write,
-    machine: &crate::probe::Machine,
+    machine: &crate::host::Machine,
     seed: &str,
     command: &str,
 ) -> io::Result<()> {
@@ -35,7 +35,7 @@ pub fn first_line(
 /// What writing gave.
 pub fn storm(out: &mut impl Write, report: &StormReport, verbose: bool) -> io::Result<()> {
     totals(out, report)?;
-    shapes(out, report)?;
+    workloads(out, report)?;
     scorecard(out, report)?;
     tolerated(out, report)?;
     violations(out, report, verbose)?;
@@ -143,26 +143,26 @@ fn overdue(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     Ok(())
 }
 
-/// What each shape of spell brought in a second, so that columns compare.
-fn shapes(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
+/// What each workload of slice brought in a second, so that columns compare.
+fn workloads(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     writeln!(
         out,
         "\n{BOLD}{:<12} {:>6} {:>7}  {:>18} {:>10} {:>9} {:>8}{BOLD:#}",
         "workload", "slices", "ms", "a second: changing", "told twice", "in flight", "tears"
     )?;
-    for shape in &report.shapes {
-        let a_second = |n: u64| n as f64 * 1000.0 / shape.ms.max(1) as f64;
+    for workload in &report.workloads {
+        let a_second = |n: u64| n as f64 * 1000.0 / workload.ms.max(1) as f64;
         writeln!(
             out,
             "{:<12} {:>6} {:>7}  {:>18.0} {:>10.1} {:>9.0} {:>8.1}  {}",
-            shape.shape,
-            shape.spells,
-            shape.ms,
-            a_second(shape.places),
-            a_second(shape.twice),
-            a_second(shape.busy),
-            a_second(shape.tears),
-            shape.about
+            workload.workload,
+            workload.slices,
+            workload.ms,
+            a_second(workload.places),
+            a_second(workload.twice),
+            a_second(workload.busy),
+            a_second(workload.tears),
+            workload.about
         )?;
     }
     Ok(())

@@ -3,7 +3,7 @@
 use super::seq::Seq;
 use super::text::{self, LONGEST};
 use super::world::World;
-use crate::maps::{Answer, Line, MapsRead, QueryFlags};
+use crate::kernel::{Answer, Line, MapsRead, QueryFlags};
 use rustix::io::Errno;
 
 /// An open maps file of a simulated process. Reading it is what makes time pass there.
@@ -15,7 +15,7 @@ pub struct SimFile<'a> {
 impl<'a> SimFile<'a> {
     /// Opens the process's file.
     pub fn new(world: World<'a>) -> SimFile<'a> {
-        let size = world.shape.buffer.max(LONGEST + 1);
+        let size = world.setup.buffer.max(LONGEST + 1);
         SimFile { world, seq: Seq::new(size) }
     }
 
@@ -42,7 +42,7 @@ impl MapsRead for SimFile<'_> {
         flags: QueryFlags,
         _answer: &'a mut Answer,
     ) -> Result<Option<Line<'a>>, Errno> {
-        let shift = self.world.shape.geometry.page_shift;
+        let shift = self.world.setup.geometry.page_shift;
         let or_next = flags == QueryFlags::CoveringOrNext;
         let found = self.world.query(address >> shift, or_next);
         Ok(found.map(|record| text::line(&record, shift)))

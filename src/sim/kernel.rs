@@ -3,8 +3,8 @@
 use super::bugs::{Bug, Model};
 use super::plan::{Step, Task};
 use super::tree::{Entry, Id, Tree};
-use crate::arena::Mm;
-use crate::space::{Geometry, Layout, Op, Page, Place, Prot};
+use crate::kernel::Mm;
+use crate::model::{Geometry, Layout, Op, Page, Place, Prot};
 use arrayvec::ArrayVec;
 use rustix::io::Errno;
 use std::cell::RefCell;

@@ -5,7 +5,7 @@ use super::kernel::Refused;
 use super::text::Record;
 use super::tree::{Entry, Id};
 use super::world::World;
-use crate::space::Page;
+use crate::model::Page;
 
 /// The reader's place in the address space.
 #[derive(Clone, Copy, Default, Debug)]
@@ -173,7 +173,7 @@ impl World<'_> {
             return Locked::Vma(found.id, shown);
         }
         let changed = writing || self.kernel.speculate().0 != seq;
-        if shown.record.end < found.end && self.forgives(trimmed, &[5, 10]) {
+        if shown.record.end < found.end && self.excuses(trimmed, &[5, 10]) {
             if from >= shown.record.end {
                 self.kernel.read_unlock(found.id);
                 return Locked::Again(found.end);
@@ -185,8 +185,8 @@ impl World<'_> {
             self.kernel.read_unlock(found.id);
             return Locked::Fallback;
         }
-        let forgiven = self.kernel.has(Bug::GapNotVerified) || self.forgives(trimmed, &[3, 9]);
-        if from < shown.record.start && changed && !forgiven {
+        let excused = self.kernel.has(Bug::GapNotVerified) || self.excuses(trimmed, &[3, 9]);
+        if from < shown.record.start && changed && !excused {
             let again = self.find(from);
             self.step();
             if again.map(|entry| entry.id) != Some(found.id) {
@@ -208,7 +208,7 @@ impl World<'_> {
     }
 
     /// Whether a bug lets a shrink by one of these cases pass.
-    fn forgives(&self, trimmed: u8, cases: &[u8]) -> bool {
+    fn excuses(&self, trimmed: u8, cases: &[u8]) -> bool {
         let bug = match trimmed {
             3 => Bug::NoRetryCase3,
             5 => Bug::NoRetryCase5,

@@ -7,7 +7,7 @@
 use super::bugs::{Bug, Model};
 use super::kernel::{Kernel, Progress};
 use super::tree::Id;
-use crate::space::{Advice, Op, Page, Prot};
+use crate::model::{Advice, Op, Page, Prot};
 
 /// Part of an operation.
 #[derive(Clone, Copy, Debug)]

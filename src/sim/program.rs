@@ -1,7 +1,7 @@
 //! What a worker does next: anything anywhere, or a loop that hammers one spot.
 
+use crate::model::{Advice, Geometry, Op, Page, Place, Prot, Span};
 use crate::seed::Stream;
-use crate::space::{Advice, Geometry, Op, Page, Place, Prot, Span};
 use arrayvec::ArrayVec;
 
 type Ops = ArrayVec<Op, 6>;

@@ -1,8 +1,8 @@
 //! What a watch read and judged, as saved walks for the second checker.
 
-use super::watch::Listen;
+use super::reader::Listen;
 use crate::oracle::{
-    Contract, Oracle, Rule, Sighting, Tick, Verdict, Version, VersionRecord, Window,
+    Contract, Observation, Oracle, Rule, Tick, Verdict, Version, VersionRecord, Window,
 };
 use crate::verify::{Reading, SavedLine, SavedWalk};
 
@@ -126,7 +126,7 @@ impl Listen for Recorder<'_> {
 
     fn line(
         &mut self,
-        seen: Option<&Sighting>,
+        seen: Option<&Observation>,
         window: Window,
         call: Option<u32>,
         verdict: &Verdict,
@@ -168,7 +168,7 @@ impl Listen for Recorder<'_> {
         &mut self,
         address: u64,
         or_next: bool,
-        seen: Option<&Sighting>,
+        seen: Option<&Observation>,
         window: Window,
         verdict: &Verdict,
     ) {

@@ -1,8 +1,8 @@
 //! Lines as the kernel prints them, and what they show.
 
-use crate::arena::{FileIdentity, Identities};
-use crate::maps::Line;
-use crate::space::{Backing, Page, Prot};
+use crate::kernel::Line;
+use crate::kernel::{FileIdentity, Identities};
+use crate::model::{Backing, Page, Prot};
 
 /// What a line is printed from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -116,8 +116,8 @@ pub fn identities(page_shift: u32) -> Identities {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::maps::parse;
-    use crate::space::MAX_PGOFF;
+    use crate::kernel::parse;
+    use crate::model::MAX_PGOFF;
 
     #[test]
     fn what_is_printed_parses_back_to_the_same_page() {

@@ -3,9 +3,9 @@
 use super::bugs::Bug;
 use super::kernel::{Kernel, Progress};
 use super::program::Program;
+use crate::model::{Layout, Op, fits};
 use crate::oracle::{Held, Invoked, Oracle, PushFault};
 use crate::seed::Stream;
-use crate::space::{Layout, Op, fits};
 
 /// Where a worker is. Each change is one step.
 enum Phase<'a> {

@@ -5,13 +5,13 @@ use super::bugs::{Bug, Model};
 use super::kernel::Kernel;
 use super::pace::Pace;
 use super::worker::Worker;
+use crate::model::{Geometry, Layout, Page, Prot};
 use crate::oracle::Oracle;
 use crate::seed::Stream;
-use crate::space::{Geometry, Layout, Page, Prot};
 
 /// How big a simulated process is, drawn from a seed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Shape {
+pub struct Setup {
     /// Where its lanes lie.
     pub geometry: Geometry,
     /// Workers that change them.
@@ -24,13 +24,13 @@ pub struct Shape {
     pub failures: usize,
 }
 
-impl Shape {
-    /// A shape drawn from the seed's stream. Pages of few lines make walks of many calls.
-    pub fn draw(seed: u64) -> Shape {
-        let mut rng = Stream::new(seed, "shape", 0);
+impl Setup {
+    /// A setup drawn from the seed's stream. Pages of few lines make walks of many calls.
+    pub fn draw(seed: u64) -> Setup {
+        let mut rng = Stream::new(seed, "setup", 0);
         let lanes = rng.between(1, 3);
         let pages = [4, 6, 8, 12, 20][rng.below(5)];
-        Shape {
+        Setup {
             geometry: Geometry::new(0x7d00_0000_0000, 4096, lanes, pages),
             workers: rng.between(1, 4),
             buffer: [230, 270, 320, 400, 500][rng.below(5)],
@@ -65,7 +65,7 @@ impl Shape {
 /// A simulated process.
 pub struct World<'a> {
     pub(super) kernel: Kernel,
-    pub(super) shape: Shape,
+    pub(super) setup: Setup,
     workers: Vec<Worker<'a>>,
     turn: usize,
     rng: Stream,
@@ -79,19 +79,19 @@ impl<'a> World<'a> {
     /// A process whose lanes are those of `oracle`, in their present state.
     pub fn new(
         oracle: &'a Oracle,
-        shape: Shape,
+        setup: Setup,
         model: Model,
         bug: Option<Bug>,
         seed: u64,
     ) -> World<'a> {
-        let initial: Vec<Layout> = (0..shape.geometry.lanes)
+        let initial: Vec<Layout> = (0..setup.geometry.lanes)
             .map(|lane| oracle.history(lane).layout(oracle.history(lane).head()))
             .collect();
         World {
-            kernel: Kernel::new(shape.geometry, &initial, model, bug),
-            shape,
-            workers: (0..shape.workers)
-                .map(|number| Worker::new(oracle, number as u16, bug, shape.failures))
+            kernel: Kernel::new(setup.geometry, &initial, model, bug),
+            setup,
+            workers: (0..setup.workers)
+                .map(|number| Worker::new(oracle, number as u16, bug, setup.failures))
                 .collect(),
             turn: 0,
             rng: Stream::new(seed, "scheduler", 0),

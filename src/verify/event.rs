@@ -1,8 +1,8 @@
 //! A walk as a sequence of things seen, one after the other.
 
 use super::saved::{Reading, SavedWalk};
-use crate::oracle::{Rule, Sighting, Tick, Window};
-use crate::space::{Geometry, Layout};
+use crate::model::{Geometry, Layout};
+use crate::oracle::{Observation, Rule, Tick, Window};
 
 /// One thing the reader saw.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,7 +17,7 @@ pub enum What {
         /// Its number.
         index: usize,
         /// What it shows.
-        seen: Sighting,
+        seen: Observation,
     },
 }
 
@@ -134,7 +134,7 @@ fn gap(walk: &SavedWalk, from: u64, to: u64, window: Window) -> impl Iterator<It
 }
 
 /// Where a line lies. A line that is partly in a lane and partly not was never true.
-fn place(geometry: &Geometry, seen: &Sighting) -> Result<Option<(u16, usize)>, Rule> {
+fn place(geometry: &Geometry, seen: &Observation) -> Result<Option<(u16, usize)>, Rule> {
     if seen.start >= geometry.end() || seen.end <= geometry.base {
         return Ok(None);
     }

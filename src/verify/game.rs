@@ -6,8 +6,8 @@
 
 use super::event::Event;
 use super::saved::SavedWalk;
+use crate::model::{Geometry, Op};
 use crate::oracle::{OPEN, Tick, Version, VersionRecord};
-use crate::space::{Geometry, Op};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A state: the instant, the version of the lane the reader is in, and which moves between lanes

@@ -2,8 +2,8 @@
 
 use super::game::Game;
 use super::saved::{SavedLine, SavedWalk};
-use crate::oracle::{Sighting, Version, VersionRecord, Window};
-use crate::space::Layout;
+use crate::model::Layout;
+use crate::oracle::{Observation, Version, VersionRecord, Window};
 
 /// The first line of a call that has no such instant.
 pub(super) fn torn(game: &Game<'_>, walk: &SavedWalk) -> Option<usize> {
@@ -11,7 +11,7 @@ pub(super) fn torn(game: &Game<'_>, walk: &SavedWalk) -> Option<usize> {
     let calls: std::collections::BTreeSet<u32> = calls.collect();
     calls.into_iter().find_map(|call| {
         let of_call = |line: &SavedLine| line.call == Some(call);
-        let seen: Vec<Sighting> =
+        let seen: Vec<Observation> =
             walk.lines.iter().filter(|line| of_call(line)).filter_map(|line| line.seen).collect();
         let window = walk.calls[call as usize];
         if shared(game, walk, &seen, window) {
@@ -21,7 +21,7 @@ pub(super) fn torn(game: &Game<'_>, walk: &SavedWalk) -> Option<usize> {
     })
 }
 
-fn shared(game: &Game<'_>, walk: &SavedWalk, seen: &[Sighting], window: Window) -> bool {
+fn shared(game: &Game<'_>, walk: &SavedWalk, seen: &[Observation], window: Window) -> bool {
     let within = |instant: &usize| (window.from..=window.to).contains(&game.instants[*instant]);
     (0..game.instants.len()).filter(within).any(|instant| {
         // Each lane may have been in any version that it can have at this instant.
@@ -54,7 +54,7 @@ fn shared(game: &Game<'_>, walk: &SavedWalk, seen: &[Sighting], window: Window) 
 fn moves<'a>(
     game: &'a Game<'_>,
     walk: &'a SavedWalk,
-    seen: &'a [Sighting],
+    seen: &'a [Observation],
 ) -> impl Iterator<Item = (u16, Version, u16, Version)> + 'a {
     let lanes = (0..walk.geometry.lanes).filter(move |&lane| !untouched(walk, lane, seen));
     lanes.flat_map(move |lane| {
@@ -67,7 +67,7 @@ fn moves<'a>(
 }
 
 /// Whether the call says nothing of the lane.
-fn untouched(walk: &SavedWalk, lane: u16, seen: &[Sighting]) -> bool {
+fn untouched(walk: &SavedWalk, lane: u16, seen: &[Observation]) -> bool {
     let geometry = &walk.geometry;
     let (base, top) = (geometry.address(lane, 0), geometry.address(lane, geometry.pages as usize));
     match (seen.first(), seen.last()) {
@@ -77,12 +77,12 @@ fn untouched(walk: &SavedWalk, lane: u16, seen: &[Sighting]) -> bool {
 }
 
 /// Whether the lane, as far as the call covers it, shows these VMAs and no others.
-fn looks(walk: &SavedWalk, lane: u16, layout: &Layout, seen: &[Sighting]) -> bool {
+fn looks(walk: &SavedWalk, lane: u16, layout: &Layout, seen: &[Observation]) -> bool {
     let geometry = &walk.geometry;
     let (low, high) = (seen[0].start, seen[seen.len() - 1].end);
-    let vmas: Vec<Sighting> = layout
+    let vmas: Vec<Observation> = layout
         .vmas()
-        .map(|vma| Sighting {
+        .map(|vma| Observation {
             start: geometry.address(lane, vma.start),
             end: geometry.address(lane, vma.end),
             page: vma.page.visible(),
@@ -90,7 +90,7 @@ fn looks(walk: &SavedWalk, lane: u16, layout: &Layout, seen: &[Sighting]) -> boo
         .filter(|vma| vma.end > low && vma.start < high)
         .collect();
     let (base, top) = (geometry.address(lane, 0), geometry.address(lane, geometry.pages as usize));
-    let lines: Vec<Sighting> =
+    let lines: Vec<Observation> =
         seen.iter().copied().filter(|seen| seen.end > base && seen.start < top).collect();
     vmas == lines
 }

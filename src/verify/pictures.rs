@@ -2,12 +2,12 @@
 
 use super::saved::{Reading, SavedLine, SavedWalk};
 use super::{Judgement, judge};
+use crate::model::drawing::draw;
+use crate::model::{Geometry, Layout, Op, Page, Place, Span};
 use crate::oracle::{
-    Class, Contract, Oracle, Origin, Rule, Sighting, Snapshot, Tick, Tolerated, Verdict,
+    Class, Contract, Observation, Oracle, Origin, Rule, Snapshot, Tick, Tolerated, Verdict,
     VersionRecord, Walk, Window,
 };
-use crate::space::drawing::draw;
-use crate::space::{Geometry, Layout, Op, Page, Place, Span};
 
 /// Lanes that change while a reader looks.
 struct Story {
@@ -58,11 +58,11 @@ impl Story {
     }
 
     /// A line that shows the run drawn, from page `start` of the lane on.
-    fn line(&self, lane: u16, start: usize, run: &str) -> Sighting {
+    fn line(&self, lane: u16, start: usize, run: &str) -> Observation {
         let layout = draw(run);
         assert_eq!(layout.vmas().count(), 1, "{run} is one run");
         let geometry = self.oracle.geometry();
-        Sighting {
+        Observation {
             start: geometry.address(lane, start),
             end: geometry.address(lane, start + run.len()),
             page: layout.pages()[0].visible(),
@@ -95,7 +95,7 @@ impl Story {
 }
 
 impl Reader<'_> {
-    fn sees(&mut self, seen: Sighting, window: Window) -> Verdict {
+    fn sees(&mut self, seen: Observation, window: Window) -> Verdict {
         let verdict = self.walk.line(&seen, window);
         self.saved.lines.push(SavedLine { seen: Some(seen), window, call: None });
         self.compare(verdict)
@@ -107,7 +107,7 @@ impl Reader<'_> {
         self.compare(verdict)
     }
 
-    fn asks(&mut self, seen: Option<Sighting>, window: Window) -> Verdict {
+    fn asks(&mut self, seen: Option<Observation>, window: Window) -> Verdict {
         let Reading::Query { address, or_next } = self.saved.reading else { panic!("a query") };
         let verdict = self.walk.query(address, or_next, seen.as_ref(), window);
         let line = |seen| SavedLine { seen: Some(seen), window, call: None };
@@ -277,7 +277,7 @@ fn rule_2_a_hole_is_not_older_than_a_foreign_line_below_it() {
     story.becomes(0, "rw");
     let second = window(story.now(), story.now());
     // Of the process's own program: nothing is known of it but when it was read.
-    let program = Sighting { start: 0x1000, end: 0x2000, page: Page::FOREIGN };
+    let program = Observation { start: 0x1000, end: 0x2000, page: Page::FOREIGN };
     assert_eq!(reader.sees(program, second), Verdict::Right);
     assert_eq!(broken(reader.sees(story.line(0, 1, "w"), second)).0, Rule::NoHole);
 }
@@ -328,7 +328,8 @@ fn rule_3_a_move_seen_below_has_happened_above() {
     assert_eq!(reader.sees(story.line(0, 0, "w"), during), Verdict::Right);
     // Page 1 of lane 0 is left out: it was gone, so it is in lane 1.
     assert_eq!(reader.sees(story.line(1, 0, "w"), during), Verdict::Right);
-    let top = Sighting { start: story.oracle.geometry().end(), end: u64::MAX, page: Page::FOREIGN };
+    let top =
+        Observation { start: story.oracle.geometry().end(), end: u64::MAX, page: Page::FOREIGN };
     assert_eq!(broken(reader.sees(top, during)).0, Rule::NoHole);
 }
 
@@ -396,7 +397,7 @@ fn rule_5_a_walk_ends_above_the_arena_only() {
     let mut reader = story.reader(0, now);
     let geometry = story.oracle.geometry();
     let stack =
-        Sighting { start: geometry.end(), end: geometry.end() + 0x1000, page: Page::FOREIGN };
+        Observation { start: geometry.end(), end: geometry.end() + 0x1000, page: Page::FOREIGN };
     for run in [(0, "ww"), (2, "rr")] {
         assert_eq!(reader.sees(story.line(0, run.0, run.1), now), Verdict::Right);
     }

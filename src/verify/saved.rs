@@ -1,7 +1,7 @@
 //! A walk with everything that is needed to judge it.
 
-use crate::oracle::{Contract, OPEN, Sighting, Tick, Version, VersionRecord, Window};
-use crate::space::Geometry;
+use crate::model::Geometry;
+use crate::oracle::{Contract, OPEN, Observation, Tick, Version, VersionRecord, Window};
 
 /// What was read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,7 +22,7 @@ pub enum Reading {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SavedLine {
     /// What it shows; `None` when it does not parse.
-    pub seen: Option<Sighting>,
+    pub seen: Option<Observation>,
     /// The instants at which it may have been generated.
     pub window: Window,
     /// The call that generated it; `None` where that may have been either of two.

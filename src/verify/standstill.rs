@@ -1,8 +1,8 @@
 //! The second way to hold what was read at a standstill against the oracle's layouts: page by
 //! page, from the text of both. Of the first way's code it uses nothing.
 
-use crate::arena::anon_name;
-use crate::space::{Geometry, MAX_NAMES};
+use crate::kernel::anon_name;
+use crate::model::{Geometry, MAX_NAMES};
 use std::fmt;
 
 /// How mappings of one memfd show.
@@ -264,10 +264,10 @@ fn runs(pages: &[Option<PageWords<'_>>]) -> Vec<Run> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arena::{FileIdentity, Identities};
-    use crate::maps::Line;
-    use crate::space::{Advice, Layout, Page, Prot};
-    use crate::storm::{SeenLane, sort_lanes};
+    use crate::engine::{SeenLane, sort_lanes};
+    use crate::kernel::Line;
+    use crate::kernel::{FileIdentity, Identities};
+    use crate::model::{Advice, Layout, Page, Prot};
     use proptest::prelude::*;
 
     const NAME: &[u8] = b"/memfd:mapstorm-0 (deleted)";

@@ -4,7 +4,7 @@ use super::*;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const LIMIT: Duration = Duration::from_secs(2);
-/// The director looks once a spell.
+/// The director looks once a slice.
 const STEP: Duration = Duration::from_millis(16);
 
 /// A thread as it was recorded: what a second brings, in ms.

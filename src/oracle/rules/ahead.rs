@@ -1,10 +1,10 @@
 //! What a walk that missed nothing comes to next, and how it passes lines that are just that.
 
 use super::{NO_LANE, Progress, Walk};
+use crate::model::span_mask;
 use crate::oracle::cache::Rendered;
 use crate::oracle::clock::{Tick, Window};
 use crate::oracle::history::Version;
-use crate::space::span_mask;
 
 /// Where the lines stand that have to come next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,10 +119,10 @@ impl Walk<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arena::Identities;
-    use crate::oracle::{Held, LineCache, Oracle, Outside, Sighting, Taken, Verdict};
+    use crate::kernel::Identities;
+    use crate::model::{Geometry, Layout, Op, Page, Place, Prot, Span, Vma, fits};
+    use crate::oracle::{Held, LineCache, Observation, Oracle, Outside, Taken, Verdict};
     use crate::seed::Stream;
-    use crate::space::{Geometry, Layout, Op, Page, Place, Prot, Span, Vma, fits};
 
     const LANES: u16 = 4;
     const PAGES: usize = 6;
@@ -189,9 +189,9 @@ mod tests {
     }
 
     /// The lines of a lane's version.
-    fn lines(lane: u16, layout: &Layout) -> Vec<Sighting> {
+    fn lines(lane: u16, layout: &Layout) -> Vec<Observation> {
         let at = |page| geometry().address(lane, page);
-        let line = |vma: Vma| Sighting {
+        let line = |vma: Vma| Observation {
             start: at(vma.start),
             end: at(vma.end),
             page: vma.page.visible(),
@@ -208,7 +208,7 @@ mod tests {
     }
 
     /// The text of lines, of which those in the arena have to be mappings of its own.
-    fn text_of(identities: &Identities, lines: &[Sighting]) -> Vec<u8> {
+    fn text_of(identities: &Identities, lines: &[Observation]) -> Vec<u8> {
         let mut text = Vec::new();
         for line in lines {
             if geometry().overlaps(line.start, line.end) {
@@ -220,9 +220,10 @@ mod tests {
         text
     }
 
-    fn outside_lines() -> [Vec<Sighting>; 2] {
+    fn outside_lines() -> [Vec<Observation>; 2] {
         [geometry().base - 64, geometry().end()].map(|first| {
-            let line = |n| Sighting { start: first + n, end: first + n + 1, page: Page::FOREIGN };
+            let line =
+                |n| Observation { start: first + n, end: first + n + 1, page: Page::FOREIGN };
             (0..3).map(line).collect()
         })
     }

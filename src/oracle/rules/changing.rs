@@ -2,9 +2,9 @@
 //!
 //! What comes before a tear, and is none: it tells which ways to read and to change tear soonest.
 
-use super::{Reached, Version, Walk};
-use crate::oracle::verdict::Sighting;
-use crate::space::span_mask;
+use super::{Cursor, Version, Walk};
+use crate::model::span_mask;
+use crate::oracle::verdict::Observation;
 use std::ops::Range;
 
 /// A reader that was at work never finds more changes of a lane than this between two lines that follow
@@ -23,9 +23,9 @@ impl Walk<'_> {
     #[inline]
     pub(crate) fn changing_place(
         &self,
-        reached: Reached,
+        reached: Cursor,
         before: Option<u64>,
-        seen: &Sighting,
+        seen: &Observation,
     ) -> Option<(u16, Version)> {
         let (lane, now) = (self.now.lane, self.now.version);
         let changes = now.wrapping_sub(reached.version);
@@ -64,8 +64,8 @@ impl Walk<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Geometry, Layout, Op, Page, Place, Prot, Span};
     use crate::oracle::{Oracle, Verdict, Window};
-    use crate::space::{Geometry, Layout, Op, Page, Place, Prot, Span};
 
     /// One lane of 24 pages, every other of them mapped, and all alike.
     fn oracle() -> Oracle {
@@ -98,7 +98,7 @@ mod tests {
         let oracle = oracle();
         let window = change(&oracle, changed);
         let address = |page| oracle.geometry().address(0, page);
-        let line = |span: Range<usize>| Sighting {
+        let line = |span: Range<usize>| Observation {
             start: address(span.start),
             end: address(span.end),
             page: Page::anon(Prot::from_bits(1)).visible(),
@@ -149,7 +149,7 @@ mod tests {
         walk.begin(None, window);
         let (reached, start) = (walk.reached(), oracle.geometry().address(0, 2));
         let page = Page::anon(Prot::from_bits(1)).visible();
-        let seen = Sighting { start, end: start + 3 * 4096, page };
+        let seen = Observation { start, end: start + 3 * 4096, page };
         assert_eq!(walk.line(&seen, window), Verdict::Right);
         assert_eq!(walk.reached().version, 1);
         assert_eq!(walk.changing_place(reached, None, &seen), None);

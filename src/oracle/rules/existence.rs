@@ -3,12 +3,12 @@
 use super::{Progress, Walk};
 use crate::oracle::clock::Window;
 use crate::oracle::history::{History, Version, vma_end};
-use crate::oracle::verdict::{Class, Rule, Sighting, Verdict};
+use crate::oracle::verdict::{Class, Observation, Rule, Verdict};
 
 impl Walk<'_> {
     /// Rules 1 and 3: a VMA exactly like this existed, no earlier than what was seen before.
     #[inline]
-    pub(super) fn exists(&mut self, seen: &Sighting, window: Window) -> Result<(), Verdict> {
+    pub(super) fn exists(&mut self, seen: &Observation, window: Window) -> Result<(), Verdict> {
         let geometry = self.oracle.geometry();
         let unknown =
             |walk: &Walk<'_>| walk.wrong(Rule::Existence, Class::Unknown, Some(seen), window);
@@ -52,7 +52,7 @@ impl Walk<'_> {
         history: &History,
         start: usize,
         end: usize,
-        seen: &Sighting,
+        seen: &Observation,
         window: Window,
         before: Progress,
     ) -> Verdict {
@@ -93,7 +93,7 @@ impl Walk<'_> {
     }
 
     /// The pages of a line that lies within one lane.
-    pub(super) fn pages_of(&self, seen: &Sighting) -> (usize, usize) {
+    pub(super) fn pages_of(&self, seen: &Observation) -> (usize, usize) {
         let geometry = self.oracle.geometry();
         let start = geometry.locate(seen.start).1;
         (start, start + ((seen.end - seen.start) >> geometry.page_shift) as usize)
@@ -107,7 +107,7 @@ pub(super) fn shows(
     version: Version,
     start: usize,
     end: usize,
-    seen: &Sighting,
+    seen: &Observation,
 ) -> bool {
     let (mapped, starts) = history.masks(version);
     vma_end(mapped, starts, start) == Some(end)

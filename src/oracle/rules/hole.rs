@@ -1,11 +1,11 @@
 //! Rule 2: what is left out between two lines was unmapped, page by page upwards.
 
-use super::{Forgive, Progress, Walk};
+use super::{Progress, Relaxation, Walk};
+use crate::model::span_mask;
 use crate::oracle::clock::Window;
 use crate::oracle::history::Overrun;
 use crate::oracle::rules::existence::shows;
-use crate::oracle::verdict::{Break, Class, Rule, Sighting, Verdict};
-use crate::space::span_mask;
+use crate::oracle::verdict::{Break, Class, Observation, Rule, Verdict};
 
 /// Why a hole is not right.
 enum Missing {
@@ -27,7 +27,7 @@ impl Walk<'_> {
         &mut self,
         from: u64,
         to: u64,
-        seen: Option<&Sighting>,
+        seen: Option<&Observation>,
         window: Window,
     ) -> Result<(), Verdict> {
         let geometry = *self.oracle.geometry();
@@ -58,7 +58,7 @@ impl Walk<'_> {
         found: Missing,
         lane: u16,
         gap_end: u64,
-        seen: Option<&Sighting>,
+        seen: Option<&Observation>,
         window: Window,
         before: Progress,
     ) -> Verdict {
@@ -84,7 +84,7 @@ impl Walk<'_> {
     pub(super) fn late_hole(
         &mut self,
         pos: u64,
-        seen: &Sighting,
+        seen: &Observation,
         window: Window,
         before: Progress,
         found: Break,
@@ -125,8 +125,8 @@ impl Walk<'_> {
                 return Err(Missing::Unknown);
             }
             let mut mapped = history.masks(self.now.version).0 & left;
-            if mapped != 0 && self.forgive != Forgive::default() {
-                mapped &= !self.forgiven(history, lane, start, window);
+            if mapped != 0 && self.relaxation != Relaxation::default() {
+                mapped &= !self.excused(history, lane, start, window);
             }
             if mapped == 0 {
                 break;

@@ -3,16 +3,16 @@
 //! Never part of a verdict. A walk that was found wrong is judged a second time with a relaxation.
 
 use super::Walk;
+use crate::model::{Kind, KindSet, Layout, Op, span_mask};
 use crate::oracle::clock::Window;
 use crate::oracle::history::{History, Version};
-use crate::space::{Kind, KindSet, Layout, Op, span_mask};
 
 /// What a checker lets pass, to see whether a known mechanism explains a violation.
 ///
 /// Never used for a verdict: a walk that was found wrong is gone through a second time, and the
 /// mechanism whose forgiveness makes it right is the one it is named after.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Forgive {
+pub struct Relaxation {
     /// Pages that an operation of one of these kinds, in flight, puts a new VMA on count as
     /// unmapped for a moment.
     pub replaced: KindSet,
@@ -24,9 +24,9 @@ pub struct Forgive {
 }
 
 impl Walk<'_> {
-    /// The pages that are forgiven at the present version, in a hole that begins at page `start`.
+    /// The pages that are excused at the present version, in a hole that begins at page `start`.
     #[cold]
-    pub(super) fn forgiven(
+    pub(super) fn excused(
         &mut self,
         history: &History,
         lane: u16,
@@ -41,16 +41,17 @@ impl Walk<'_> {
                 && history.closed(next - 1) >= self.now.earliest
         };
         let mut pages = 0;
-        let mut forgave = KindSet::EMPTY;
+        let mut relaxed = KindSet::EMPTY;
         for next in [version, version + 1].into_iter().filter(|&next| in_flight(next)) {
             let span = match history.origin(next).op {
                 Some(Op::Remap { to, .. }) if to.lane == lane => Some((Kind::Remap, to.span)),
                 Some(Op::Map { at, .. }) => Some((Kind::Map, at.span)),
                 _ => None,
             };
-            if let Some((kind, span)) = span.filter(|(kind, _)| self.forgive.replaced.has(*kind)) {
+            if let Some((kind, span)) = span.filter(|(kind, _)| self.relaxation.replaced.has(*kind))
+            {
                 pages |= span.mask();
-                forgave = forgave.with(kind);
+                relaxed = relaxed.with(kind);
             }
         }
         let geometry = self.oracle.geometry();
@@ -60,18 +61,18 @@ impl Walk<'_> {
         if behind_line {
             let (end, kinds) = self.skipped(history, start, window);
             pages |= span_mask(start, end);
-            forgave = forgave.union(kinds);
+            relaxed = relaxed.union(kinds);
         }
-        if !forgave.is_empty() && std::mem::take(&mut self.first_forgiven) {
-            self.forgave = KindSet::EMPTY;
+        if !relaxed.is_empty() && std::mem::take(&mut self.first_relaxed) {
+            self.relaxed = KindSet::EMPTY;
         }
-        self.forgave = self.forgave.union(forgave);
+        self.relaxed = self.relaxed.union(relaxed);
         pages
     }
 
     /// Where an iterator that went stale behind page `start` comes out: each step is over a VMA
     /// that began below the page it stands at, either by a later version of the window (it has
-    /// merged) or by an earlier one (it was split). With both forgiven one step follows another.
+    /// merged) or by an earlier one (it was split). With both excused one step follows another.
     ///
     /// A move may merge for a moment only: mm/mremap.c, `move_vma`, maps the copy (`copy_vma`, which
     /// merges it with what lies beside it) before it unmaps the source, and where the source lies
@@ -101,20 +102,20 @@ impl Walk<'_> {
         loop {
             let later = (version..=history.head())
                 .take_while(|&later| later == version || history.invoked(later) < window.to)
-                .filter(|_| self.forgive.merged && end < self.oracle.geometry().pages as usize)
+                .filter(|_| self.relaxation.merged && end < self.oracle.geometry().pages as usize)
                 .find_map(|later| {
                     Some((over(end, later).or_else(|| over_copy(end, later))?, later))
                 });
             let older = (history.tail()..version)
                 .rev()
                 .take_while(|&older| history.closed(older) >= window.from)
-                .filter(|_| self.forgive.split && end < self.oracle.geometry().pages as usize)
+                .filter(|_| self.relaxation.split && end < self.oracle.geometry().pages as usize)
                 .find_map(|older| Some((over(end, older)?, older + 1)));
             let Some((behind, maker)) = later.or(older) else { break };
             end = behind;
             let op = history.origin(maker).op;
             kinds = op.map_or(kinds, |op| kinds.with(op.kind()));
-            if !(self.forgive.merged && self.forgive.split) {
+            if !(self.relaxation.merged && self.relaxation.split) {
                 break;
             }
         }

@@ -1,0 +1,55 @@
+//! The threads: mutators and readers, and the director that starts, paces, pauses and stops them.
+//!
+//! Nothing in here prints. What the readers find goes to [`Findings`], what everybody does is
+//! counted in [`Tally`]s; the report is made of both.
+
+mod affinity;
+mod bandit;
+mod calibrate;
+mod delay;
+mod incidents;
+mod judge;
+mod layout_marks;
+mod mutator;
+mod offsets;
+mod op_set;
+mod overlap;
+mod pattern;
+mod planted;
+mod program;
+mod quiesce;
+mod read_log;
+mod reader;
+mod recheck;
+mod scheduler;
+mod script;
+mod storm;
+mod tally;
+mod violations;
+mod workload;
+
+pub use affinity::Cpus;
+pub use bandit::{ArmStats, Bandit};
+pub use calibrate::{Calibration, Dropped, calibrate};
+pub use delay::DelayTimer;
+pub use incidents::{ArenaText, Call, Incident, Mismatch, Stall};
+pub use layout_marks::{LayoutMarks, View};
+pub use mutator::Mutator;
+pub use offsets::CallTimes;
+pub use op_set::OpSet;
+pub use overlap::Overlap;
+pub use pattern::{Pattern, PatternError};
+pub use planted::Planted;
+pub use program::{Program, draw_layout};
+pub use quiesce::{Difference, SeenLane, read_lanes, read_outside, sort_lanes};
+pub use read_log::{ReadCall, ReadLog};
+pub use reader::{Place, Reader};
+pub use scheduler::{Assignment, Scheduler, Slice};
+pub use script::{Reading, Script};
+pub(crate) use storm::lay_out;
+pub use storm::{Ended, Live, Plan, Run, Storm, StormError};
+pub use tally::{Counts, NearMisses, Tally};
+pub use violations::{
+    Findings, Found, Keeping, Mode, ModeSet, NoEvidence, Piece, Signature, Witness,
+};
+pub use workload::Workload;

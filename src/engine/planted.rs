@@ -1,0 +1,138 @@
+//! Faults planted in a storm on purpose, one for each class of violation, to see that each is
+//! found: the whole way from what is read to the report and the exit code.
+
+use crate::host::fault::Stay;
+use crate::kernel::{Answer, Fault, Injector, Line, MapsRead, QueryFlags};
+use crate::oracle::Class;
+use crate::seed::Stream;
+use rustix::io::Errno;
+use std::ops::Range;
+use std::str::FromStr;
+
+/// Of the calls that a fault can be planted in, one in so many has it.
+const ONE_IN: usize = 64;
+/// Of a reader that gets stuck, the call that does not come back, counted from 1.
+const FATAL: u32 = 100;
+
+/// What is planted, and where.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Planted {
+    /// A fault in what readers get.
+    Read(Fault),
+    /// What is compared at a standstill lacks lines.
+    Mismatch,
+    /// A reader's call does not come back.
+    Stall(Stay),
+}
+
+impl Planted {
+    /// The word that `--inject` takes: it begins with the class it has to be found as.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Planted::Read(fault) => fault.word(),
+            Planted::Mismatch => Class::Mismatch.word(),
+            Planted::Stall(Stay::Uninterruptible) => Class::Stall.word(),
+            Planted::Stall(Stay::Spinning) => "stall-spinning",
+            Planted::Stall(Stay::Asleep) => "stall-asleep",
+        }
+    }
+
+    /// Everything that can be planted.
+    pub fn all() -> impl Iterator<Item = Planted> {
+        let reads = Fault::ALL.into_iter().map(Planted::Read);
+        let stalls = [Stay::Uninterruptible, Stay::Spinning, Stay::Asleep].map(Planted::Stall);
+        reads.chain([Planted::Mismatch]).chain(stalls)
+    }
+
+    /// The source that the standstill reads.
+    pub(super) fn at_standstill<M: MapsRead + 'static>(
+        planted: Option<Planted>,
+        source: M,
+        range: Range<u64>,
+        seed: u64,
+    ) -> Box<dyn MapsRead> {
+        if planted != Some(Planted::Mismatch) {
+            return Box::new(source);
+        }
+        // A storm has few standstills: every call lacks a line.
+        let rng = Stream::new(seed, "inject-standstill", 0);
+        Box::new(Injector::new(source, Fault::Hole, range, 1, rng))
+    }
+}
+
+impl FromStr for Planted {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Planted, String> {
+        Planted::all().find(|planted| planted.word() == word).ok_or_else(|| {
+            let known: Vec<&str> = Planted::all().map(Planted::word).collect();
+            crate::vocabulary::unknown("fault", word, &known)
+        })
+    }
+}
+
+/// A reader's source that corrupts lines within `range`; `number` tells it from the others.
+pub(super) fn corrupting<M>(
+    source: M,
+    fault: Fault,
+    range: Range<u64>,
+    seed: u64,
+    number: usize,
+) -> Injector<M> {
+    Injector::new(source, fault, range, ONE_IN, Stream::new(seed, "inject", number))
+}
+
+/// A source of which one call does not come back.
+pub(super) struct Stuck<M> {
+    inner: M,
+    stay: Stay,
+    left: u32,
+}
+
+impl<M> Stuck<M> {
+    pub(super) fn new(inner: M, stay: Stay) -> Stuck<M> {
+        Stuck { inner, stay, left: FATAL }
+    }
+
+    fn count(&mut self) {
+        self.left = self.left.saturating_sub(1);
+        if self.left == 0 {
+            self.stay.for_ever();
+        }
+    }
+}
+
+impl<M: MapsRead> MapsRead for Stuck<M> {
+    fn pread(&mut self, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        self.count();
+        self.inner.pread(buf, offset)
+    }
+
+    fn query<'a>(
+        &mut self,
+        address: u64,
+        flags: QueryFlags,
+        answer: &'a mut Answer,
+    ) -> Result<Option<Line<'a>>, Errno> {
+        self.count();
+        self.inner.query(address, flags, answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_of_violation_can_be_planted_by_its_word() {
+        let planted: Vec<Class> = Planted::all()
+            .map(|planted| {
+                assert_eq!(planted.word().parse(), Ok(planted));
+                let word = planted.word().split('-').next();
+                Class::ALL.into_iter().find(|class| Some(class.word()) == word).unwrap()
+            })
+            .collect();
+        assert!(Class::ALL.iter().all(|class| planted.contains(class)), "{planted:?}");
+        assert!("tear".parse::<Planted>().unwrap_err().contains("truncated, mismatch, stall"));
+    }
+}

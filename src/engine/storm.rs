@@ -1,0 +1,378 @@
+//! The director: starts the threads, paces them in slices, pauses them to compare, and stops them.
+
+mod plan;
+mod standstills;
+mod workers;
+
+pub use plan::{Ended, Live, Plan, Run, StormError};
+
+use super::bandit::SLICE;
+use super::incidents::ArenaText;
+use super::offsets::CallTimes;
+use super::op_set::OpSet;
+use super::overlap::RunTimes;
+use super::planted::Planted;
+use super::program::draw_layout;
+use super::quiesce::SeenLane;
+use super::scheduler::Scheduler;
+use super::script::Script;
+use super::tally::{Counts, NearMisses, Tally};
+use super::violations::Findings;
+use super::workload::{Casting, Turn, Workload};
+use crate::host;
+use crate::host::{Sampler, Watch};
+use crate::kernel::{Arena, Mm};
+use crate::kernel::{Lines, MapsFile};
+use crate::model::{Layout, Op, Span, making};
+use crate::oracle::{History, Oracle, Outside};
+use crate::seed::Stream;
+use parking_lot::RwLock;
+use rustix::io::Errno;
+use standstills::{Pause, Rest};
+use std::ops::Add;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// A storm, prepared: everything it needs is allocated.
+pub struct Storm {
+    arena: Arena,
+    plan: Plan,
+    may: OpSet,
+    script: Option<Script>,
+    oracle: Oracle,
+    findings: Findings,
+    tallies: Box<[Tally]>,
+    scheduler: Scheduler,
+    over: AtomicBool,
+    call_times: Arc<CallTimes>,
+    /// The lines outside of the arena at the last standstill.
+    outside: RwLock<Outside>,
+}
+
+/// Bytes for the history of all lanes together.
+const HISTORY_BYTES: usize = 32 << 20;
+/// The same for a scenario: it may be run many times over, and has few lanes.
+const SCRIPT_HISTORY_BYTES: usize = 8 << 20;
+/// Versions that an example of a violation has room for.
+const EXAMPLE_VERSIONS: usize = 2048;
+/// How often progress is shown.
+const SHOW_EVERY: Duration = Duration::from_millis(250);
+/// The most differences kept.
+const MOST_DIFFERENCES: usize = 16;
+
+impl Storm {
+    /// Draws and maps the first layout, and makes the books for it.
+    ///
+    /// # Errors
+    /// When the layout can't be made.
+    pub fn prepare(arena: Arena, plan: Plan, may: OpSet) -> Result<Storm, StormError> {
+        Storm::new(arena, plan, may, None)
+    }
+
+    /// Prepares a scenario: its workers are the first of the plan's, its lanes the lowest. Those
+    /// beyond are noise.
+    ///
+    /// # Errors
+    /// When the layout can't be made.
+    pub fn scripted(
+        arena: Arena,
+        plan: Plan,
+        may: OpSet,
+        script: Script,
+    ) -> Result<Storm, StormError> {
+        Storm::new(arena, plan, may, Some(script))
+    }
+
+    fn new(
+        arena: Arena,
+        plan: Plan,
+        may: OpSet,
+        script: Option<Script>,
+    ) -> Result<Storm, StormError> {
+        let geometry = *arena.geometry();
+        let pages = geometry.pages as usize;
+        let mut rng = Stream::new(plan.seed, "layout", 0);
+        let mut layouts: Vec<Layout> =
+            (0..geometry.lanes).map(|lane| draw_layout(&mut rng, &may, lane, pages)).collect();
+        if let Some(script) = &script {
+            layouts[..script.layouts.len()].copy_from_slice(&script.layouts);
+        }
+        for (lane, layout) in layouts.iter().enumerate() {
+            lay_out(&arena, lane as u16, layout)
+                .map_err(|(op, source)| StormError::Prepare { op, source })?;
+        }
+        let bytes = if script.is_some() { SCRIPT_HISTORY_BYTES } else { HISTORY_BYTES };
+        let slots = (bytes / geometry.lanes as usize / History::bytes(1, pages)).max(64);
+        let capacity = if slots.is_power_of_two() { slots } else { slots.next_power_of_two() / 2 };
+        let findings =
+            Findings::new(plan.allow.clone(), plan.fail_fast, plan.keep, EXAMPLE_VERSIONS)
+                .with_mishaps(plan.keep, &geometry);
+        Ok(Storm {
+            oracle: Oracle::new(geometry, &layouts, capacity),
+            findings: findings.until(plan.until.clone(), plan.until_all),
+            tallies: (0..plan.threads).map(|_| Tally::default()).collect(),
+            scheduler: Scheduler::new(plan.threads),
+            over: AtomicBool::new(false),
+            call_times: Arc::default(),
+            // The program's own, and for each thread what it allocates from and its stack, each with a
+            // guard.
+            outside: RwLock::new(Outside::with_room(
+                512 + 4 * plan.threads,
+                (512 + 4 * plan.threads) * 80,
+            )),
+            arena,
+            plan,
+            may,
+            script,
+        })
+    }
+
+    /// The violations.
+    pub fn findings(&self) -> &Findings {
+        &self.findings
+    }
+
+    /// The oracle.
+    pub fn oracle(&self) -> &Oracle {
+        &self.oracle
+    }
+
+    /// What was planned.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The lanes a scenario began with; none in a storm that draws them.
+    pub fn first_layouts(&self) -> &[Layout] {
+        self.script.as_ref().map_or(&[], |script| &script.layouts)
+    }
+
+    /// The arena.
+    pub fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
+    /// Runs until the time is over, `signal` gives a number, or something ends it. `show` is
+    /// called some times a second.
+    ///
+    /// Nothing allocates between the moment all threads are ready and the moment they are told
+    /// to stop: malloc means brk and mmap, noise in the address space under test. `window` is
+    /// called with true and false at these two moments. `keep` is called when the findings have
+    /// examples that nobody has looked at; everybody rests meanwhile and it may allocate, so it
+    /// lies between a `window(false)` and a `window(true)`.
+    ///
+    /// # Errors
+    /// When a thread can't be started or maps can't be opened.
+    pub fn run(
+        self: &Arc<Storm>,
+        signal: impl Fn() -> Option<i32>,
+        mut show: impl FnMut(&Live<'_>),
+        mut window: impl FnMut(bool),
+        mut keep: impl FnMut(&Findings),
+    ) -> Result<Run, StormError> {
+        let shared = MapsFile::own().map_err(StormError::Maps)?;
+        let mut pause = Pause {
+            source: Planted::at_standstill(
+                self.plan.inject,
+                MapsFile::own().map_err(StormError::Maps)?,
+                self.addresses(),
+                self.plan.seed,
+            ),
+            lines: Lines::default(),
+            text: ArenaText::with_room(self.arena.geometry()),
+            differing: Vec::with_capacity(self.arena.geometry().lanes as usize),
+            lanes: vec![SeenLane::default(); self.arena.geometry().lanes as usize],
+            rng: Stream::new(self.plan.seed, "repair", 0),
+            watch: Watch::new(self.plan.threads, self.plan.stall, host::now()),
+            sampler: Sampler::default(),
+            times: RunTimes::new(self.plan.threads, &self.plan.cpus),
+            hopeless: 0,
+        };
+        let begun = Instant::now();
+        let mut threads = Vec::with_capacity(self.plan.threads);
+        for index in 0..self.plan.threads {
+            match self.spawn(index, &shared, begun) {
+                Ok(thread) => threads.push(thread),
+                Err(error) => {
+                    self.scheduler.stop();
+                    threads.into_iter().for_each(|thread| drop(thread.join()));
+                    return Err(error);
+                }
+            }
+        }
+        let workloads = match self.plan.workload {
+            Some(only) => vec![only],
+            None => Workload::distinct(&self.plan, self.arena.geometry().lanes),
+        };
+        let mut run = Run::new(workloads);
+        // Everybody has allocated what it needs when everybody rests.
+        while !self.scheduler.at_rest() {
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        // What cannot be read now is told at the first standstill.
+        let _ = pause.read(&self.arena, &self.outside);
+        window(true);
+        let mut kept_at_rest = |findings: &Findings| {
+            window(false);
+            keep(findings);
+            window(true);
+        };
+        self.direct(&mut run, &mut pause, &signal, &mut show, &mut kept_at_rest);
+        window(false);
+        self.over.store(true, Ordering::Relaxed);
+        self.scheduler.stop();
+        run.counts = self.counts();
+        run.overdue = pause.watch.overdue();
+        run.overlap = pause.times.sum();
+        if let Some((worker, doing)) = run.left {
+            run.lost = Some(format!(
+                "a call of worker {worker} (thread {}) has not come back: it {}, and nobody can say \
+                 that it is the kernel's fault",
+                self.scheduler.tid(worker).unwrap_or(0),
+                doing.words(),
+            ));
+        }
+        if run.stalled.is_none() && run.left.is_none() {
+            for thread in threads {
+                // A worker that panicked has printed why; there is no verdict without it.
+                if thread.join().is_err() {
+                    run.lost.get_or_insert("a worker panicked".into());
+                    run.ended = Ended::Lost;
+                }
+            }
+            run.counts = self.counts();
+        }
+        Ok(run)
+    }
+
+    /// What one worker did; the readers come first.
+    pub fn worker(&self, index: usize) -> Counts {
+        Counts::from(&self.tallies[index])
+    }
+
+    fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        self.tallies.iter().for_each(|tally| counts.add(tally));
+        counts
+    }
+
+    /// Near misses and violations so far.
+    fn brought(&self) -> (NearMisses, u64) {
+        let near = self.tallies.iter().map(Tally::near_misses);
+        (near.fold(NearMisses::default(), NearMisses::add), self.findings.counts().0)
+    }
+
+    fn direct(
+        &self,
+        run: &mut Run,
+        pause: &mut Pause,
+        signal: &impl Fn() -> Option<i32>,
+        show: &mut impl FnMut(&Live<'_>),
+        keep: &mut impl FnMut(&Findings),
+    ) {
+        let begun = Instant::now();
+        let mut rng = Stream::new(self.plan.seed, "director", 0);
+        // In a scenario everybody plays.
+        let mut turn = None;
+        let (mut shown, mut paused) = (begun, begun);
+        run.ended = loop {
+            let left = self.plan.duration.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                break Ended::Time;
+            }
+            let lanes = self.arena.geometry().lanes;
+            let (workload, long, casting) = match &self.script {
+                Some(script) => (None, SLICE, Casting::script(script, &self.plan, lanes)),
+                None => {
+                    let (workload, long) = run.workloads.next(&mut rng);
+                    let turn = turn.get_or_insert_with(|| Turn::draw(&mut rng, &self.plan));
+                    let casting = Casting::draw(&mut rng, workload, &self.plan, lanes, *turn);
+                    turn.pass(&casting, &self.plan);
+                    (Some(workload), long, casting)
+                }
+            };
+            let tid = |worker| self.scheduler.tid(worker).unwrap_or(0);
+            let part = |worker| casting.part(worker, &self.plan);
+            pause.times.begin(|worker| part(worker).is_some(), tid);
+            let (before, played) = (self.brought(), Instant::now());
+            self.scheduler.play(casting.slice, part);
+            run.slices += 1;
+            std::thread::sleep(left.min(long));
+            let (after, took) = (self.brought(), played.elapsed());
+            let cpu = |worker| part(worker).flatten().and_then(|cpu| self.plan.cpus.place_of(cpu));
+            pause.times.end(self.plan.readers, tid, cpu);
+            if casting.slice.idle {
+                self.raise_idle();
+            }
+            if let Some(workload) = workload {
+                run.workloads.learn(workload, took, after.0 - before.0, after.1 - before.1);
+            }
+            if let Some(number) = signal() {
+                break Ended::Signal(number);
+            }
+            if self.findings.fresh() {
+                match self.rest(run, pause, begun) {
+                    Rest::All => keep(&self.findings),
+                    Rest::Missed => {}
+                    Rest::Over(ended) => break ended,
+                }
+            }
+            if self.findings.wants_stop() {
+                break Ended::FailFast;
+            }
+            if let Some(ended) = self.watch(run, pause, begun) {
+                break ended;
+            }
+            if paused.elapsed() >= self.plan.pause_every {
+                match self.pause(run, pause, begun) {
+                    Rest::All => {}
+                    Rest::Missed => run.standstills_missed += 1,
+                    Rest::Over(ended) => break ended,
+                }
+                paused = Instant::now();
+            }
+            if shown.elapsed() >= SHOW_EVERY {
+                let counts = self.counts();
+                show(&Live {
+                    elapsed: begun.elapsed(),
+                    counts: &counts,
+                    violations: self.findings.counts(),
+                    by_class: self.findings.by_class(),
+                    rss_bytes: resident(),
+                });
+                shown = Instant::now();
+            }
+        };
+        run.elapsed = begun.elapsed();
+        if !matches!(run.ended, Ended::Stall | Ended::Lost) {
+            self.last_pause(run, pause, begun);
+        }
+        // With a call that does not come back not everybody rests; what was found is kept
+        // nevertheless.
+        if self.findings.fresh() {
+            keep(&self.findings);
+        }
+    }
+}
+
+/// Memory resident now, in bytes; read without allocating. 0 where it can't be read.
+fn resident() -> u64 {
+    let mut text = [0; 128];
+    let mut read = || -> Option<u64> {
+        use rustix::fs::{Mode, OFlags};
+        let fd = rustix::fs::open("/proc/self/statm", OFlags::RDONLY, Mode::empty()).ok()?;
+        let len = rustix::io::read(&fd, &mut text).ok()?;
+        let pages = str::from_utf8(&text[..len]).ok()?.split(' ').nth(1)?;
+        Some(pages.parse::<u64>().ok()? * rustix::param::page_size() as u64)
+    };
+    read().unwrap_or(0)
+}
+
+/// Maps one lane as `layout` says, whatever it was before.
+pub(crate) fn lay_out(arena: &Arena, lane: u16, layout: &Layout) -> Result<(), (Op, Errno)> {
+    let at = |start: usize, end: usize| crate::model::Place { lane, span: Span::new(start, end) };
+    let carry_out = |op: Op| arena.carry_out(&op).map_err(|errno| (op, errno));
+    carry_out(Op::Unmap { at: at(0, layout.len()) })?;
+    layout.vmas().flat_map(|vma| making(at(vma.start, vma.end), vma.page)).try_for_each(carry_out)
+}

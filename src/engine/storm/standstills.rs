@@ -1,0 +1,278 @@
+//! Standstills: everybody rests, and the kernel's layout is held against the oracle's.
+
+use super::{Ended, MOST_DIFFERENCES, Run, Storm, lay_out};
+use crate::engine::incidents::{ArenaText, Call, Stall};
+use crate::engine::overlap::RunTimes;
+use crate::engine::program::draw_layout;
+use crate::engine::quiesce::{SeenLane, read_lanes_and};
+use crate::engine::violations::Signature;
+use crate::host;
+use crate::host::{Pulse, Sampler, Stuck as StuckThread, Watch, priority};
+use crate::kernel::Arena;
+use crate::kernel::{Lines, MapsRead};
+use crate::oracle::{Class, Outside};
+use crate::seed::Stream;
+use parking_lot::RwLock;
+use rustix::io::Errno;
+use std::time::{Duration, Instant};
+
+/// Standstills in a row at which no lane could be laid out anew, and the storm gives up.
+const MOST_HOPELESS: u32 = 10;
+
+/// How often readers are raised from idle priority while everybody waits for them.
+const RAISE_EVERY: Duration = Duration::from_millis(2);
+
+/// How often the end of the last calls is looked for, and for how many times the limit of a call.
+const LAST_LOOK: Duration = Duration::from_millis(10);
+
+const LAST_PATIENCE: u32 = 4;
+
+/// What the director works with; made before the start.
+pub(super) struct Pause {
+    pub(super) watch: Watch,
+    pub(super) sampler: Sampler,
+    pub(super) times: RunTimes,
+    /// Standstills in a row at which every lane was lost.
+    pub(super) hopeless: u32,
+    pub(super) source: Box<dyn MapsRead>,
+    pub(super) lines: Lines,
+    /// The arena's lines as last read.
+    pub(super) text: ArenaText,
+    pub(super) lanes: Vec<SeenLane>,
+    /// The lanes that differed when last compared.
+    pub(super) differing: Vec<u16>,
+    pub(super) rng: Stream,
+}
+
+/// What became of a call to rest.
+pub(super) enum Rest {
+    /// Everybody rests.
+    All,
+    /// All do but those whose call is overdue.
+    Missed,
+    /// The storm is over.
+    Over(Ended),
+}
+
+impl Pause {
+    /// Reads all of the file, while nothing moves.
+    pub(super) fn read(&mut self, arena: &Arena, outside: &RwLock<Outside>) -> Result<(), Errno> {
+        let Pause { source, lines, text, lanes, .. } = self;
+        let (identities, geometry) = (arena.identities(), arena.geometry());
+        let mut outside = outside.write();
+        text.clear();
+        outside.clear();
+        read_lanes_and(&mut **source, identities, geometry, lines, lanes, |line, whole| {
+            match geometry.overlaps(line.start, line.end) {
+                true => text.push(whole),
+                false => outside.push(identities.sight_in(line, geometry), whole, geometry),
+            }
+        })
+    }
+}
+
+impl Storm {
+    /// Calls everybody to rest and waits for it, but not for those whose call is overdue.
+    pub(super) fn rest(&self, run: &mut Run, pause: &mut Pause, begun: Instant) -> Rest {
+        self.scheduler.rest();
+        let mut raised = Instant::now();
+        while !self.scheduler.at_rest() {
+            if raised.elapsed() > RAISE_EVERY {
+                self.raise_idle();
+                raised = Instant::now();
+            }
+            if let Some(ended) = self.watch(run, pause, begun) {
+                return Rest::Over(ended);
+            }
+            // Whoever has just come to rest may not be counted yet.
+            let away = (0..self.plan.threads).filter(|&worker| !self.scheduler.rests(worker));
+            let (mut overdue, mut coming) = (0, 0);
+            for worker in away {
+                *(if pause.watch.is_overdue(worker) { &mut overdue } else { &mut coming }) += 1;
+            }
+            if overdue > 0 && coming == 0 {
+                return Rest::Missed;
+            }
+            std::thread::sleep(Duration::from_micros(20));
+        }
+        Rest::All
+    }
+
+    /// Gives readers the usual priority that still have idle priority because they have got no CPU
+    /// since: on a busy machine everybody would wait for them, and they for their next slice.
+    pub(super) fn raise_idle(&self) {
+        for reader in 0..self.plan.readers {
+            if let Some(tid) = self.scheduler.tid(reader) {
+                priority::raise(tid);
+            }
+        }
+    }
+
+    /// Looks for calls that do not come back; what ends the storm when the kernel keeps one.
+    pub(super) fn watch(&self, run: &mut Run, pause: &mut Pause, begun: Instant) -> Option<Ended> {
+        let pulse = |worker| Pulse {
+            // Of a reader, each of the calls of a walk counts.
+            progress: self.scheduler.beats(worker) + self.tallies[worker].returned(),
+            tid: self.scheduler.tid(worker),
+            busy: !self.scheduler.rests(worker),
+        };
+        let sampler = pause.sampler;
+        match pause.watch.look(host::now(), pulse, |tid| sampler.look(tid))? {
+            host::Found::Stall(stuck) => Some(self.stalled(run, &stuck, begun)),
+            host::Found::Gone(worker) => {
+                run.lost = Some(format!("the thread of worker {worker} has ended by itself"));
+                Some(Ended::Lost)
+            }
+        }
+    }
+
+    /// The pause after the last slice, which takes everybody. Somebody who waits for a CPU is waited
+    /// for, but not for ever: then the storm is over without.
+    pub(super) fn last_pause(&self, run: &mut Run, pause: &mut Pause, begun: Instant) {
+        let patience = LAST_PATIENCE * self.plan.stall;
+        let mut waited = Duration::ZERO;
+        loop {
+            let called = Instant::now();
+            match self.pause(run, pause, begun) {
+                Rest::All => return,
+                Rest::Over(ended) => {
+                    run.ended = ended;
+                    return;
+                }
+                Rest::Missed => std::thread::sleep(LAST_LOOK),
+            }
+            // A process that was stopped meanwhile has not waited.
+            waited += called.elapsed().min(10 * LAST_LOOK);
+            if waited > patience {
+                break;
+            }
+        }
+        run.standstills_missed += 1;
+        let away = |&worker: &usize| !self.scheduler.rests(worker);
+        if let Some(worker) = (0..self.plan.threads).find(away) {
+            run.ended = Ended::Lost;
+            run.left = Some((worker, pause.watch.standing(worker).doing()));
+        }
+    }
+
+    /// Everybody rests, and the kernel's layout is held against the oracle's.
+    pub(super) fn pause(&self, run: &mut Run, pause: &mut Pause, begun: Instant) -> Rest {
+        match self.rest(run, pause, begun) {
+            Rest::All => self.compare_all(run, pause, begun).map_or(Rest::All, Rest::Over),
+            other => other,
+        }
+    }
+
+    /// What ends the storm when the lanes can't be compared any more. To be called at rest.
+    pub(super) fn compare_all(
+        &self,
+        run: &mut Run,
+        pause: &mut Pause,
+        begun: Instant,
+    ) -> Option<Ended> {
+        // A lane that an operation failed in is laid out anew first; what it looked like in
+        // between nobody knows.
+        for lane in 0..self.arena.geometry().lanes {
+            if !self.oracle.hold(lane).current().known {
+                self.repair(run, pause, lane);
+            }
+        }
+        if let Err(errno) = pause.read(&self.arena, &self.outside) {
+            run.lost = Some(format!("cannot read /proc/self/maps at a standstill: {errno}"));
+            return Some(Ended::Lost);
+        }
+        run.standstills += 1;
+        if let Some(lane) = self.compare(run, pause, begun) {
+            run.lost = Some(format!(
+                "a mapping that is not the storm's lies in lane {lane}: something else in this \
+                 process maps memory in the arena"
+            ));
+            return Some(Ended::Lost);
+        }
+        for at in 0..pause.differing.len() {
+            let lane = pause.differing[at];
+            self.repair(run, pause, lane);
+        }
+        let lost =
+            (0..self.arena.geometry().lanes).all(|lane| !self.oracle.hold(lane).current().known);
+        pause.hopeless = if lost { pause.hopeless + 1 } else { 0 };
+        (pause.hopeless == MOST_HOPELESS).then(|| {
+            run.lost = Some(
+                "operations fail in every lane, and none could be laid out anew for some time"
+                    .into(),
+            );
+            Ended::Lost
+        })
+    }
+
+    /// Holds every lane as read against the oracle's, and keeps what differs. Gives the first lane
+    /// with a mapping that is not the storm's.
+    pub(super) fn compare(&self, run: &mut Run, pause: &mut Pause, begun: Instant) -> Option<u16> {
+        let mut strange = None;
+        pause.differing.clear();
+        for lane in 0..self.arena.geometry().lanes {
+            let current = *self.oracle.hold(lane).current();
+            let seen = &pause.lanes[lane as usize];
+            if !current.known || seen.is(&current.layout) {
+                continue;
+            }
+            if seen.stranger {
+                strange.get_or_insert(lane);
+                continue;
+            }
+            run.mismatches += 1;
+            if run.differences.len() < MOST_DIFFERENCES {
+                run.differences.extend(seen.difference(lane, &current.layout));
+            }
+            pause.differing.push(lane);
+            self.alarm(Class::Mismatch, begun);
+        }
+        if !pause.differing.is_empty() {
+            let Pause { text, differing, .. } = pause;
+            self.findings.put_in(|room| {
+                room.mismatch(run.standstills, begun.elapsed(), text, differing, &self.oracle);
+            });
+        }
+        strange
+    }
+
+    pub(super) fn repair(&self, run: &mut Run, pause: &mut Pause, lane: u16) {
+        let pages = self.arena.geometry().pages as usize;
+        let drawn = draw_layout(&mut pause.rng, &self.may, lane, pages);
+        let given = self.script.as_ref().and_then(|script| script.layouts.get(lane as usize));
+        let layout = given.copied().unwrap_or(drawn);
+        if lay_out(&self.arena, lane, &layout).is_ok() {
+            self.oracle.repair(&mut self.oracle.hold(lane), &layout);
+            run.repaired += 1;
+        }
+    }
+
+    /// The kernel keeps a worker.
+    pub(super) fn stalled(&self, run: &mut Run, stuck: &StuckThread, begun: Instant) -> Ended {
+        let worker = stuck.thread;
+        run.stalled = self.scheduler.tid(worker);
+        self.alarm(Class::Stall, begun);
+        let call = match worker < self.plan.readers {
+            true => self.scheduler.reading(worker).map(Call::Read),
+            false => self.oracle.under_way(worker as u16).map(Call::Operation),
+        };
+        let stall = Stall {
+            worker,
+            tid: run.stalled,
+            at: begun.elapsed(),
+            waited: stuck.watched,
+            limit: self.plan.stall,
+            doing: stuck.doing,
+            system: stuck.system,
+            call,
+            completed: self.scheduler.beats(worker),
+        };
+        self.findings.put_in(|room| room.stall(stall));
+        Ended::Stall
+    }
+
+    /// A violation that no reader found.
+    pub(super) fn alarm(&self, class: Class, begun: Instant) {
+        self.findings.record(Signature::bare(class), begun.elapsed().as_nanos() as u64, None);
+    }
+}

@@ -1,0 +1,180 @@
+//! The threads of a storm: what a reader and a mutator do from start to stop.
+
+use super::{EXAMPLE_VERSIONS, Storm, StormError};
+use crate::engine::affinity::Affinity;
+use crate::engine::delay::DelayTimer;
+use crate::engine::mutator::Mutator;
+use crate::engine::planted::{Planted, Stuck, corrupting};
+use crate::engine::reader::{Place, Reader};
+use crate::engine::violations::{Mode, ModeSet};
+use crate::host::priority;
+use crate::kernel::{MapsFile, MapsRead};
+use crate::seed::Stream;
+use std::num::NonZeroU64;
+use std::ops::Range;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long a reader reads in one way before it draws the next. A time and not a number of walks:
+/// one in small pieces takes hundreds of calls.
+const SAME_WAY: Duration = Duration::from_millis(1);
+
+/// A worker's stack; it holds a page or two of text at most.
+const STACK: usize = 256 << 10;
+
+impl Storm {
+    pub(super) fn spawn(
+        self: &Arc<Storm>,
+        index: usize,
+        shared: &MapsFile,
+        begun: Instant,
+    ) -> Result<JoinHandle<()>, StormError> {
+        let sources = if index < self.plan.readers {
+            let open = |path| MapsFile::open(path).map_err(StormError::Maps);
+            let parts = self.script.iter().flat_map(|script| &script.readers);
+            let wanted = self.plan.modes.contains(&Mode::Smaps)
+                || parts.into_iter().any(|part| part.mode == Mode::Smaps);
+            let smaps = if wanted { open("/proc/self/smaps")? } else { shared.clone() };
+            Some([open("/proc/self/maps")?, shared.clone(), smaps])
+        } else {
+            None
+        };
+        let storm = Arc::clone(self);
+        std::thread::Builder::new()
+            .name(format!("storm-{index}"))
+            .stack_size(STACK)
+            .spawn(move || {
+                if let Some(nice) = storm.plan.nice {
+                    // Whether it may be had is found out before a storm.
+                    let _ = priority::renice(nice);
+                }
+                match sources {
+                    Some(files) => storm.read(index, files, begun),
+                    None => storm.mutate(index),
+                }
+            })
+            .map_err(|source| StormError::Spawn { index, threads: self.plan.threads, source })
+    }
+
+    pub(super) fn mutate(&self, index: usize) {
+        let rng = Stream::new(self.plan.seed, "mutator", index - self.plan.readers);
+        let tally = &self.tallies[index];
+        let mut mutator = Mutator::new(&self.oracle, tally, self.may, rng, index as u16);
+        let script = self.script.as_ref();
+        if let Some(ops) = script.and_then(|script| script.loops.get(index - self.plan.readers)) {
+            mutator = mutator.scripted(Arc::clone(ops));
+        }
+        let mut affinity = Affinity::anywhere(&self.plan.cpus);
+        self.scheduler.enter(index);
+        while let Some(cue) = self.scheduler.attend(index) {
+            affinity.sit(cue.cpu);
+            mutator.attend();
+            if cue.slice.sleep > 0 {
+                // The least there is: a timer that may be late by the usual 50 us always is. Where
+                // it can't be had, sleeps are longer.
+                let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+            }
+            while self.scheduler.is_on(cue.generation) {
+                if !mutator.step(&self.arena, &cue.slice) {
+                    // The lane is somebody else's: give way, on few CPUs to that somebody.
+                    std::thread::yield_now();
+                }
+                self.scheduler.beat(index);
+                mutator.pause(&cue.slice);
+            }
+        }
+    }
+
+    /// The reader of worker `index`, with the fault planted that the plan asks for.
+    pub(super) fn read(&self, index: usize, files: [MapsFile; 3], begun: Instant) {
+        match self.plan.inject {
+            None | Some(Planted::Mismatch) => self.read_from(index, files, begun),
+            Some(Planted::Stall(stay)) => {
+                self.read_from(index, files.map(|file| Stuck::new(file, stay)), begun);
+            }
+            Some(Planted::Read(fault)) => {
+                let [own, shared, smaps] = files;
+                let files = [(0, own), (1, shared), (2, smaps)].map(|(at, file)| {
+                    let number = 4 * index + at;
+                    corrupting(file, fault, self.addresses(), self.plan.seed, number)
+                });
+                self.read_from(index, files, begun);
+            }
+        }
+    }
+
+    /// Those of the arena.
+    pub(super) fn addresses(&self) -> Range<u64> {
+        let geometry = self.arena.geometry();
+        geometry.base..geometry.end()
+    }
+
+    pub(super) fn read_from<M: MapsRead>(&self, index: usize, files: [M; 3], begun: Instant) {
+        let mut rng = Stream::new(self.plan.seed, "reader", index);
+        let place = Place {
+            oracle: &self.oracle,
+            identities: self.arena.identities(),
+            outside: &self.outside,
+            findings: &self.findings,
+            tally: &self.tallies[index],
+            contract: self.plan.contract,
+            reader: index,
+            begun,
+            versions: EXAMPLE_VERSIONS,
+            delay_timer: DelayTimer::new(Arc::clone(&self.call_times)),
+            settle: Some(&self.over),
+        };
+        let turns = Stream::new(self.plan.seed, "turns", index);
+        let [own, shared, smaps] = files;
+        let mut reader = Reader::new(own, Some(shared), turns, place)
+            .with_smaps(Some(smaps))
+            .with_one_instant(self.plan.one_instant);
+        let mut part = None;
+        if let Some(script) = &self.script
+            && let Some(reading) = script.readers.get(index)
+        {
+            reader = reader.with_part(reading, &script.views);
+            part = Some((reading.mode, script.layouts.len() as u16));
+        }
+        let mut affinity = Affinity::anywhere(&self.plan.cpus);
+        self.scheduler.enter(index);
+        while let Some(cue) = self.scheduler.attend(index) {
+            affinity.sit(cue.cpu);
+            affinity.idle(cue.slice.idle);
+            match part {
+                Some((_, lanes)) => reader.aim(0, lanes),
+                None => reader.aim(cue.slice.first_lane, cue.slice.lanes),
+            }
+            while self.scheduler.is_on(cue.generation) {
+                let mode =
+                    part.map_or_else(|| draw_mode(&mut rng, &self.plan.modes), |(mode, _)| mode);
+                self.scheduler.reads(index, mode);
+                let begun = Instant::now();
+                while self.scheduler.is_on(cue.generation) && begun.elapsed() < SAME_WAY {
+                    reader.turn(mode);
+                    self.scheduler.beat(index);
+                }
+            }
+        }
+    }
+}
+
+/// One of the ways of reading: whole pages from the bottom most often, because they read most
+/// lines for their time.
+fn draw_mode(rng: &mut Stream, modes: &ModeSet) -> Mode {
+    let weight = |mode: Mode| match mode {
+        Mode::Walk => 6,
+        Mode::Pread => 3,
+        Mode::Query => 2,
+        Mode::Shared | Mode::Short | Mode::Smaps => 1,
+    };
+    let mut left = rng.below(modes.iter().map(|&mode| weight(mode)).sum());
+    for &mode in modes {
+        match left.checked_sub(weight(mode)) {
+            None => return mode,
+            Some(rest) => left = rest,
+        }
+    }
+    unreachable!("the weights add up")
+}

@@ -1,0 +1,319 @@
+//! Saving violations while the storm goes on.
+
+use super::examine::Shown;
+use super::incident::SavedIncident;
+use super::prove::Proof;
+use super::provenance::Origins;
+use super::tear::Tear;
+use crate::engine::{Findings, Found, Incident, Signature, Witness};
+use rustix::fs::RenameFlags;
+use rustix::io::Errno;
+use serde::Serialize;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// The directory can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("--out {}: {source}; tears can only be kept in a directory that can be written", dir.display())]
+pub struct OutError {
+    dir: PathBuf,
+    source: io::Error,
+}
+
+/// What the second checker said of a violation before it was announced.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Checked {
+    /// That it proves a violation.
+    Proved,
+    /// That the account is consistent; a stall can't be proved.
+    Witnessed,
+    /// That the evidence does not suffice; so it was for all examples of the signature.
+    Undecided,
+    /// Something else than the first: one of the two is wrong.
+    Disagrees(String),
+}
+
+/// A violation that was dealt with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Kept {
+    /// Its signature.
+    pub signature: Signature,
+    /// What the second checker said.
+    pub checked: Checked,
+    /// Where it was saved; `None` when it was not, or when it is no longer there.
+    pub path: Option<PathBuf>,
+    /// Bytes written there.
+    pub size: u64,
+    /// Why it could not be saved, or is not there any more.
+    pub trouble: Option<String>,
+}
+
+/// The most examples that the second checker may fail to decide before the signature is taken as
+/// it is: each costs the storm a moment's rest.
+const MOST_UNDECIDED: usize = 32;
+/// Bytes of violations that are held in memory because they could not be saved.
+const MOST_HELD: usize = 64 << 20;
+/// Bytes that the buffer starts with; a large tear takes some hundred thousand.
+const BUFFER: usize = 1 << 20;
+
+/// Takes the examples of new signatures out of the findings, has them judged by the second
+/// checker, and saves them.
+///
+/// Works while the storm's threads rest: the second checker allocates, and a file system takes
+/// its time.
+pub struct Saver {
+    origins: Origins,
+    out: Option<Out>,
+    kept: Vec<Kept>,
+    undecided: usize,
+    buffer: Vec<u8>,
+    /// What could not be saved, to be tried again in the end: the number in `kept`, what the file
+    /// is called after, its content.
+    held: Vec<(usize, String, Vec<u8>)>,
+}
+
+struct Out {
+    dir: PathBuf,
+    handle: File,
+}
+
+impl Saver {
+    /// A keeper that saves in `out`, or only judges.
+    ///
+    /// # Errors
+    /// When the directory can't be made or written.
+    pub fn new(origins: Origins, out: Option<&Path>) -> Result<Saver, OutError> {
+        let out = out
+            .map(|dir| Out::open(dir).map_err(|source| OutError { dir: dir.to_owned(), source }));
+        Ok(Saver {
+            origins,
+            out: out.transpose()?,
+            kept: Vec::new(),
+            undecided: 0,
+            buffer: Vec::with_capacity(BUFFER),
+            held: Vec::new(),
+        })
+    }
+
+    /// Deals with all examples that are new, and gives what became of them. To be called while
+    /// no reader is at work.
+    pub fn keep(&mut self, findings: &Findings) -> &[Kept] {
+        let before = self.kept.len();
+        findings.look(|found, example| self.take(found, example));
+        findings.take_mishaps(|incident| self.take_incident(&incident));
+        &self.kept[before..]
+    }
+
+    /// Tries again to save what could not be saved, and then looks whether all that was saved is
+    /// there. To be called when the storm is over.
+    pub fn finish(&mut self) {
+        let Some(out) = &mut self.out else { return };
+        for (number, named, content) in self.held.drain(..) {
+            let kept = &mut self.kept[number];
+            match out.save(&named, &content) {
+                Ok(path) => (kept.path, kept.trouble) = (Some(path), None),
+                Err(error) => kept.trouble = Some(error.to_string()),
+            }
+        }
+        for kept in &mut self.kept {
+            kept.look();
+        }
+    }
+
+    /// All tears dealt with.
+    pub fn kept(&self) -> &[Kept] {
+        &self.kept
+    }
+
+    fn take(&mut self, found: &Found, example: &Witness) -> Option<usize> {
+        let mut tear = Tear::new(&found.signature, example, &self.origins);
+        let checked = match tear.prove() {
+            Ok(Proof::Violation(_)) => Checked::Proved,
+            // The reader remembered more of the walk than the piece that proves it, and named it
+            // after that. The violation is the same; the file goes by what it holds.
+            Ok(Proof::Renamed { is, .. }) => {
+                tear.signature = is;
+                Checked::Proved
+            }
+            // With a part of the walk gone the rest may tell another story, or none.
+            Ok(proof) if proof == Proof::Undecided || !example.whole => {
+                if self.undecided < MOST_UNDECIDED {
+                    self.undecided += 1;
+                    return None;
+                }
+                Checked::Undecided
+            }
+            Ok(Proof::Other { said, is }) => Checked::Disagrees(format!("not {said}, but {is}")),
+            Ok(_) => Checked::Disagrees("it finds nothing wrong".into()),
+            Err(flaw) => Checked::Disagrees(format!("the evidence {flaw}")),
+        };
+        self.save(found.signature, &tear.signature, checked, &tear);
+        Some(self.kept.len() - 1)
+    }
+
+    fn take_incident(&mut self, incident: &Incident) {
+        let (saved, signature) = SavedIncident::new(incident, &self.origins);
+        if matches!(incident, Incident::Mismatch(mismatch) if !mismatch.text.whole) {
+            let trouble = "the arena had longer lines than there was room for".into();
+            let (checked, trouble) = (Checked::Undecided, Some(trouble));
+            self.kept.push(Kept { signature, checked, path: None, size: 0, trouble });
+            return;
+        }
+        let checked = match saved.examine() {
+            Ok(Shown::Mismatch(_)) => Checked::Proved,
+            Ok(Shown::Stall) => Checked::Witnessed,
+            Ok(Shown::Doubtful(_)) => Checked::Undecided,
+            Ok(Shown::Other { said, is }) => Checked::Disagrees(format!("not {said}, but {is}")),
+            Ok(Shown::Alike) => Checked::Disagrees("it finds nothing wrong".into()),
+            Err(flaw) => Checked::Disagrees(format!("the evidence {flaw}")),
+        };
+        self.save(signature, &saved.signature, checked, &saved);
+    }
+
+    /// Saves what was dealt with, where anything is saved.
+    fn save(
+        &mut self,
+        signature: Signature,
+        named: &str,
+        checked: Checked,
+        content: &impl Serialize,
+    ) {
+        let mut kept = Kept { signature, checked, path: None, size: 0, trouble: None };
+        if let Some(out) = &mut self.out {
+            self.buffer.clear();
+            serde_json::to_writer_pretty(&mut self.buffer, content)
+                .expect("plain data into memory");
+            self.buffer.push(b'\n');
+            kept.size = self.buffer.len() as u64;
+            match out.save(named, &self.buffer) {
+                Ok(path) => kept.path = Some(path),
+                Err(error) => {
+                    kept.trouble = Some(error.to_string());
+                    let held: usize = self.held.iter().map(|(.., content)| content.len()).sum();
+                    if held + self.buffer.len() <= MOST_HELD {
+                        self.held.push((self.kept.len(), named.to_owned(), self.buffer.clone()));
+                    }
+                }
+            }
+        }
+        self.kept.push(kept);
+    }
+}
+
+impl Kept {
+    /// Whether the file is there as it was written; if not, it is not told as kept.
+    fn look(&mut self) {
+        let Some(path) = &self.path else { return };
+        let trouble = match std::fs::metadata(path) {
+            Ok(there) if there.is_file() && there.len() == self.size => return,
+            Ok(_) => "its file was changed after it was saved".to_owned(),
+            Err(error) => format!("its file was saved, and is no longer there: {error}"),
+        };
+        (self.path, self.trouble) = (None, Some(trouble));
+    }
+}
+
+impl Out {
+    /// Makes the directory and tries it.
+    fn open(dir: &Path) -> io::Result<Out> {
+        std::fs::create_dir_all(dir)?;
+        let out = Out { dir: dir.to_owned(), handle: File::open(dir)? };
+        let (file, path) = out.aside("try")?;
+        drop(file);
+        std::fs::remove_file(path)?;
+        Ok(out)
+    }
+
+    /// A new file under a name that no saved tear has.
+    fn aside(&self, name: &str) -> io::Result<(File, PathBuf)> {
+        let process = std::process::id();
+        for attempt in 0.. {
+            let path = self.dir.join(format!(".{name}.{process}-{attempt}.tmp"));
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                other => return other.map(|file| (file, path)),
+            }
+        }
+        unreachable!("the attempts do not end")
+    }
+
+    /// Writes aside, syncs, and then gives the file its name: whoever sees the name sees all of
+    /// it, now and after a crash.
+    fn save(&mut self, signature: &str, content: &[u8]) -> io::Result<PathBuf> {
+        let stem = signature.replace('/', ".");
+        let (mut file, aside) = match self.aside(&stem) {
+            // The directory went away in mid-run (what cleans up /tmp does that); it is asked for
+            // still.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                std::fs::create_dir_all(&self.dir)?;
+                self.handle = File::open(&self.dir)?;
+                self.aside(&stem)
+            }
+            other => other,
+        }?;
+        let written = file.write_all(content).and_then(|()| file.sync_all());
+        let named = written.and_then(|()| self.name(&aside, &stem));
+        if named.is_err() {
+            // A full disk is no reason to leave half a file behind.
+            let _ = std::fs::remove_file(&aside);
+        }
+        named
+    }
+
+    /// Moves a file to the first free name for its signature. Never over another file: two runs
+    /// may share the directory.
+    fn name(&self, aside: &Path, stem: &str) -> io::Result<PathBuf> {
+        for number in 1.. {
+            let path = self.dir.join(format!("{stem}-{number}.json"));
+            match move_to_free(aside, &path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    self.handle.sync_all()?;
+                    return Ok(path);
+                }
+            }
+        }
+        unreachable!("the numbers do not end")
+    }
+}
+
+/// Renames, and fails when the name is taken.
+fn move_to_free(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, renameat_with};
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Not every file system can: claim the name with an empty file, and replace that.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            OpenOptions::new().write(true).create_new(true).open(to)?;
+            std::fs::rename(from, to)
+        }
+        other => Ok(other?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_never_taken_twice() {
+        let dir = std::env::temp_dir().join(format!("mapstorm-keep-{}", std::process::id()));
+        let out = Out::open(&dir).unwrap();
+        let mut names = Vec::new();
+        for _ in 0..3 {
+            let (_, aside) = out.aside("hole").unwrap();
+            names.push(out.name(&aside, "hole").unwrap());
+        }
+        names.dedup();
+        assert_eq!((names.len(), std::fs::read_dir(&dir).unwrap().count()), (3, 3));
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_is_named_with_its_flag() {
+        let error = Out::open(Path::new("/proc/self/none"))
+            .map_err(|source| OutError { dir: "/proc/self/none".into(), source });
+        assert!(error.err().unwrap().to_string().starts_with("--out /proc/self/none"));
+    }
+}

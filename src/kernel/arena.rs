@@ -1,0 +1,197 @@
+//! The reservation: lanes out of one mapping, with room for strangers around them.
+
+use super::files::memfd;
+use super::identity::Identities;
+use super::padding::Padding;
+use crate::model::{Geometry, MAX_PGOFF};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use rustix::process::{Resource, getrlimit};
+use std::ffi::c_void;
+use std::ptr;
+
+/// Why there is no arena.
+#[derive(Debug, thiserror::Error)]
+pub enum ReserveError {
+    /// RLIMIT_AS leaves too little address space.
+    #[error(
+        "cannot reserve {} KiB of address space for the arena and the room around it: {} KiB are in \
+         use, and RLIMIT_AS allows {} KiB. Raise it (ulimit -v {})",
+        .bytes.div_ceil(1024), .used.div_ceil(1024), .allowed / 1024, (.bytes + .used).div_ceil(1024)
+    )]
+    Limit {
+        /// What the smallest reservation takes.
+        bytes: u64,
+        /// The address space in use (mm/mmap.c, `may_expand_vm`).
+        used: u64,
+        /// The limit.
+        allowed: u64,
+    },
+    /// No address space.
+    #[error(
+        "cannot reserve {bytes} bytes of address space for the arena and the room around it \
+         ({source}): the address space has no gap of that size{}",
+        if *.arena > .bytes / 2 { "; ask for fewer --lanes or --pages" } else { "" }
+    )]
+    Space {
+        /// What the smallest reservation tried would have taken.
+        bytes: u64,
+        /// The arena's share of it.
+        arena: u64,
+        /// What mmap gave.
+        source: Errno,
+    },
+    /// No memfd.
+    #[error("cannot make a memfd ({0}); the storm needs memfd_create(2) and /proc/self/fd")]
+    File(Errno),
+    /// A system call on the reservation failed.
+    #[error("cannot prepare the arena: {0}")]
+    Prepare(Errno),
+    /// The process's own mappings land in the arena's holes.
+    #[error(
+        "this process's own mappings land in the arena's holes instead of in the room kept for \
+         them: nothing can be judged here. Try with a stack of the usual limit (ulimit -s 8192)"
+    )]
+    Strangers,
+}
+
+/// Number of memfds: two, so that neighbouring mappings can differ in the file alone.
+const FILES: usize = 2;
+
+/// The lanes, mapped out of one reservation, with unmapped room below and above.
+///
+/// Holes in the arena attract the process's own later mappings: thread stacks, malloc arenas. The
+/// kernel searches for a free range from the top down (or, with an unlimited stack, from the
+/// bottom up; mm/mmap.c, `mmap_is_legacy`). So the reservation is made large, and its upper and
+/// lower part are given back: whichever way the kernel searches it comes by that room first.
+pub struct Arena {
+    geometry: Geometry,
+    files: [OwnedFd; FILES],
+    identities: Identities,
+    padding: Option<Padding>,
+}
+
+/// Where the kernel puts a mapping of so many bytes that has no address of its own; nothing is
+/// mapped there any more.
+///
+/// PROT_NONE, it counts neither against RLIMIT_DATA (mm/mmap.c, `is_data_mapping`) nor against
+/// what vm.overcommit_memory=2 lets be promised (mm/vma.c, `accountable_mapping`).
+fn free_range(bytes: u64) -> Result<u64, Errno> {
+    let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+    // SAFETY: a new mapping at an address of the kernel's choice, unmapped again before anybody
+    // knows of it.
+    unsafe {
+        let start = mmap_anonymous(ptr::null_mut(), bytes as usize, ProtFlags::empty(), flags)?;
+        munmap(start, bytes as usize)?;
+        Ok(start as u64)
+    }
+}
+
+/// Why there is no free range of so many bytes, of which the arena's own are so many.
+fn refused(bytes: u64, arena: u64, source: Errno) -> ReserveError {
+    let used = std::fs::read_to_string("/proc/self/statm").ok().and_then(|text| {
+        let pages: u64 = text.split(' ').next()?.parse().ok()?;
+        Some(pages * rustix::param::page_size() as u64)
+    });
+    match (getrlimit(Resource::As).current, used) {
+        (Some(allowed), Some(used)) if used + bytes > allowed => {
+            ReserveError::Limit { bytes, used, allowed }
+        }
+        _ => ReserveError::Space { bytes, arena, source },
+    }
+}
+
+impl Arena {
+    /// The room on each side that is tried first, in bytes; halved until it can be had.
+    const ROOM: u64 = 64 << 30;
+    /// The smallest room: a few hundred thread stacks of 2 MiB each.
+    const LEAST_ROOM: u64 = 1 << 30;
+
+    /// Reserves `lanes` lanes of `pages` pages, all unmapped.
+    ///
+    /// # Errors
+    /// When there is no address space or no memfd, or when the process's own mappings would land
+    /// in the lanes nevertheless.
+    pub fn reserve(lanes: usize, pages: usize) -> Result<Arena, ReserveError> {
+        let page_size = rustix::param::page_size();
+        let bytes = Geometry::new(0, page_size, lanes, pages).bytes();
+        // A page below the first lane keeps it from merging with whatever lies there.
+        let guard = page_size as u64;
+        let mut room = Arena::ROOM;
+        let start = loop {
+            let whole = 2 * room + guard + bytes;
+            match free_range(whole) {
+                Ok(start) => break start,
+                Err(Errno::NOMEM) if room > Arena::LEAST_ROOM => room /= 2,
+                Err(source) => return Err(refused(whole, bytes, source)),
+            }
+        };
+        let base = start + room + guard;
+        let geometry = Geometry::new(base, page_size, lanes, pages);
+        let file_bytes = (MAX_PGOFF as u64 + 1) << geometry.page_shift;
+        let file =
+            |i: usize| memfd(&format!("mapstorm-{i}"), file_bytes).map_err(ReserveError::File);
+        let ((first, first_identity), (second, second_identity)) = (file(0)?, file(1)?);
+        let identities =
+            Identities::new(geometry.page_shift, vec![first_identity, second_identity]);
+        let arena = Arena { geometry, files: [first, second], identities, padding: None };
+        if arena.attracts_strangers()? {
+            return Err(ReserveError::Strangers);
+        }
+        Ok(arena)
+    }
+
+    /// Whether mappings without a fixed address land in the arena: tried with a page, a thread
+    /// stack and a malloc arena.
+    fn attracts_strangers(&self) -> Result<bool, ReserveError> {
+        let mut attracted = false;
+        for bytes in [self.geometry.page_size(), 8 << 20, 64 << 20] {
+            let start = free_range(bytes).map_err(|source| refused(bytes, 0, source))?;
+            attracted |= start < self.geometry.end() && start + bytes > self.geometry.base;
+        }
+        Ok(attracted)
+    }
+
+    /// Where the lanes lie.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// The number of memfds whose pages can be mapped.
+    pub fn file_count(&self) -> u8 {
+        FILES as u8
+    }
+
+    /// Makes `lines` lines of maps below the lanes, in place of those made before: what a reader
+    /// reads first, so that a page of output ends where it is wanted.
+    ///
+    /// # Errors
+    /// What mmap(2), mprotect(2) or munmap(2) gave.
+    pub fn pad(&mut self, lines: usize) -> Result<(), Errno> {
+        self.padding = None;
+        self.padding = Padding::below(&self.geometry, lines)?;
+        Ok(())
+    }
+
+    pub(super) fn file(&self, index: u8) -> &OwnedFd {
+        &self.files[index as usize]
+    }
+
+    /// What tells the arena's mappings in maps from all others.
+    pub fn identities(&self) -> &Identities {
+        &self.identities
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        // SAFETY: the range from the first lane to the last guard was reserved by `reserve` and
+        // only the arena's operations mapped anything there; its pages are never referenced.
+        let unmapped = unsafe {
+            let start = self.geometry.base as *mut c_void;
+            munmap(start, self.geometry.bytes() as usize)
+        };
+        debug_assert_eq!(unmapped, Ok(()), "munmap of the own arena");
+    }
+}

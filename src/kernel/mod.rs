@@ -1,0 +1,30 @@
+//! The kernel's side: memory to tear at, the system calls that change it, and what its files say of it.
+//!
+//! Nothing in here judges, and nothing knows of histories. The arena is one reservation with its lanes;
+//! operations are carried out as system calls. Lines and answers of PROCMAP_QUERY are read and parsed.
+//! What a line shows of the arena is said here ([`Identities::sight`]), because only the arena knows its
+//! memfds.
+
+mod arena;
+mod descriptor;
+mod execute;
+mod files;
+mod fixed;
+mod identity;
+mod inject;
+mod line;
+mod lines;
+mod memory_file;
+mod padding;
+mod query;
+mod suffix;
+
+pub use arena::{Arena, ReserveError};
+pub use descriptor::{MapsFile, MapsRead};
+pub use execute::Mm;
+pub use identity::{FileIdentity, Identities, anon_name};
+pub use inject::{Fault, Injector};
+pub use line::{Line, Malformed, NAME_COLUMN, Opening, is_detail, parse, range_end};
+pub use lines::{Chunk, Lines};
+pub use memory_file::MemoryFile;
+pub use query::{Answer, QueryFlags};

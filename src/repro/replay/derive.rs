@@ -1,0 +1,372 @@
+//! From a saved tear to a scenario: the lanes before it, and the operations that brought it about,
+//! in a loop.
+
+use super::alike::read_alike;
+use crate::engine::{Mode, Pattern, Signature};
+use crate::evidence::{Tear, TearError};
+use crate::model::{Kind, Layout, Op, Place, Span, apply, fits, making};
+use crate::oracle::{Break, Class, Contract, Mechanism, Rule, VersionRecord};
+use crate::repro::scenario::{SCHEMA_VERSION, Scenario};
+use std::collections::BTreeMap;
+
+/// The most operations that are taken over, where no one is to blame.
+const MOST_OPERATIONS: usize = 12;
+
+/// Why no scenario follows from a tear.
+#[derive(Debug, thiserror::Error)]
+pub enum DeriveError {
+    /// The file is no good.
+    #[error(transparent)]
+    Tear(#[from] TearError),
+    /// The file proves nothing that could be shown again.
+    #[error("proves no violation that could be replayed; see `mapstorm verify`")]
+    Nothing,
+    /// No operation was in flight.
+    #[error("has no operation near the break: there is nothing to replay")]
+    NoOperation,
+}
+
+/// A scenario and what it is to show.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Target {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// The signature, or the beginning of one, that counts; `None` for any violation.
+    pub shows: Option<Pattern>,
+    /// What the tear was saved as, where that is another class of the same mechanism: it counts,
+    /// too. Pages that were passed over are a hole, unless an operation a moment later really
+    /// empties them: then they can be explained, and a line behind them comes too late.
+    pub saved_as: Option<Pattern>,
+}
+
+impl Target {
+    /// The weakest contract under which what it shows is a violation.
+    pub fn contract(&self) -> Contract {
+        let mechanism = self.shows.and_then(|shows| shows.mechanism());
+        mechanism.map_or(Contract::Series, Mechanism::contract)
+    }
+
+    /// The signatures, or beginnings of them, that count.
+    pub fn counts(&self) -> Vec<Pattern> {
+        match self.shows {
+            None => Class::ALL.map(Pattern::from).into(),
+            Some(shows) => [shows].into_iter().chain(self.saved_as).collect(),
+        }
+    }
+}
+
+/// The part of a signature that says what happened; which operations of a kind were in flight and
+/// how it was read does not make it another tear.
+pub fn kind_of(signature: &Signature) -> Pattern {
+    Pattern::of(signature.class, signature.mechanism)
+}
+
+/// The scenario that follows from a tear.
+///
+/// # Errors
+/// When the file proves nothing, or has no operations.
+pub fn derive(tear: &Tear) -> Result<Target, DeriveError> {
+    let walk = tear.saved_walk()?;
+    let again = crate::evidence::again(&walk, tear).ok_or(DeriveError::Nothing)?;
+    let found = &again.found;
+    // A line that does not parse, or an end that comes too early: where the walk had come to.
+    let address = found.missing.or(found.observation.map(|seen| seen.start)).or(found.pos);
+    let inside = address.filter(|&at| tear.geometry.contains(at));
+    let (lane, page) = tear.geometry.locate(inside.ok_or(DeriveError::NoOperation)?);
+    let records: Vec<&VersionRecord> = walk.versions.iter().filter(|r| r.lane == lane).collect();
+    let pos = found.pos.filter(|&at| tear.geometry.contains(at));
+    let pos = pos.map(|at| tear.geometry.locate(at)).filter(|(at, _)| *at == lane);
+    let pos = pos.map(|(_, page)| page);
+    let too_late = found.rule == Rule::Order;
+    let one = |at: usize| (at, at);
+    let chosen = match again.signature.mechanism {
+        Some(_) if too_late => overtaken(&records, found).map(one),
+        Some(Mechanism::ReplacedInFlight | Mechanism::Both) => replacing(&records, page).map(one),
+        Some(Mechanism::SkippedAfterMerge) => merging(&records, pos).map(one),
+        Some(Mechanism::SkippedAfterSplit) => splitting(&records, pos).map(one),
+        Some(Mechanism::ToldTwice | Mechanism::GapThenVma | Mechanism::LineByLine) => {
+            let shown = records.iter().position(|record| record.version == found.version);
+            shown.filter(|&at| at > 0).map(one)
+        }
+        None => None,
+    };
+    let chosen = chosen.or_else(|| near(&records, found));
+    let (first, last) = chosen.ok_or(DeriveError::NoOperation)?;
+    let mode = tear.mode.unwrap_or(Mode::Walk);
+    let saved_as = kind_of(&again.signature);
+    let shows = match again.signature.mechanism {
+        Some(_) if too_late => kind_of(&Signature { class: Class::Hole, ..again.signature }),
+        _ => saved_as,
+    };
+    let saved_as = (saved_as != shows).then_some(saved_as);
+    let ops: Vec<Op> = records[first..=last].iter().filter_map(|r| r.origin.op).collect();
+    let before = layouts_before(&walk.versions, records[first - 1], &ops);
+    let scenario = closed(&shows.to_string(), &before, &ops, tear.geometry.pages, mode);
+    let mut scenario = scenario.ok_or(DeriveError::NoOperation)?;
+    let new = before.keys().position(|&old| old == lane).unwrap_or(0) as u16;
+    read_alike(&mut scenario, tear, found, (lane, new));
+    Ok(Target { scenario, shows: Some(shows), saved_as })
+}
+
+/// The last version that was made by putting a VMA on the page that is missing.
+fn replacing(records: &[&VersionRecord], page: usize) -> Option<usize> {
+    let puts = |kind: Kind| {
+        (1..records.len()).rev().find(|&at| match records[at].origin.op {
+            Some(Op::Remap { to, .. }) if kind == Kind::Remap => {
+                to.lane == records[at].lane && to.span.range().contains(&page)
+            }
+            Some(Op::Map { at, .. }) => kind == Kind::Map && at.span.range().contains(&page),
+            _ => false,
+        })
+    };
+    puts(Kind::Remap).or_else(|| puts(Kind::Map))
+}
+
+/// The last version in which what lies below page `pos` has merged with what lies above.
+fn merging(records: &[&VersionRecord], pos: Option<usize>) -> Option<usize> {
+    let pos = pos?;
+    let over = |record: &VersionRecord| record.layout.vma_at(pos).is_some_and(|v| v.start < pos);
+    (1..records.len()).rev().find(|&at| over(records[at]) && !over(records[at - 1]))
+}
+
+/// The last version in which the VMA above page `pos` is another than the one before it was:
+/// split, or replaced.
+fn splitting(records: &[&VersionRecord], pos: Option<usize>) -> Option<usize> {
+    let pos = pos?;
+    let above = |record: &VersionRecord| record.layout.vma_at(pos);
+    let split = |at: usize| {
+        let (before, after) = (above(records[at - 1])?, above(records[at])?);
+        (before != after && before.end > after.end).then_some(())
+    };
+    (1..records.len()).rev().find(|&at| split(at).is_some())
+}
+
+/// The version whose making left pages out for a moment that a later one really has not: by that
+/// one they can be explained, but not the line that was read after them.
+fn overtaken(records: &[&VersionRecord], found: &Break) -> Option<usize> {
+    let last = records.iter().rposition(|record| record.invoked <= found.earliest)?;
+    let mapped = |at: usize, page: usize| records[at].layout.pages()[page].is_mapped();
+    let left_out = |at: &usize| match records[*at].origin.op {
+        Some(Op::Remap { to, .. }) if to.lane == records[*at].lane => {
+            to.span.range().any(|page| mapped(*at - 1, page) && !mapped(last, page))
+        }
+        _ => false,
+    };
+    (1..=last).rev().find(left_out)
+}
+
+/// The versions that the break's window allows, the last few.
+fn near(records: &[&VersionRecord], found: &Break) -> Option<(usize, usize)> {
+    let last = records.iter().rposition(|record| record.invoked < found.window.to)?;
+    let begun = records.iter().position(|record| record.closed >= found.earliest)?;
+    let first = (begun + 1).max((last + 1).saturating_sub(MOST_OPERATIONS)).max(1);
+    let first = first.min(last.max(1));
+    (last >= 1 && first <= last).then_some((first, last))
+}
+
+/// The lanes that the operations work on, as they were before.
+fn layouts_before(
+    all: &[VersionRecord],
+    before: &VersionRecord,
+    ops: &[Op],
+) -> BTreeMap<u16, Layout> {
+    let mut lanes = BTreeMap::from([(before.lane, before.layout)]);
+    for op in ops {
+        for lane in [Some(op.at().lane), op.other_lane()].into_iter().flatten() {
+            // Another lane's version at about that time: what matters in it is made anew below.
+            let then = all.iter().rfind(|r| r.lane == lane && r.invoked <= before.invoked);
+            let empty = Layout::empty(before.layout.len());
+            lanes.entry(lane).or_insert(then.map_or(empty, |record| record.layout));
+        }
+    }
+    lanes
+}
+
+/// The operations as a loop on lanes numbered from 0: what does not fit is made to fit, and at the
+/// end everything is made as it was.
+fn closed(
+    name: &str,
+    before: &BTreeMap<u16, Layout>,
+    ops: &[Op],
+    pages: u8,
+    mode: Mode,
+) -> Option<Scenario> {
+    let number: BTreeMap<u16, u16> =
+        before.keys().enumerate().map(|(new, &old)| (old, new as u16)).collect();
+    let mut first: Vec<Layout> = before.values().copied().collect();
+    let ops: Vec<Op> = ops.iter().map(|op| renumbered(op, &number)).collect();
+    let mut now = first.clone();
+    let mut cycle = Vec::new();
+    for op in ops {
+        if !play(&mut now, &op) {
+            // A move from a lane whose state then is not known: put there what can be moved.
+            let place = op.at();
+            let page = crate::model::Page::anon(crate::model::Prot::READ_WRITE);
+            let source = Op::Map { at: place, page };
+            play(&mut first, &source);
+            play(&mut now, &source);
+            if !play(&mut now, &op) {
+                continue;
+            }
+        }
+        cycle.push(op);
+    }
+    if cycle.is_empty() {
+        return None;
+    }
+    for (lane, (after, before)) in now.iter().zip(&first).enumerate() {
+        cycle.extend(repair(lane as u16, after, before));
+    }
+    let scenario = Scenario {
+        schema_version: SCHEMA_VERSION,
+        name: name.into(),
+        pages,
+        lanes: first.iter().map(ToString::to_string).collect(),
+        mutators: vec![cycle],
+        readers: vec![mode],
+        first_read: None,
+        later_reads: None,
+        boundary: None,
+        measured: None,
+    };
+    scenario.check().ok().map(|()| scenario)
+}
+
+/// Does the operation to the lanes, if it fits.
+pub(crate) fn play(lanes: &mut [Layout], op: &Op) -> bool {
+    let (at, other) = (op.at().lane as usize, op.other_lane().unwrap_or(op.at().lane) as usize);
+    if at >= lanes.len() || other >= lanes.len() {
+        return false;
+    }
+    let (mut a, mut b) = (lanes[at], lanes[other]);
+    if fits(op, &a, &b).is_err() {
+        return false;
+    }
+    apply(op, &mut a, &mut b);
+    lanes[other] = b;
+    lanes[at] = a;
+    true
+}
+
+/// The same operation in lanes numbered otherwise.
+pub(super) fn renumbered(op: &Op, number: &BTreeMap<u16, u16>) -> Op {
+    let place = |place: Place| Place { lane: number[&place.lane], ..place };
+    match *op {
+        Op::Map { at, page } => Op::Map { at: place(at), page },
+        Op::Unmap { at } => Op::Unmap { at: place(at) },
+        Op::Protect { at, prot } => Op::Protect { at: place(at), prot },
+        Op::Resize { at, new_len } => Op::Resize { at: place(at), new_len },
+        Op::Remap { from, to, keep } => Op::Remap { from: place(from), to: place(to), keep },
+        Op::Name { at, name } => Op::Name { at: place(at), name },
+        Op::Advise { at, advice, on } => Op::Advise { at: place(at), advice, on },
+    }
+}
+
+/// What makes a lane again as it was, with as few operations as runs of pages differ.
+fn repair(lane: u16, now: &Layout, before: &Layout) -> Vec<Op> {
+    let differs = |at: usize| now.pages()[at] != before.pages()[at];
+    let mut ops = Vec::new();
+    let mut at = 0;
+    while at < now.len() {
+        if !differs(at) {
+            at += 1;
+            continue;
+        }
+        let page = before.pages()[at];
+        let mut end = at + 1;
+        let goes_on = |end: usize| {
+            let (last, next) = (before.pages()[end - 1], before.pages()[end]);
+            if page.is_mapped() { last.continues(next) } else { !next.is_mapped() }
+        };
+        while end < now.len() && differs(end) && goes_on(end) {
+            end += 1;
+        }
+        let place = Place { lane, span: Span::new(at, end) };
+        match page.is_mapped() {
+            true => ops.extend(making(place, page)),
+            false => ops.push(Op::Unmap { at: place }),
+        }
+        at = end;
+    }
+    ops
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::drawing::draw;
+
+    #[test]
+    fn a_repair_makes_the_lane_as_it_was() {
+        for (now, before) in [
+            ("rrww..", "wwwwww"),
+            ("......", "r0123w"),
+            ("wwwwww", "......"),
+            ("r.r.r.", ".w.w.w"),
+            ("rrrrrr", "rrrrrr"),
+        ] {
+            let mut lanes = [draw(now)];
+            for op in repair(0, &draw(now), &draw(before)) {
+                assert!(play(&mut lanes, &op), "{op}");
+            }
+            assert_eq!(lanes[0], draw(before), "{now} to {before}");
+        }
+    }
+
+    /// Versions of lane 0, one an operation, the first of them without.
+    fn versions(drawn: &[(&str, Option<Op>)]) -> Vec<VersionRecord> {
+        let record = |(number, &(lane, op)): (usize, &(&str, Option<Op>))| VersionRecord {
+            lane: 0,
+            version: number as u64,
+            invoked: 10 * number as u64,
+            closed: 10 * number as u64 + 11,
+            layout: draw(lane),
+            origin: crate::oracle::Origin { op, worker: 0, peer: None, known: true },
+        };
+        drawn.iter().enumerate().map(record).collect()
+    }
+
+    #[test]
+    fn what_left_pages_out_is_blamed_and_not_what_emptied_them_later() {
+        let place = |start, end| Place { lane: 0, span: Span::new(start, end) };
+        let moves = Op::Remap { from: place(4, 5), to: place(1, 2), keep: false };
+        let protects = Op::Protect { at: place(3, 4), prot: crate::model::Prot::READ };
+        let empties = Op::Unmap { at: place(1, 4) };
+        let versions = versions(&[
+            (".r.wx", None),
+            (".x.w.", Some(moves)),
+            (".x.r.", Some(protects)),
+            ("....x", Some(empties)),
+        ]);
+        let records: Vec<&VersionRecord> = versions.iter().collect();
+        let window = crate::oracle::Window { from: 5, to: 35 };
+        let found = Break {
+            rule: Rule::Order,
+            class: Class::Disorder,
+            known: None,
+            lane: Some(0),
+            pos: None,
+            reported: false,
+            observation: None,
+            missing: None,
+            gap_end: None,
+            earliest: 30,
+            version: 3,
+            window,
+        };
+        assert_eq!(overtaken(&records, &found), Some(1));
+        // Before the page was really emptied nothing explains the gap.
+        assert_eq!(overtaken(&records, &Break { earliest: 25, ..found }), None);
+    }
+
+    #[test]
+    fn a_split_is_the_version_after_which_the_vma_above_is_shorter() {
+        let place = Place { lane: 0, span: Span::new(3, 4) };
+        let protects = Op::Protect { at: place, prot: crate::model::Prot::READ };
+        let versions = versions(&[("wxxxx", None), ("wxxrx", Some(protects))]);
+        let records: Vec<&VersionRecord> = versions.iter().collect();
+        assert_eq!(splitting(&records, Some(1)), Some(1));
+        assert_eq!(splitting(&records, Some(0)), None);
+        assert_eq!(splitting(&records, None), None);
+    }
+}

@@ -1,0 +1,352 @@
+//! A scenario is data: lanes to begin with, operations in loops, readers.
+//!
+//! The ten cases, a saved tear, a minimised tear and one written by hand are all scenarios, and
+//! one engine runs them: the storm's. The random storm is the same engine with a generator in
+//! place of the loops.
+
+mod aim;
+mod measured;
+mod run;
+mod words;
+
+pub(crate) use aim::path_of;
+pub use aim::{AimError, one_page};
+pub use measured::Measured;
+pub use run::{RunError, RunPlan, ScenarioRun, run, run_showing};
+pub use words::WordError;
+pub(crate) use words::layout as layout_from_words;
+
+use crate::engine::{Mode, Pattern, PatternError, ReadLog};
+use crate::model::{Advice, Layout, MAX_NAMES, MAX_PAGES, Misfit, Op, apply, fits};
+use crate::oracle::Class;
+use serde::{Deserialize, Serialize};
+
+/// The version of the file format.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// A scenario as it is written in a file.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// What it is called.
+    pub name: String,
+    /// Pages of every lane.
+    pub pages: u8,
+    /// The lanes to begin with, lowest first: `[0..4 rw-p anon] [6..8 r--s memfd0+2]`, or `empty`.
+    pub lanes: Vec<String>,
+    /// One loop of operations for each mutator.
+    pub mutators: Vec<Vec<Op>>,
+    /// One way of reading for each reader.
+    pub readers: Vec<Mode>,
+    /// Bytes of the first read call, for walks that must have their page boundary at a certain
+    /// line; none for a page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_read: Option<u32>,
+    /// Bytes of every later read call; none for a page, and for `short` readers odd sizes, drawn
+    /// anew for each. With it, `walk` readers, too, are brought to the boundary by their first call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub later_reads: Option<u32>,
+    /// Where a page of output is to end, in the lanes to begin with; none for wherever it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boundary: Option<Boundary>,
+    /// How often it was shown, where that was counted: for people, and for programs in C.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
+}
+
+/// A place in a lane at which a page of output ends: the line of the first VMA that ends above it
+/// is the first of the next page.
+///
+/// Readers that read whole pages from the bottom are brought there by lines made below the lanes;
+/// the first call of `short` readers ends there; readers that pread, shared descriptors included,
+/// begin in the line before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Boundary {
+    /// The lane.
+    pub lane: u16,
+    /// The page of the lane.
+    pub page: u8,
+}
+
+/// Why a scenario is none.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// Written by another version.
+    #[error("it is of version {found}; this mapstorm reads version {SCHEMA_VERSION}")]
+    Version {
+        /// The version found.
+        found: u32,
+    },
+    /// The name is meant as a signature.
+    #[error("its name, {name:?}, is no signature: {source}; a name without a slash means nothing")]
+    Name {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        source: PatternError,
+    },
+    /// A count is out of range.
+    #[error("{what} is {found}; it has to be {range}")]
+    Range {
+        /// Which field.
+        what: &'static str,
+        /// Its value.
+        found: usize,
+        /// What it may be.
+        range: &'static str,
+    },
+    /// A lane's text.
+    #[error("lane {lane}: {source}")]
+    Lane {
+        /// Which lane.
+        lane: usize,
+        /// What is wrong with it.
+        source: WordError,
+    },
+    /// The boundary lies outside the lanes.
+    #[error("the boundary is at lane {lane} page {page}, which there is not")]
+    NoBoundary {
+        /// The lane.
+        lane: u16,
+        /// The page.
+        page: u8,
+    },
+    /// An operation names a lane that there is not.
+    #[error("operation {step} of mutator {mutator} ({op}) is on a lane that there is not")]
+    NoLane {
+        /// Which mutator.
+        mutator: usize,
+        /// Which of its operations, from 0.
+        step: usize,
+        /// The operation.
+        op: Op,
+    },
+    /// An operation asks for what there is not.
+    #[error("operation {step} of mutator {mutator} ({op}): {why}")]
+    Argument {
+        /// Which mutator.
+        mutator: usize,
+        /// Which of its operations, from 0.
+        step: usize,
+        /// The operation.
+        op: Op,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// An operation does not fit where the loop has come to.
+    #[error("operation {step} of mutator {mutator} ({op}) can't be done there: {misfit}")]
+    Misfit {
+        /// Which mutator.
+        mutator: usize,
+        /// Which of its operations, from 0; counted on in the second round.
+        step: usize,
+        /// The operation.
+        op: Op,
+        /// Why.
+        misfit: Misfit,
+    },
+}
+
+impl Scenario {
+    /// The lanes to begin with.
+    ///
+    /// # Errors
+    /// The first lane whose text does not parse.
+    pub fn layouts(&self) -> Result<Vec<Layout>, ScenarioError> {
+        let parse = |(lane, text): (usize, &String)| {
+            words::layout(text, self.pages as usize)
+                .map_err(|source| ScenarioError::Lane { lane, source })
+        };
+        self.lanes.iter().enumerate().map(parse).collect()
+    }
+
+    /// What its name says that it shows; `None` where the name is none of a signature. One that is
+    /// a class, or has a slash, is meant as a signature.
+    ///
+    /// # Errors
+    /// When such a name has an unknown word.
+    pub fn shows(&self) -> Result<Option<Pattern>, ScenarioError> {
+        let class = Class::ALL.into_iter().find(|class| class.word() == self.name);
+        if !self.name.contains('/') {
+            return Ok(class.map(Pattern::from));
+        }
+        let wrong = |source| ScenarioError::Name { name: self.name.clone(), source };
+        self.name.parse().map(Some).map_err(wrong)
+    }
+
+    /// Whether the scenario can be run: versions, counts, and every loop, each mutator by itself,
+    /// twice round. (What several mutators make of each other's lanes is found out in the run: an
+    /// operation that does not fit is passed over.)
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(&self) -> Result<(), ScenarioError> {
+        if self.schema_version != SCHEMA_VERSION {
+            return Err(ScenarioError::Version { found: self.schema_version });
+        }
+        self.shows()?;
+        let range = |what, found: usize, low: usize, high: usize, range| {
+            let within = (low..=high).contains(&found);
+            if within { Ok(()) } else { Err(ScenarioError::Range { what, found, range }) }
+        };
+        range("pages", self.pages as usize, 1, MAX_PAGES, "1 to 64")?;
+        range("the number of lanes", self.lanes.len(), 1, 4096, "1 to 4096")?;
+        range("the number of mutators", self.mutators.len(), 1, 1024, "1 to 1024")?;
+        range("the number of readers", self.readers.len(), 1, 1024, "1 to 1024")?;
+        let first_read = self.first_read.map_or(1, |bytes| bytes as usize);
+        range("first_read", first_read, 1, ReadLog::LONGEST, "1 to 16384 bytes")?;
+        let later_reads = self.later_reads.map_or(1, |bytes| bytes as usize);
+        range("later_reads", later_reads, 1, ReadLog::LONGEST, "1 to 16384 bytes")?;
+        let lanes = self.layouts()?;
+        if let Some(Boundary { lane, page }) = self.boundary
+            && (lane as usize >= lanes.len() || page >= self.pages)
+        {
+            return Err(ScenarioError::NoBoundary { lane, page });
+        }
+        for (mutator, ops) in self.mutators.iter().enumerate() {
+            range("the number of operations in a loop", ops.len(), 1, 4096, "1 to 4096")?;
+            let mut lanes = lanes.clone();
+            for (step, op) in ops.iter().chain(ops).enumerate() {
+                self.play(&mut lanes, op, mutator, step)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn play(
+        &self,
+        lanes: &mut [Layout],
+        op: &Op,
+        mutator: usize,
+        step: usize,
+    ) -> Result<(), ScenarioError> {
+        let at = op.at().lane as usize;
+        let other = op.other_lane().map_or(at, usize::from);
+        if at >= lanes.len() || other >= lanes.len() {
+            return Err(ScenarioError::NoLane { mutator, step, op: *op });
+        }
+        if let Some(why) = wrong_argument(op) {
+            return Err(ScenarioError::Argument { mutator, step, op: *op, why });
+        }
+        let (mut first, mut second) = (lanes[at], lanes[other]);
+        fits(op, &first, &second).map_err(|misfit| ScenarioError::Misfit {
+            mutator,
+            step,
+            op: *op,
+            misfit,
+        })?;
+        apply(op, &mut first, &mut second);
+        if other != at {
+            lanes[other] = second;
+        }
+        lanes[at] = first;
+        Ok(())
+    }
+}
+
+/// What is wrong with an operation wherever it is done: the model would make of it what the kernel
+/// does not.
+fn wrong_argument(op: &Op) -> Option<&'static str> {
+    match *op {
+        Op::Name { name, .. } if name > MAX_NAMES => Some("a name is a number from 0 to 7"),
+        Op::Map { page, .. }
+            if page.name() != 0 || Advice::ALL.iter().any(|&a| page.has_advice(a)) =>
+        {
+            Some("a new mapping has no name and no advice; they are operations of their own")
+        }
+        Op::Remap { from, to, .. } if from.span.len != to.span.len => {
+            Some("a move keeps its length: `from` and `to` have the same `len`")
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Page, Place, Prot, Span};
+
+    fn split() -> Scenario {
+        let at = Place { lane: 0, span: Span::new(2, 4) };
+        Scenario {
+            schema_version: SCHEMA_VERSION,
+            name: "split and merge".into(),
+            pages: 8,
+            lanes: vec!["[0..6 rw-p anon] [7..8 r--s memfd1+12 !dump]".into(), "empty".into()],
+            mutators: vec![vec![
+                Op::Protect { at, prot: Prot::READ },
+                Op::Map { at, page: Page::anon(Prot::READ_WRITE) },
+            ]],
+            readers: vec![Mode::Walk, Mode::Query],
+            first_read: None,
+            later_reads: None,
+            boundary: None,
+            measured: None,
+        }
+    }
+
+    #[test]
+    fn a_scenario_survives_the_file() {
+        let scenario = split();
+        assert_eq!(scenario.check(), Ok(()));
+        let text = serde_json::to_string_pretty(&scenario).unwrap();
+        assert_eq!(serde_json::from_str::<Scenario>(&text).unwrap(), scenario);
+        for (lane, layout) in scenario.layouts().unwrap().iter().enumerate() {
+            assert_eq!(layout.to_string(), scenario.lanes[lane]);
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_a_signature_says_what_it_shows() {
+        for (name, shows) in [
+            ("hole", Some("hole")),
+            ("hole/replaced-in-flight", Some("hole/replaced-in-flight")),
+            ("split and merge", None),
+            ("hole in one", None),
+        ] {
+            let scenario = Scenario { name: name.into(), ..split() };
+            let shows = shows.map(|shows| shows.parse().unwrap());
+            assert_eq!(scenario.shows(), Ok(shows), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_run_is_refused_with_the_place() {
+        let mut wrong = split();
+        wrong.lanes[0] = "[0..3 rw-p anon]".into();
+        let text = wrong.check().unwrap_err().to_string();
+        assert!(text.contains("operation 0 of mutator 0") && text.contains("not mapped"), "{text}");
+
+        let at = Place { lane: 1, span: Span::new(0, 1) };
+        let named = Page::anon(Prot::READ).with_name(1);
+        let longer = Place { lane: 0, span: Span::new(2, 4) };
+        for (op, told) in [
+            (Op::Map { at, page: named }, "no name"),
+            (Op::Name { at: longer, name: MAX_NAMES + 1 }, "0 to 7"),
+            (Op::Remap { from: longer, to: at, keep: true }, "same `len`"),
+        ] {
+            let wrong = Scenario { mutators: vec![vec![op]], ..split() };
+            let text = wrong.check().unwrap_err().to_string();
+            assert!(text.contains("operation 0 of mutator 0") && text.contains(told), "{text}");
+        }
+
+        for (name, told) in [
+            ("hole/replaced-in-fligth", "did you mean \"replaced-in-flight\"?"),
+            ("hloe/replaced-in-flight", "did you mean \"hole\"?"),
+        ] {
+            let wrong = Scenario { name: name.into(), ..split() };
+            let text = wrong.check().unwrap_err().to_string();
+            assert!(text.contains(name) && text.contains(told), "{text}");
+        }
+
+        let wrong = Scenario { schema_version: 9, ..split() };
+        assert_eq!(wrong.check(), Err(ScenarioError::Version { found: 9 }));
+        let wrong = Scenario { lanes: vec!["[0..9 rw-p anon]".into()], ..split() };
+        assert!(wrong.check().unwrap_err().to_string().starts_with("lane 0"));
+        let wrong = Scenario { readers: vec![], ..split() };
+        assert!(wrong.check().unwrap_err().to_string().contains("readers"));
+    }
+}

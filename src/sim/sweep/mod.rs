@@ -1,0 +1,65 @@
+//! `mapstorm selfcheck`: every bug of the catalogue has to be found, and a right kernel has to
+//! pass.
+
+mod kernels;
+mod report;
+
+use crate::console;
+use crate::exit::Exit;
+use crate::seed::Stream;
+use crate::sim::Bug;
+use clap::{Args, ValueEnum};
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+pub use report::{BugRow, ModelRow, Report};
+
+/// How the result is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum Format {
+    /// A table for people.
+    #[default]
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// Arguments of `mapstorm selfcheck`.
+#[derive(Clone, Debug, Args)]
+pub struct SelfcheckArgs {
+    /// Seconds to spend, half of them on the bugs and half on the right kernels
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub seconds: u32,
+    /// Seed of the first simulated kernel [default: drawn from the clock]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// The form of the result on stdout; progress always goes to stderr
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Only this bug, and no right kernel
+    #[arg(long, value_name = "BUG")]
+    pub only: Option<Bug>,
+}
+
+/// Runs the check, writes its result to stdout, and says how it ended. A signal's number in
+/// `stop` ends it early: what was not run by then counts as neither found nor missed. `quiet` shows
+/// no progress, `verbose` tells each bug's mechanism.
+pub fn run(args: &SelfcheckArgs, quiet: bool, verbose: bool, stop: &AtomicUsize) -> Exit {
+    let seed = args.seed.unwrap_or_else(|| Stream::new(clock(), "selfcheck", 0).bits() >> 16);
+    let time = Duration::from_secs(args.seconds as u64);
+    let report = kernels::sweep(seed, time, args.only, quiet, stop);
+    let mut text = Vec::new();
+    match args.format {
+        Format::Text => report.write_text(&mut text, verbose),
+        Format::Json => report.write_json(&mut text),
+    }
+    .expect("into memory");
+    console::result(&text);
+    report.exit()
+}
+
+/// Nanoseconds, for a seed that nobody asked for.
+fn clock() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |since| since.as_nanos() as u64)
+}

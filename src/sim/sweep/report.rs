@@ -1,0 +1,284 @@
+//! The table.
+
+use super::kernels::Life;
+use crate::exit::Exit;
+use crate::oracle::{Class, Rule};
+use crate::sim::{Bug, Model};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::time::Duration;
+
+/// One bug over many simulated kernels.
+#[derive(Clone, Debug)]
+pub struct BugRow {
+    /// The bug.
+    pub bug: Bug,
+    /// Kernels that had it.
+    pub kernels: usize,
+    /// Reader steps until the first verdict in those where it was found, fewest first.
+    pub steps: Vec<u64>,
+    /// The rules and classes that caught it, with how often.
+    pub caught: BTreeMap<String, u64>,
+}
+
+impl BugRow {
+    pub(super) fn of(bug: Bug, lives: &[Life]) -> BugRow {
+        let mut row =
+            BugRow { bug, kernels: lives.len(), steps: Vec::new(), caught: BTreeMap::new() };
+        for found in lives.iter().filter_map(|life| life.found) {
+            row.steps.push(found.steps);
+            *row.caught.entry(caught_by(found.rule, found.class)).or_insert(0) += 1;
+        }
+        row.steps.sort_unstable();
+        row
+    }
+
+    /// Steps until the first verdict in half of the kernels; `None` when fewer than half showed
+    /// it.
+    pub fn median(&self) -> Option<u64> {
+        self.steps.get((self.kernels.max(1) - 1) / 2).copied()
+    }
+
+    /// The most steps that it took where it was found.
+    pub fn worst(&self) -> Option<u64> {
+        self.steps.last().copied()
+    }
+
+    /// Whether it was found in at least half of the kernels that had it.
+    pub fn found(&self) -> bool {
+        self.median().is_some()
+    }
+
+    /// The two rules that caught it most often.
+    fn rules(&self) -> String {
+        let mut caught: Vec<(&String, &u64)> = self.caught.iter().collect();
+        caught.sort_by_key(|(rule, count)| (std::cmp::Reverse(**count), (*rule).clone()));
+        let words: Vec<&str> = caught.iter().map(|(rule, _)| rule.as_str()).collect();
+        let more = if words.len() > 2 { ", ..." } else { "" };
+        words[..words.len().min(2)].join(", ") + more
+    }
+}
+
+fn caught_by(rule: Rule, class: Class) -> String {
+    format!("{} ({class})", rule.promise())
+}
+
+/// A right kernel.
+#[derive(Clone, Debug)]
+pub struct ModelRow {
+    /// The model.
+    pub model: Model,
+    /// Kernels run.
+    pub kernels: u64,
+    /// Reader steps in all of them.
+    pub steps: u64,
+    /// Lines and answers that were not decided.
+    pub undecided: u64,
+    /// Alarms, with the seed of the first one.
+    pub alarms: u64,
+    /// The first alarm.
+    pub first: Option<(u64, String)>,
+    /// How long they ran.
+    pub elapsed: Duration,
+}
+
+impl ModelRow {
+    pub(super) fn of(model: Model) -> ModelRow {
+        ModelRow {
+            model,
+            kernels: 0,
+            steps: 0,
+            undecided: 0,
+            alarms: 0,
+            first: None,
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    pub(super) fn add(&mut self, seed: u64, life: &Life) {
+        self.kernels += 1;
+        self.steps += life.steps;
+        self.undecided += life.undecided;
+        if let Some(found) = life.found {
+            self.alarms += 1;
+            self.first.get_or_insert_with(|| (seed, caught_by(found.rule, found.class)));
+        }
+    }
+}
+
+/// The whole result.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The first seed.
+    pub seed: u64,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// The signal that stopped it early.
+    pub interrupted: Option<i32>,
+    /// A row a bug.
+    pub bugs: Vec<BugRow>,
+    /// A row a model.
+    pub models: Vec<ModelRow>,
+}
+
+impl Report {
+    /// How the check ended.
+    pub fn exit(&self) -> Exit {
+        let missed = |row: &BugRow| row.kernels > 0 && !row.found();
+        if self.models.iter().any(|row| row.alarms > 0) || self.bugs.iter().any(missed) {
+            Exit::Violated
+        } else {
+            match self.interrupted {
+                None => Exit::Upheld,
+                Some(number) => Exit::of_signal(number),
+            }
+        }
+    }
+
+    /// Writes the table for people; with `mechanisms` each bug's is told below its row.
+    ///
+    /// # Errors
+    /// What writing gave.
+    pub fn write_text(&self, out: &mut impl Write, mechanisms: bool) -> io::Result<()> {
+        writeln!(out, "# selfcheck seed {} took {:.1} s", self.seed, self.elapsed.as_secs_f64())?;
+        writeln!(
+            out,
+            "{:<28}{:<9}{:>8}{:>10}{:>10}  {:<14} caught by",
+            "bug", "found", "kernels", "median", "worst", "case"
+        )?;
+        for row in &self.bugs {
+            let number = |n: Option<u64>| n.map_or("-".to_string(), |n| n.to_string());
+            writeln!(
+                out,
+                "{:<28}{:<9}{:>8}{:>10}{:>10}  {:<14} {}",
+                row.bug.name(),
+                if row.found() { "found" } else { "MISSED" },
+                row.kernels,
+                number(row.median()),
+                number(row.worst()),
+                row.bug.case(),
+                row.rules()
+            )?;
+            for line in folded(row.bug.mechanism(), 96).filter(|_| mechanisms) {
+                writeln!(out, "    {line}")?;
+            }
+        }
+        if !self.models.is_empty() {
+            writeln!(out)?;
+            writeln!(
+                out,
+                "{:<28}{:<9}{:>8}{:>16}{:>11}{:>9}",
+                "right kernel", "alarms", "kernels", "steps", "undecided", "seconds"
+            )?;
+        }
+        for row in &self.models {
+            writeln!(
+                out,
+                "{:<28}{:<9}{:>8}{:>16}{:>11}{:>9.1}",
+                row.model.word(),
+                row.alarms,
+                row.kernels,
+                row.steps,
+                row.undecided,
+                row.elapsed.as_secs_f64()
+            )?;
+            if let Some((seed, rule)) = &row.first {
+                writeln!(out, "# first alarm: seed {seed}, {rule}")?;
+            }
+        }
+        writeln!(out, "# steps are the simulated reader's, until the first verdict")
+    }
+
+    /// Writes one JSON object.
+    ///
+    /// # Errors
+    /// What writing gave.
+    pub fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
+        let bugs: Vec<_> = self.bugs.iter().map(bug_json).collect();
+        let models: Vec<_> = self.models.iter().map(model_json).collect();
+        let report = json!({
+            "schema_version": 1,
+            "kind": "selfcheck",
+            "seed": self.seed,
+            "elapsed_ms": self.elapsed.as_millis() as u64,
+            "interrupted": self.interrupted.is_some(),
+            "upheld": self.exit() == Exit::Upheld,
+            "bugs": bugs,
+            "right_kernels": models,
+        });
+        serde_json::to_writer_pretty(&mut *out, &report)?;
+        writeln!(out)
+    }
+}
+
+/// A sentence in lines of at most `width` characters, broken at spaces.
+fn folded(mut text: &str, width: usize) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let end = match text.char_indices().nth(width) {
+            None => text.len(),
+            // A word that is longer than a line stays whole.
+            Some((end, c)) => {
+                text[..end + c.len_utf8()].rfind(' ').or(text.find(' ')).unwrap_or(text.len())
+            }
+        };
+        let (line, rest) = text.split_at(end);
+        text = rest.trim_start();
+        (!line.is_empty()).then_some(line)
+    })
+}
+
+fn bug_json(row: &BugRow) -> serde_json::Value {
+    json!({
+        "bug": row.bug.name(),
+        "mechanism": row.bug.mechanism(),
+        "case": row.bug.case(),
+        "model": row.bug.model().word(),
+        "found": row.found(),
+        "kernels": row.kernels,
+        "found_in": row.steps.len(),
+        "median_steps": row.median(),
+        "worst_steps": row.worst(),
+        "caught_by": row.caught,
+    })
+}
+
+fn model_json(row: &ModelRow) -> serde_json::Value {
+    json!({
+        "model": row.model.word(),
+        "alarms": row.alarms,
+        "first_alarm_seed": row.first.as_ref().map(|(seed, _)| seed),
+        "kernels": row.kernels,
+        "steps": row.steps,
+        "undecided": row.undecided,
+        "elapsed_ms": row.elapsed.as_millis() as u64,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mechanism_is_told_whole_in_lines_that_fit() {
+        for &bug in Bug::ALL {
+            let lines: Vec<&str> = folded(bug.mechanism(), 40).collect();
+            assert!(lines.iter().all(|line| line.len() <= 40 || !line.contains(' ')), "{lines:?}");
+            assert_eq!(lines.join(" "), bug.mechanism());
+        }
+    }
+
+    #[test]
+    fn the_table_tells_mechanisms_when_asked() {
+        let bugs = vec![BugRow::of(Bug::EarlyEnd, &[])];
+        let report =
+            Report { seed: 1, elapsed: Duration::ZERO, interrupted: None, bugs, models: vec![] };
+        let table = |mechanisms| {
+            let mut text = Vec::new();
+            report.write_text(&mut text, mechanisms).unwrap();
+            String::from_utf8(text).unwrap()
+        };
+        let first = folded(Bug::EarlyEnd.mechanism(), 96).next().unwrap();
+        assert!(table(true).contains(first) && !table(false).contains(first));
+    }
+}
