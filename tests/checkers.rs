@@ -1,7 +1,7 @@
 //! The two checkers against each other, over walks of simulated kernels, right and wrong ones.
 //!
 //! Whoever changes a rule of `src/oracle/rules.rs` can see what it is held by: take the rule out and
-//! run `cargo test --lib verify:: --test checkers --test reader`. The rule's own picture fails, and
+//! run `cargo test --test pictures --test checkers --test reader`. The rule's own picture fails, and
 //! so does the duel here.
 
 use mapstorm::model::{Geometry, Layout, Op, Page, Place, Prot, Span};

@@ -187,7 +187,7 @@ fn change_each(layout: &mut Layout, pages: Range<usize>, to: impl Fn(usize, Page
 
 #[cfg(test)]
 mod tests {
-    use super::super::layout::drawing::draw;
+    use super::super::drawing::draw;
     use super::super::page::Prot;
     use super::super::span::Place;
     use super::*;

@@ -239,7 +239,7 @@ impl Change {
 mod tests {
     use super::super::apply::{apply, fits};
     use super::super::layout::Layout;
-    use super::super::layout::drawing::draw;
+    use super::super::drawing::draw;
     use super::super::page::{Page, Prot};
     use super::super::span::Place;
     use super::*;

@@ -248,36 +248,9 @@ impl fmt::Debug for Layout {
 }
 
 #[cfg(test)]
-pub(crate) mod drawing {
-    //! Layouts drawn with letters, for tests: the picture is the fixture.
-
-    use super::*;
-    use crate::model::Prot;
-
-    /// A page a letter: `.` a hole, `n r w x a` anonymous memory by protection
-    /// (none, read, read-write, read-exec, all), `0`-`9` a shared page of memfd 0 at that offset.
-    pub(crate) fn draw(picture: &str) -> Layout {
-        let pages: Vec<Page> = picture
-            .chars()
-            .map(|c| match c {
-                '.' => Page::HOLE,
-                'n' => Page::anon(Prot::NONE),
-                'r' => Page::anon(Prot::READ),
-                'w' => Page::anon(Prot::READ_WRITE),
-                'x' => Page::anon(Prot::READ_EXEC),
-                'a' => Page::anon(Prot::ALL),
-                '0'..='9' => Page::file(Prot::READ, true, 0, c as u16 - '0' as u16),
-                other => panic!("no page is drawn as {other:?}"),
-            })
-            .collect();
-        Layout::from_pages(&pages)
-    }
-}
-
-#[cfg(test)]
 mod tests {
-    use super::drawing::draw;
     use super::*;
+    use crate::model::drawing::draw;
     use crate::model::Prot;
 
     fn runs(picture: &str) -> Vec<(usize, usize)> {

@@ -7,6 +7,8 @@
 
 mod apply;
 mod cases;
+#[cfg(test)]
+pub(crate) mod drawing;
 mod geometry;
 mod kind;
 mod layout;
@@ -19,8 +21,6 @@ pub use apply::{Misfit, apply, apply_alone, fits};
 pub use cases::{Case, CaseSet, Change, cases_in};
 pub use geometry::Geometry;
 pub use kind::{Kind, KindSet};
-#[cfg(test)]
-pub(crate) use layout::drawing;
 pub use layout::{Divided, Layout, MAX_PAGES, Vma, Vmas, span_mask};
 pub use making::making;
 pub use op::Op;

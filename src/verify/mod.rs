@@ -11,8 +11,6 @@ mod event;
 mod game;
 mod instant;
 mod judge;
-#[cfg(test)]
-mod pictures;
 mod saved;
 mod standstill;
 

@@ -1,13 +1,17 @@
 //! Each rule as a picture, judged by both checkers.
 
-use super::saved::{Reading, SavedLine, SavedWalk};
-use super::{Judgement, judge};
-use crate::model::drawing::draw;
-use crate::model::{Geometry, Layout, Op, Page, Place, Span};
-use crate::oracle::{
+#[path = "../src/model/drawing.rs"]
+mod drawing;
+
+use drawing::draw;
+// The drawing finds it at the root, as it does in the library.
+use mapstorm::model;
+use mapstorm::oracle::{
     Class, Contract, Observation, Oracle, Origin, Rule, Snapshot, Tick, Tolerated, Verdict,
     VersionRecord, Walk, Window,
 };
+use mapstorm::verify::{Judgement, Reading, SavedLine, SavedWalk, judge};
+use model::{Geometry, Layout, Op, Page, Place, Span};
 
 /// Lanes that change while a reader looks.
 struct Story {
