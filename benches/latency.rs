@@ -10,10 +10,11 @@
 //!
 //! `cargo bench --bench latency`, or `cargo bench --bench latency -- ROUNDS SECONDS`.
 
+use mapstorm::host::{allowed_cpus, pin};
 use mapstorm::latency::{Outcome, Role, Tally};
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use rustix::process::setpriority_process;
-use rustix::thread::{CpuSet, gettid, sched_getaffinity, sched_setaffinity};
+use rustix::thread::gettid;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -25,9 +26,9 @@ fn main() {
     let numbers: Vec<f64> = words.iter().filter_map(|word| word.parse().ok()).collect();
     let rounds = numbers.first().copied().unwrap_or(5.0) as usize;
     let seconds = numbers.get(1).copied().unwrap_or(2.0);
-    let cpus = allowed();
+    let cpus = allowed_cpus().expect("the affinity mask can be read");
     if words.iter().any(|word| word == BARE) {
-        pin(cpus[0]);
+        pin([cpus[0]]).expect("an allowed CPU");
         let [mmap, munmap] = bare_loop(Duration::from_secs_f64(seconds));
         println!("{mmap} {munmap}");
         return;
@@ -126,7 +127,7 @@ fn beside_script(body: &str, seconds: f64, cpu: usize) -> Outcome {
     let script = format!("PID={pid}; while [ -e /proc/$PID/exe ]; do {body}; done");
     // A thread's affinity and niceness are inherited by what it starts.
     let reader = std::thread::spawn(move || {
-        pin(cpu);
+        pin([cpu]).expect("an allowed CPU");
         setpriority_process(Some(gettid()), 15).expect("becoming nicer is allowed");
         Command::new("sh")
             .args(["-c", &script])
@@ -220,15 +221,4 @@ fn middle(all: &[Medians], call: usize) -> f64 {
 fn spread(all: &[Medians], call: usize) -> f64 {
     let values = || all.iter().map(|medians| medians[call]);
     values().fold(0.0, f64::max) - values().fold(f64::INFINITY, f64::min)
-}
-
-fn allowed() -> Vec<usize> {
-    let set = sched_getaffinity(None).expect("the affinity mask can be read");
-    (0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect()
-}
-
-fn pin(cpu: usize) {
-    let mut set = CpuSet::new();
-    set.set(cpu);
-    sched_setaffinity(None, &set).expect("an allowed CPU");
 }

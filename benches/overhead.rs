@@ -494,9 +494,6 @@ impl<'a> Worker<'a> {
 }
 
 fn pin(number: usize) {
-    let mut set = rustix::thread::CpuSet::new();
-    if let Some(cpu) = Cpus::allowed().nth(number) {
-        set.set(cpu);
-        let _ = rustix::thread::sched_setaffinity(None, &set);
-    }
+    // Where it is not allowed the thread runs anywhere.
+    let _ = Cpus::allowed().nth(number).map(|cpu| mapstorm::host::pin([cpu]));
 }

@@ -3,7 +3,6 @@
 //! Nothing in here prints. What the readers find goes to [`Findings`], what everybody does is
 //! counted in [`Tally`]s; the report is made of both.
 
-mod affinity;
 mod bandit;
 mod calibrate;
 mod delay;
@@ -28,7 +27,7 @@ mod tally;
 mod violations;
 mod workload;
 
-pub use affinity::Cpus;
+pub use crate::host::Cpus;
 pub use bandit::{ArmStats, Bandit};
 pub use calibrate::{Calibration, Dropped, calibrate};
 pub use delay::DelayTimer;

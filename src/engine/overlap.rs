@@ -18,7 +18,7 @@
 //! wait for each other are together less than this says, and those that the same third party keeps
 //! waiting are together more.
 
-use super::affinity::Cpus;
+use crate::host::Cpus;
 use std::time::{Duration, Instant};
 
 /// How long workers ran in all slices together.

@@ -5,10 +5,10 @@
 //! VMA to its last (fs/proc/task_mmu.c, `m_start` to `m_stop`) lets no such call through for as
 //! long as it takes; one that locks single VMAs lets hundreds through.
 
+use super::cpus::{allowed_cpus, pin};
 use crate::kernel::{MapsFile, MapsRead};
 use memmap2::{MmapMut, MmapOptions};
 use rustix::mm::{MprotectFlags, mprotect};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -170,7 +170,7 @@ struct Shared {
 /// another reason, having lost its CPU, is not back that soon. And only those that ran for most of
 /// their time.
 pub(super) fn watch(file: MapsFile, ground: &Ground) -> Score {
-    let Some(cpus) = sched_getaffinity(None).ok().filter(|cpus| cpus.count() >= 2) else {
+    let Some(cpus) = allowed_cpus().ok().filter(|cpus| cpus.len() >= 2) else {
         return Score::default();
     };
     let shared = Shared { calls: AtomicU64::new(0), turn: AtomicUsize::new(SLEEP) };
@@ -208,7 +208,7 @@ impl Shared {
         self.calls.load(Ordering::Relaxed)
     }
 
-    fn write(&self, ground: &Ground, cpus: &CpuSet) {
+    fn write(&self, ground: &Ground, cpus: &[usize]) {
         let size = rustix::param::page_size();
         let mut prot = MprotectFlags::READ;
         loop {
@@ -217,9 +217,7 @@ impl Shared {
                 STOP => return,
                 SLEEP => std::thread::park(),
                 reader => {
-                    let mut others = *cpus;
-                    others.unset(reader);
-                    let _ = sched_setaffinity(None, &others);
+                    let _ = pin(cpus.iter().copied().filter(|&cpu| cpu != reader));
                 }
             }
             while turn < STOP && self.turn.load(Ordering::Relaxed) == turn {
@@ -231,7 +229,7 @@ impl Shared {
         }
     }
 
-    fn read(&self, mut file: MapsFile, cpus: &CpuSet, writer: &Thread) -> Score {
+    fn read(&self, mut file: MapsFile, cpus: &[usize], writer: &Thread) -> Score {
         let mut score = Score::default();
         let begun = Instant::now();
         let mut offset = BEHIND;
@@ -258,14 +256,12 @@ impl Shared {
     }
 
     /// Rests, and begins again on the CPU where the scheduler then puts the reader.
-    fn elsewhere(&self, cpus: &CpuSet, writer: &Thread) {
+    fn elsewhere(&self, cpus: &[usize], writer: &Thread) {
         self.turn.store(SLEEP, Ordering::Relaxed);
-        let _ = sched_setaffinity(None, cpus);
+        let _ = pin(cpus.iter().copied());
         std::thread::sleep(REST);
         let cpu = rustix::thread::sched_getcpu();
-        let mut here = CpuSet::new();
-        here.set(cpu);
-        let _ = sched_setaffinity(None, &here);
+        let _ = pin([cpu]);
         self.turn.store(cpu, Ordering::Relaxed);
         writer.unpark();
     }

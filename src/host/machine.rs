@@ -1,5 +1,6 @@
 //! The kernel and the machine, for the first line of every report.
 
+use super::cpus::allowed_cpus;
 use crate::kernel::{Answer, MapsFile, MapsRead, QueryFlags};
 use rustix::io::Errno;
 use serde::Serialize;
@@ -24,7 +25,7 @@ impl Machine {
         Machine {
             kernel: uname.release().to_string_lossy().into_owned(),
             arch: uname.machine().to_string_lossy().into_owned(),
-            cpus: cpus(),
+            cpus: allowed_cpus().map_or(1, |cpus| cpus.len().max(1)),
             page_size: rustix::param::page_size(),
         }
     }
@@ -34,12 +35,6 @@ impl Machine {
         let mut parts = self.kernel.split(|c: char| !c.is_ascii_digit());
         Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
     }
-}
-
-/// The CPUs this process may run on: taskset and cpusets count.
-fn cpus() -> usize {
-    let allowed = rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count() as usize);
-    allowed.max(1)
 }
 
 /// Whether PROCMAP_QUERY answers for an address that is certainly mapped.

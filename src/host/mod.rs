@@ -1,5 +1,7 @@
 //! What the kernel says of this process's threads, and what follows from it.
 
+mod affinity;
+mod cpus;
 pub mod fault;
 mod hang;
 mod limits;
@@ -10,6 +12,8 @@ mod own_thread;
 pub mod priority;
 mod thread;
 
+pub use affinity::Affinity;
+pub use cpus::{Cpus, allowed_cpus, cpu_list, parse_cpu_list, pin};
 pub use hang::{Doing, Found, Overdue, Pulse, Standing, Stuck, Watch};
 pub use limits::{Limits, TooMuch};
 pub use locks::{MapsLocking, observe_locking, observe_smaps_locking};

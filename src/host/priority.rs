@@ -1,7 +1,7 @@
 //! Which of the threads of a machine go first.
 
 use rustix::io::Errno;
-use rustix::process::setpriority_process;
+use rustix::process::{getpriority_process, setpriority_process};
 use rustix::thread::gettid;
 
 /// Gives the calling thread this niceness. On Linux niceness belongs to the thread (kernel/sys.c,
@@ -11,6 +11,18 @@ use rustix::thread::gettid;
 /// What setpriority(2) gave: less than before takes a privilege.
 pub fn renice(nice: i32) -> Result<(), Errno> {
     setpriority_process(Some(gettid()), nice)
+}
+
+/// Makes the calling thread at least as nice as `nice`.
+///
+/// # Errors
+/// What getpriority(2) or setpriority(2) gave.
+pub fn be_nice(nice: i32) -> Result<(), Errno> {
+    // Becoming less nice again needs a privilege, and nobody asked for it.
+    if getpriority_process(Some(gettid()))? < nice {
+        renice(nice)?;
+    }
+    Ok(())
 }
 
 /// Whether a thread may have this niceness; tried by one of its own.

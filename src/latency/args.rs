@@ -1,7 +1,7 @@
 //! The arguments of `latency` and `compare`.
 
-use super::placement;
 use super::plan::{self, Reader};
+use crate::host::parse_cpu_list;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ pub struct LatencyArgs {
 
     /// The CPUs of scanners and busy threads, such as 1-3,5 [default: all but the mapper's]
     // The full path keeps clap from taking the vector for a repeated option.
-    #[arg(long, value_name = "CPUS", value_parser = placement::parse_list)]
+    #[arg(long, value_name = "CPUS", value_parser = parse_cpu_list)]
     pub scanner_cpus: Option<std::vec::Vec<usize>>,
 
     /// A call that does not come back within this many seconds is a hang: its stack is saved and
@@ -183,7 +183,7 @@ fn hang_seconds(text: &str) -> Result<Duration, String> {
 }
 
 fn cpu(text: &str) -> Result<usize, String> {
-    match placement::parse_list(text)?[..] {
+    match parse_cpu_list(text)?[..] {
         [cpu] => Ok(cpu),
         _ => Err("the mapper has one CPU".to_owned()),
     }

@@ -2,7 +2,7 @@
 
 use super::machine::Machine;
 use super::outcome::{Outcome, Setup};
-use super::placement::list;
+use crate::host::cpu_list;
 
 /// Names the differences between `first` and `other`, called by the names of their files. That
 /// the kernels differ is no such difference: it is what one compares.
@@ -64,7 +64,7 @@ fn setup(a: &Setup, b: &Setup) -> Vec<Difference> {
         unlike("pause in us", &a.pause_us, &b.pause_us, number),
         unlike("mapper's CPU", &a.placement.mapper_cpu, &b.placement.mapper_cpu, usize::to_string),
         unlike("scanners' CPUs", &a.placement.scanner_cpus, &b.placement.scanner_cpus, |cpus| {
-            list(cpus)
+            cpu_list(cpus)
         }),
     ]
     .into_iter()

@@ -48,7 +48,7 @@ impl Machine {
             kernel_version: text(uname.version()),
             arch: text(uname.machine()),
             cpus_online: online(),
-            cpus_allowed: super::placement::list(cpus_allowed),
+            cpus_allowed: crate::host::cpu_list(cpus_allowed),
             emulated: is_emulated(&hypervisor, &cpu_model),
             cpu_model,
             clock_source: line("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
@@ -93,7 +93,7 @@ fn chosen(words: &str) -> String {
 }
 
 fn online() -> u32 {
-    super::placement::parse_list(&line("/sys/devices/system/cpu/online"))
+    crate::host::parse_cpu_list(&line("/sys/devices/system/cpu/online"))
         .map_or(0, |cpus| cpus.len() as u32)
 }
 

@@ -42,7 +42,6 @@ mod synthetic;
 mod table;
 mod team;
 mod text_table;
-mod threads;
 mod warnings;
 
 pub use args::{CompareArgs, Format, LatencyArgs, Planted};

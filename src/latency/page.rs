@@ -172,6 +172,16 @@ mod tests {
     }
 
     #[test]
+    fn every_class_has_a_style() {
+        let html = html();
+        let (style, _) = html.split_once("</style>").unwrap();
+        let classes = html.split("class=\"").skip(1).filter_map(|rest| rest.split('"').next());
+        for class in classes.flat_map(str::split_whitespace) {
+            assert!(style.contains(&format!(".{class}")), "{class}");
+        }
+    }
+
+    #[test]
     fn names_are_text_not_markup() {
         let html = html();
         assert!(!html.contains("<old>") && html.contains("&lt;old&gt;.json"));

@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use crate::count::counted;
+use crate::host::cpu_list;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -84,7 +85,7 @@ pub fn place(
         (None, None) => {
             return Err(Failure::usage(
                 "--scanner-cpus",
-                format!("names every CPU this process may use ({})", list(allowed)),
+                format!("names every CPU this process may use ({})", cpu_list(allowed)),
                 "leave one for the mapper, or choose one to share with --mapper-cpu",
             ));
         }
@@ -106,7 +107,7 @@ fn check(flag: &str, cpu: usize, allowed: &[usize]) -> Result<(), Failure> {
     }
     Err(Failure::usage(
         flag,
-        format!("CPU {cpu} is not one this process may use ({})", list(allowed)),
+        format!("CPU {cpu} is not one this process may use ({})", cpu_list(allowed)),
         "choose one of those, or widen the affinity mask (taskset, cpusets)",
     ))
 }
@@ -120,54 +121,6 @@ fn losses(mapper_cpu: usize, cpus: &[usize], scanners: usize) -> Vec<Loss> {
         losses.push(Loss::ScannersShare { scanners, cpus: cpus.len() });
     }
     losses
-}
-
-/// Ascending CPU numbers as the kernel prints them: `0-3,8`.
-pub fn list(cpus: &[usize]) -> String {
-    let mut text = String::new();
-    let mut rest = cpus;
-    while let Some(&first) = rest.first() {
-        let run = rest.iter().zip(first..).take_while(|(have, want)| **have == *want).count();
-        if !text.is_empty() {
-            text.push(',');
-        }
-        text += &first.to_string();
-        if run > 1 {
-            text += &format!("-{}", rest[run - 1]);
-        }
-        rest = &rest[run..];
-    }
-    text
-}
-
-/// Reads `0-3,8`; the numbers come out ascending and once.
-///
-/// # Errors
-/// A message for the user.
-pub fn parse_list(text: &str) -> Result<Vec<usize>, String> {
-    let wrong = || format!("`{text}` is not a list of CPUs such as 1-3,5");
-    let number = |word: &str| -> Result<usize, String> {
-        let cpu = word.trim().parse().map_err(|_| wrong())?;
-        let most = rustix::thread::CpuSet::MAX_CPU;
-        if cpu >= most {
-            return Err(format!("CPU {cpu} is above the highest possible, {}", most - 1));
-        }
-        Ok(cpu)
-    };
-    let mut cpus = Vec::new();
-    for part in text.split(',') {
-        let (first, last) = match part.split_once('-') {
-            Some((first, last)) => (number(first)?, number(last)?),
-            None => (number(part)?, number(part)?),
-        };
-        if first > last {
-            return Err(wrong());
-        }
-        cpus.extend(first..=last);
-    }
-    cpus.sort_unstable();
-    cpus.dedup();
-    Ok(cpus)
 }
 
 #[cfg(test)]
@@ -216,16 +169,5 @@ mod tests {
         assert!(refused(Some(7), None).starts_with("--mapper-cpu: CPU 7 is not one"));
         assert!(refused(None, Some(&[1, 2])).starts_with("--scanner-cpus: CPU 2"));
         assert!(refused(None, Some(&[0, 1])).contains("leave one for the mapper"));
-    }
-
-    #[test]
-    fn lists_print_and_parse() {
-        for text in ["0", "0-3", "0-3,8", "1,3,5-6"] {
-            assert_eq!(list(&parse_list(text).unwrap()), text);
-        }
-        assert_eq!(parse_list("3,1-3").unwrap(), [1, 2, 3]);
-        for text in ["", "a", "3-1", "1,", "-", "99999999"] {
-            assert!(parse_list(text).is_err(), "{text:?}");
-        }
     }
 }

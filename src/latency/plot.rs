@@ -157,7 +157,7 @@ fn grid_y(svg: &mut String, y: &Axis) {
             put(
                 svg,
                 format_args!(
-                    "<line class=\"text_table\" x1=\"{LEFT}\" x2=\"{}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>\n",
+                    "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>\n",
                     WIDTH - RIGHT
                 ),
             );
@@ -183,7 +183,7 @@ fn grid_x(svg: &mut String, at: f64, label: &str) {
     put(
         svg,
         format_args!(
-            "<line class=\"text_table\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{TOP}\" y2=\"{bottom}\"/>\n\
+            "<line class=\"grid\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{TOP}\" y2=\"{bottom}\"/>\n\
          <text class=\"tick\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{label}</text>\n",
             bottom + 16.0
         ),

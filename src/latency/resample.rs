@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_interval_of_a_mean_is_the_known_one() {
-        // 400 values of mean 100 and variance 10^2 * (1 - 1/400) / 3 * ... : a uniform text_table over
+        // 400 values of mean 100 and variance 10^2 * (1 - 1/400) / 3 * ... : a uniform grid over
         // 90..110 has standard deviation 20 / sqrt(12) = 5.77, its mean 5.77 / 20 = 0.289. The
         // ratio of two such means has 0.289 / 100 * sqrt(2) = 0.00408, 95 % lie within 1.96 of it.
         let values: Vec<f64> = (0..400).map(|i| 90.0 + 20.0 * f64::from(i) / 399.0).collect();

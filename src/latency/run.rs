@@ -14,8 +14,8 @@ use super::probe::probe;
 use super::region::PAUSE;
 use super::sample::{self, Spec, Taken};
 use super::team::SCANNER_NICE;
-use super::threads;
 use crate::console::{self, Progress};
+use crate::host::{allowed_cpus, pin};
 use anyhow::Context;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
@@ -32,7 +32,7 @@ pub fn measure(
     progress: Progress,
 ) -> anyhow::Result<Outcome> {
     let began = Instant::now();
-    let allowed = threads::allowed_cpus().context("cannot learn which CPUs may be used")?;
+    let allowed = allowed_cpus().context("cannot learn which CPUs may be used")?;
     let placement =
         place(&allowed, args.mapper_cpu, args.scanner_cpus.as_deref(), args.scanners as usize)?;
     let flag = if args.gb.is_some() { "--gb" } else { "--mb" };
@@ -68,9 +68,9 @@ fn begin(
     let seed = args.seed.unwrap_or_else(|| RandomState::new().hash_one(0) >> 16);
     // On a CPU that cannot be had the overhead is measured where we are; the mapper, which must
     // have it, will say so.
-    let _ = threads::pin(&[placement.mapper_cpu]);
+    let _ = pin([placement.mapper_cpu]);
     let overhead = overhead::measure();
-    let _ = threads::pin(&elsewhere(allowed, &placement));
+    let _ = pin(elsewhere(allowed, &placement));
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     Outcome {
         schema_version: SCHEMA_VERSION,
@@ -140,7 +140,7 @@ struct Away<'a>(&'a [usize]);
 
 impl<'a> Away<'a> {
     fn from_mapper(allowed: &'a [usize], placement: &Placement) -> anyhow::Result<Away<'a>> {
-        threads::pin(&elsewhere(allowed, placement)).context("cannot choose CPUs")?;
+        pin(elsewhere(allowed, placement)).context("cannot choose CPUs")?;
         Ok(Away(allowed))
     }
 }
@@ -148,7 +148,7 @@ impl<'a> Away<'a> {
 impl Drop for Away<'_> {
     fn drop(&mut self) {
         // They were ours before.
-        let _ = threads::pin(self.0);
+        let _ = pin(self.0.iter().copied());
     }
 }
 

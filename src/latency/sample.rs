@@ -246,12 +246,11 @@ fn finish(mapped: Mapped, scanners: Vec<Scanned>, duration: Duration) -> Sample 
 #[cfg(test)]
 mod tests {
     use super::super::placement::place;
-    use super::super::threads;
     use super::*;
     use crate::host::Doing;
 
     fn taken(reader: &Reader, planted: Option<Planted>, stop: usize) -> Taken {
-        let allowed = threads::allowed_cpus().unwrap();
+        let allowed = crate::host::allowed_cpus().unwrap();
         let spec = Spec {
             reader,
             scanners: 2,

@@ -5,11 +5,11 @@ use super::figures::{Averages, Latencies, QUANTILES, Rates, median_of_maxima};
 use super::hang;
 use super::outcome::{Column, Ended, Outcome};
 use super::overhead::LIMIT_NS;
-use super::placement::list;
 use super::plan::Role;
 use super::resample::{Interval, Resampling};
 use super::text_table::{TextTable, us};
 use crate::count::counted;
+use crate::host::cpu_list;
 use std::fmt::Write;
 
 /// The whole report.
@@ -63,7 +63,7 @@ fn head(outcome: &Outcome) -> String {
         placement.mapper_cpu,
         counted(setup.scanners, "scanner"),
         setup.scanner_nice,
-        list(&placement.scanner_cpus),
+        cpu_list(&placement.scanner_cpus),
         setup.region_bytes >> 20,
         setup.duration_ms / 1e3,
         setup.nsamples,

@@ -8,7 +8,7 @@ use super::planted::{HangingCalls, HangingScan};
 use super::region::Region;
 use super::sample::Spec;
 use super::scan::{self, Scan, Scanned};
-use super::threads;
+use crate::host::{pin, priority};
 use anyhow::{Context, anyhow};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -75,8 +75,8 @@ fn gather<T>(shared: &Shared, prepare: impl FnOnce() -> anyhow::Result<T>) -> an
 }
 
 fn settle(cpu: usize, nice: i32) -> anyhow::Result<()> {
-    threads::pin(&[cpu]).with_context(|| format!("cannot move a thread to CPU {cpu}"))?;
-    threads::renice(nice).with_context(|| format!("cannot set a thread's niceness to {nice}"))
+    pin([cpu]).with_context(|| format!("cannot move a thread to CPU {cpu}"))?;
+    priority::be_nice(nice).with_context(|| format!("cannot set a thread's niceness to {nice}"))
 }
 
 /// Starts the mapper. It wakes the calling thread when it ends.

@@ -1,7 +1,6 @@
 //! What a storm is asked to do, and what came of it.
 
 use super::MOST_DIFFERENCES;
-use crate::engine::affinity::Cpus;
 use crate::engine::bandit::Bandit;
 use crate::engine::overlap::Overlap;
 use crate::engine::pattern::Pattern;
@@ -10,6 +9,7 @@ use crate::engine::quiesce::Difference;
 use crate::engine::tally::Counts;
 use crate::engine::violations::ModeSet;
 use crate::engine::workload::Workload;
+use crate::host::Cpus;
 use crate::host::{Doing, Overdue};
 use crate::model::Op;
 use crate::oracle::{Class, Contract};

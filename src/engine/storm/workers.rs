@@ -1,12 +1,12 @@
 //! The threads of a storm: what a reader and a mutator do from start to stop.
 
 use super::{EXAMPLE_VERSIONS, Storm, StormError};
-use crate::engine::affinity::Affinity;
 use crate::engine::delay::DelayTimer;
 use crate::engine::mutator::Mutator;
 use crate::engine::planted::{Planted, Stuck, corrupting};
 use crate::engine::reader::{Place, Reader};
 use crate::engine::violations::{Mode, ModeSet};
+use crate::host::Affinity;
 use crate::host::priority;
 use crate::kernel::{MapsFile, MapsRead};
 use crate::seed::Stream;
