@@ -46,7 +46,7 @@ impl Interface {
 
     /// Whether there are pages of output.
     pub const fn has_pages(self) -> bool {
-        !matches!(self, Interface::Query)
+        !self.mode().is_query()
     }
 }
 

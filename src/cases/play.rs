@@ -65,7 +65,7 @@ fn place(spec: &Spec, interface: Interface, position: Position) -> Result<Option
     if position != Position::Page {
         return Ok(spec.boundary(position));
     }
-    if interface == Interface::Query || lies_on_one_page(spec, interface)? {
+    if !interface.has_pages() || lies_on_one_page(spec, interface)? {
         return Ok(None);
     }
     // The page of output begins with the VMA below those that change.

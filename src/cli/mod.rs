@@ -187,9 +187,7 @@ pub struct StormArgs {
     /// [default: all that this kernel has]
     #[arg(long, value_delimiter = ',', value_name = "KIND")]
     pub ops: Vec<Kind>,
-    /// Ways to read, separated by commas: walk, pread, short, shared, query, smaps
-    /// [default: all that this kernel has, without smaps]
-    #[arg(long, value_delimiter = ',', value_name = "WAY")]
+    #[arg(long, value_delimiter = ',', value_name = "WAY", help = Mode::help())]
     pub read: Vec<Mode>,
     /// What makes an anomaly a violation: series (the promise of the per-vma-lock patches),
     /// documented (also: addresses never go back), snapshot (also: each read shows one instant)

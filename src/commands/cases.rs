@@ -12,8 +12,7 @@ use mapstorm::console;
 use mapstorm::count::counted;
 use mapstorm::engine::Overlap;
 use mapstorm::exit::Exit;
-use mapstorm::host::{Machine, MapsLocking, observe_locking, observe_smaps_locking, query_works};
-use mapstorm::kernel::MapsFile;
+use mapstorm::host::{Machine, MapsLocking, observe_locking, observe_smaps_locking};
 use mapstorm::report::OverlapReport;
 use mapstorm::report::text::first_line;
 use mapstorm::vocabulary::unknown;
@@ -118,17 +117,12 @@ fn places(
 
 /// The interfaces this kernel lacks.
 fn lacking() -> Vec<(Interface, String)> {
-    let mut lacking = Vec::new();
-    let query = MapsFile::own().and_then(|mut file| query_works(&mut file));
-    if let Err(errno) = query {
-        let why = format!("no PROCMAP_QUERY, which came with Linux 6.11 ({errno})");
-        lacking.push((Interface::Query, why));
-    }
-    if let Err(errno) = MapsFile::open("/proc/self/smaps") {
-        let why = format!("no /proc/self/smaps; it needs CONFIG_PROC_PAGE_MONITOR ({errno})");
-        lacking.push((Interface::Smaps, why));
-    }
-    lacking
+    let why = |interface: Interface| {
+        let mode = interface.mode();
+        let errno = mode.offered().err()?;
+        Some((interface, format!("{errno}; {}", mode.takes())))
+    };
+    Interface::ALL.into_iter().filter_map(why).collect()
 }
 
 /// What the selftest runner says through the environment.

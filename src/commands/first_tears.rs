@@ -120,7 +120,7 @@ fn one(
     })?;
     let arena = Arena::reserve(LANES, PAGES)?;
     let mut dropped = Vec::new();
-    let modes = modes(&args.read, &mut file, &mut dropped)?;
+    let modes = modes(&args.read, &mut dropped)?;
     let may = op_set(&args.ops, &arena, &mut file, &mut dropped)?;
     for until in &args.until {
         can_come(until, &modes, may.kinds, &dropped)?;

@@ -11,7 +11,7 @@ use mapstorm::engine::{
 use mapstorm::evidence::{Checked, Kept, Origins, Saver};
 use mapstorm::exit::Exit;
 use mapstorm::host::priority;
-use mapstorm::host::{Limits, Machine, MapsLocking, observe_locking, query_works};
+use mapstorm::host::{Limits, Machine, MapsLocking, observe_locking};
 use mapstorm::kernel::Arena;
 use mapstorm::kernel::MapsFile;
 use mapstorm::model::{Kind, KindSet};
@@ -53,7 +53,7 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let locking = observe_locking(machine.version());
     let arena = Arena::reserve(lanes, pages)?;
     let mut dropped = Vec::new();
-    let modes = modes(&args.read, &mut file, &mut dropped)?;
+    let modes = modes(&args.read, &mut dropped)?;
     let may = op_set(&args.ops, &arena, &mut file, &mut dropped)?;
     let plan = Plan {
         threads,
@@ -166,30 +166,21 @@ fn workers(args: &StormArgs, machine: &Machine) -> Result<(usize, usize), Failur
 }
 
 /// The ways to read that were asked for and work here.
-pub(super) fn modes(
-    asked: &[Mode],
-    file: &mut MapsFile,
-    dropped: &mut Vec<Dropped>,
-) -> Result<ModeSet, Failure> {
+pub(super) fn modes(asked: &[Mode], dropped: &mut Vec<Dropped>) -> Result<ModeSet, Failure> {
     let wanted = |mode: &Mode| match asked.is_empty() {
         true => mode.is_default(),
         false => asked.contains(mode),
     };
-    let mut modes: ModeSet = Mode::ALL.into_iter().filter(wanted).collect();
-    if modes.contains(&Mode::Query)
-        && let Err(errno) = query_works(file)
-    {
-        modes.retain(|mode| *mode != Mode::Query);
-        let why = format!("{errno}; PROCMAP_QUERY came with Linux 6.11");
-        dropped.push(Dropped { what: "query".into(), why });
-    }
-    if modes.contains(&Mode::Smaps)
-        && let Err(errno) = MapsFile::open("/proc/self/smaps")
-    {
-        modes.retain(|mode| *mode != Mode::Smaps);
-        let why = format!("{errno}; /proc/self/smaps takes CONFIG_PROC_PAGE_MONITOR");
-        dropped.push(Dropped { what: "smaps".into(), why });
-    }
+    let mut offered = |mode: &Mode| match mode.offered() {
+        Ok(()) => true,
+        Err(errno) => {
+            let why = format!("{errno}; {}", mode.takes());
+            dropped.push(Dropped { what: mode.word().into(), why });
+            false
+        }
+    };
+    let modes: ModeSet =
+        Mode::ALL.into_iter().filter(wanted).filter(|mode| offered(mode)).collect();
     match modes.is_empty() {
         true => Err(Failure::Untestable(format!(
             "this kernel has none of the ways to read asked for ({})",

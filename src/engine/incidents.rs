@@ -2,7 +2,7 @@
 //!
 //! The director finds them: a lane that differs at a standstill, a call that does not come back.
 
-use super::violations::Mode;
+use super::modes::Mode;
 use crate::host::Doing;
 use crate::model::{Geometry, Op};
 use crate::oracle::{History, Oracle, VersionRecord};

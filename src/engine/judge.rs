@@ -1,11 +1,12 @@
 //! What a reader judges with: lines and answers in, violations with their evidence out.
 
 use super::layout_marks::{LayoutMarks, View};
+use super::modes::Mode;
 use super::read_log::ReadLog;
 use super::reader::Place;
 use super::recheck::Recheck;
 use super::tally::Tally;
-use super::violations::{Findings, Mode, Witness};
+use super::violations::{Findings, Witness};
 use crate::kernel::Identities;
 use crate::kernel::{is_detail, parse};
 use crate::oracle::{
@@ -155,7 +156,7 @@ impl Judge<'_> {
 
     /// Judges a line, which began in call number `call`.
     pub(super) fn text(&mut self, text: &[u8], call: u32, log: &ReadLog) {
-        if self.mode == Mode::Smaps && is_detail(text) {
+        if self.mode.has_details() && is_detail(text) {
             return;
         }
         let Some(made) = log.call(call) else {
@@ -213,7 +214,7 @@ impl Judge<'_> {
         mut passed: impl FnMut(usize, Option<u64>),
     ) -> usize {
         // In smaps other lines stand between.
-        let cache = if self.mode == Mode::Smaps { None } else { self.cache.take() };
+        let cache = if self.mode.has_details() { None } else { self.cache.take() };
         let Some(mut cache) = cache else { return 0 };
         let begun = self.collecting.filter(|(collecting, _)| *collecting == call);
         let window = match begun {

@@ -4,7 +4,7 @@
 //! an interrupt holds a reader up at one point of a call. The shorter the call that passes the
 //! lanes in play, the likelier it is to be held up right there.
 
-use super::violations::Mode;
+use super::modes::Mode;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -136,9 +136,9 @@ pub struct CallTimes([AtomicU32; CallTimes::SORTS]);
 
 impl CallTimes {
     /// One sort for each way of reading, and [`CallTimes::THERE`].
-    const SORTS: usize = Mode::ALL.len() + 1;
+    const SORTS: usize = Mode::COUNT + 1;
     /// Calls that pass the lanes in play, and little else.
-    pub(super) const THERE: usize = Mode::ALL.len();
+    pub(super) const THERE: usize = Mode::COUNT;
     /// Before the first call: a page of maps takes some ten microseconds.
     const UNKNOWN: u32 = 16_000;
     /// Longer calls slept or were preempted, and tell nothing.

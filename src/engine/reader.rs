@@ -5,11 +5,13 @@
 use super::delay::{Aim, DelayTimer};
 use super::judge::Judge;
 use super::layout_marks::{LayoutMarks, View};
+use super::modes::{Course, Mode, Parser, Reads};
 use super::offsets::{CallTimes, OffsetPredictor, TailBudget};
 use super::read_log::{ReadCall, ReadLog};
 use super::script::Reading;
+use super::sources::Sources;
 use super::tally::Tally;
-use super::violations::{Findings, Mode};
+use super::violations::Findings;
 use crate::kernel::Identities;
 use crate::kernel::{Answer, Chunk, Line, Lines, MapsRead, QueryFlags};
 use crate::model::Geometry;
@@ -124,9 +126,7 @@ impl Answers {
 
 /// A reader.
 pub struct Reader<'a, M> {
-    source: M,
-    /// The descriptor shared with other readers.
-    shared: Option<M>,
+    sources: Sources<M>,
     lines: Lines,
     /// The walks of this turn: so many were begun, the last of which may be under way, and so many
     /// of these are judged.
@@ -150,8 +150,6 @@ pub struct Reader<'a, M> {
     beyond: TailBudget,
     /// The lanes in play: the first and how many.
     lanes: (u16, u16),
-    /// smaps, for [`Mode::Smaps`].
-    smaps: Option<M>,
     /// What a scenario demands of it.
     part: Option<&'a Reading>,
     /// The addresses most queries ask for.
@@ -190,11 +188,19 @@ pub struct Place<'a> {
 impl<'a, M: MapsRead> Reader<'a, M> {
     /// A reader of `source`, and of `shared` in [`Mode::Shared`].
     pub fn new(source: M, shared: Option<M>, rng: Stream, place: Place<'a>) -> Reader<'a, M> {
+        Reader::from_sources(Sources::of_maps(source, shared), rng, place)
+    }
+
+    /// A reader of `sources`. It does not read in a way of which the source is not among them.
+    pub(super) fn from_sources(
+        sources: Sources<M>,
+        rng: Stream,
+        place: Place<'a>,
+    ) -> Reader<'a, M> {
         let oracle = place.oracle;
         let judge = Judge::new(&place);
         let mut reader = Reader {
-            source,
-            shared,
+            sources,
             lines: Lines::default(),
             buffers: std::array::from_fn(|_| WalkBuffer::new()),
             begun: 0,
@@ -211,20 +217,12 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             stops: false,
             beyond: TailBudget::default(),
             lanes: (0, oracle.geometry().lanes),
-            smaps: None,
             part: None,
             focus: None,
             judge,
         };
         reader.aim(0, oracle.geometry().lanes);
         reader
-    }
-
-    /// Gives it what [`Mode::Smaps`] reads.
-    #[must_use]
-    pub fn with_smaps(mut self, smaps: Option<M>) -> Reader<'a, M> {
-        self.smaps = smaps;
-        self
     }
 
     /// Makes every call have to show one instant, whatever the contract.
@@ -267,58 +265,64 @@ impl<'a, M: MapsRead> Reader<'a, M> {
     /// Some walks or queries in the given way. A walk stops behind the lanes in play; some go on to
     /// the end of the file, as many as cost little (`TailBudget`).
     pub fn turn(&mut self, mode: Mode) {
+        let Some(mut source) = self.sources.take(mode) else { return };
         self.judge.mode = mode;
+        match mode.reads() {
+            Reads::Text(course, _) => self.walk_turn(&mut source, course),
+            Reads::Answers => self.query_turn(&mut source),
+        }
+        self.sources.put(mode, source);
+        self.aim.saw(self.judge.view == View::MIXED);
+    }
+
+    /// Some walks.
+    fn walk_turn(&mut self, source: &mut M, course: Course) {
         let page = self.page;
         let later = self.part.and_then(|part| part.later_reads);
-        match mode {
-            Mode::Walk => {
+        match course {
+            Course::Pages => {
                 // In a scenario each walk says how the next one is best held up; and where the lanes
                 // in play are is only known once a walk to them is judged.
                 let known = self.delay_timer.is_none() || self.approach.begins().is_some();
-                let walks = if self.part.is_none() && known { WALKS } else { 1 };
-                self.walks(walks, 0, Ask::Always(later.unwrap_or(page)));
+                let many = self.part.is_none() && known && !self.judge.mode.has_details();
+                let walks = if many { WALKS } else { 1 };
+                self.walks(source, walks, 0, Ask::Always(later.unwrap_or(page)));
             }
-            Mode::Short => {
+            Course::Pieces => {
                 // Odd sizes from a few bytes to some lines; every walk has its own.
                 let most = self.rng.between(8, 600);
-                self.walks(1, 0, later.map_or(Ask::UpTo(most), Ask::Always));
+                self.walks(source, 1, 0, later.map_or(Ask::UpTo(most), Ask::Always));
             }
-            Mode::Pread => {
+            Course::Middle => {
                 let (low, high) = self.text;
                 let close = self.approach.begins().filter(|_| !self.rng.one_in(3));
                 if let (None, Some((entry, span))) = (self.part, close) {
                     // From the last byte before the lines in play: the first whole line is the
                     // first of them.
-                    return self.walks(1, entry - 1, Ask::Always(span.min(page)));
+                    return self.walks(source, 1, entry - 1, Ask::Always(span.min(page)));
                 }
                 let offset = low + self.rng.below((high - low).max(1) as usize) as u64;
                 // Half of them at a page boundary of the file, as a reader of whole pages would.
                 let aimed = self.part.is_some_and(|part| part.offsets.is_some());
                 let whole = !aimed && self.rng.one_in(2);
                 let mask = if whole { !(page as u64 - 1) } else { u64::MAX };
-                self.walks(1, offset & mask, Ask::Always(later.unwrap_or(page)));
+                self.walks(source, 1, offset & mask, Ask::Always(later.unwrap_or(page)));
             }
-            Mode::Shared => self.shared_turn(),
-            Mode::Query => {
-                if self.part.is_some() {
-                    self.climb();
-                }
-                (0..16).for_each(|_| self.query());
-            }
-            Mode::Smaps => {
-                if let Some(smaps) = self.smaps.take() {
-                    let maps = std::mem::replace(&mut self.source, smaps);
-                    self.walks(1, 0, Ask::Always(page));
-                    self.smaps = Some(std::mem::replace(&mut self.source, maps));
-                }
-            }
+            Course::Shared => self.shared_turn(source),
         }
-        self.aim.saw(self.judge.view == View::MIXED);
+    }
+
+    /// Some queries.
+    fn query_turn(&mut self, source: &mut M) {
+        if self.part.is_some() {
+            self.climb(source);
+        }
+        (0..16).for_each(|_| self.query(source));
     }
 
     /// Reads so many walks from `offset` on, and judges them.
-    fn walks(&mut self, walks: usize, offset: u64, ask: Ask) {
-        self.read(walks, offset, ask);
+    fn walks(&mut self, source: &mut M, walks: usize, offset: u64, ask: Ask) {
+        self.read(source, walks, offset, ask);
         self.judge_all();
     }
 
@@ -335,7 +339,8 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         if self.held_up && self.part.is_some() {
             self.moment = self.aim.draw(&mut self.rng);
         }
-        self.stops = self.part.is_none() && self.judge.mode == Mode::Walk && !self.rng.one_in(4);
+        let by_pages = self.judge.mode.reads() == Reads::Text(Course::Pages, Parser::Lines);
+        self.stops = self.part.is_none() && by_pages && !self.rng.one_in(4);
     }
 
     /// Reads so many walks from `offset` on.
@@ -344,9 +349,9 @@ impl<'a, M: MapsRead> Reader<'a, M> {
     /// counted or drawn there that can be for all of the walks: every line of code and of data that
     /// is gone through takes the place of one of the kernel's in the CPU's caches.
     #[inline(never)]
-    fn read(&mut self, walks: usize, offset: u64, ask: Ask) {
+    fn read(&mut self, source: &mut M, walks: usize, offset: u64, ask: Ask) {
         let together = self.tries_instant();
-        let (oracle, mode) = (self.judge.oracle, self.judge.mode);
+        let (oracle, details) = (self.judge.oracle, self.judge.mode.has_details());
         let (clock, base) = (oracle.clock(), oracle.geometry().base);
         let behind = self.approach.lanes().end;
         let holds = self.delay_timer.is_some();
@@ -378,7 +383,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                 let timed = if holds { self.arm(at, asked) } else { None };
                 let room = self.buffers[self.begun - 1].log.room(asked);
                 let from = clock.now();
-                let result = self.source.pread(room, at);
+                let result = source.pread(room, at);
                 let window = Window { from, to: clock.now() };
                 if let Some((begun, sort)) = timed {
                     self.learn(begun, sort);
@@ -405,10 +410,10 @@ impl<'a, M: MapsRead> Reader<'a, M> {
                     buffer.end = End::OfFile(window);
                     break;
                 }
-                // How far the text of smaps has come is not so easily told.
-                let reached = match mode {
-                    Mode::Smaps => self.judge_so_far(),
-                    _ => buffer.log.reached(),
+                // How far a text with other lines in between has come is not so easily told.
+                let reached = match details {
+                    true => self.judge_so_far(),
+                    false => buffer.log.reached(),
                 };
                 let is_past = |address| reached.is_some_and(|reached| reached > address);
                 if is_past(base) {
@@ -570,10 +575,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
     /// between, so calls are judged each by itself, and what comes before the first newline may
     /// be left over from another reader's call. With room for more than a page and what can be
     /// left over, nothing made in one call is delivered whole by another.
-    fn shared_turn(&mut self) {
-        let Some(mut shared) = self.shared.take() else {
-            return;
-        };
+    fn shared_turn(&mut self, source: &mut M) {
         let (low, high) = self.text;
         let offset = match self.rng.below(4) {
             0 => 0,
@@ -581,14 +583,11 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         };
         // Sometimes go on where another reader's call is likely to have ended.
         let offset = if self.rng.one_in(4) { offset & !(self.page as u64 - 1) } else { offset };
-        std::mem::swap(&mut shared, &mut self.source);
-        self.walks(1, offset, Ask::Once(2 * self.page));
-        std::mem::swap(&mut shared, &mut self.source);
-        self.shared = Some(shared);
+        self.walks(source, 1, offset, Ask::Once(2 * self.page));
     }
 
     /// A query at random; in a scenario, mostly where something changes.
-    fn query(&mut self) {
+    fn query(&mut self, source: &mut M) {
         let geometry = *self.judge.oracle.geometry();
         let address = match self.focus {
             Some((low, high)) if !self.rng.one_in(4) => {
@@ -602,18 +601,18 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             }
         };
         let or_next = self.rng.one_in(2);
-        self.ask(address, or_next);
+        self.ask(source, address, or_next);
     }
 
     /// Queries upwards, each at the end of the answer before, as a program does that wants the
     /// whole list. Each answer is judged by itself; between them a VMA may come twice.
-    fn climb(&mut self) {
+    fn climb(&mut self, source: &mut M) {
         let Range { start, end } = self.approach.lanes();
         let mut address = start;
         let mut view = View::NOTHING;
         let mut gap = None;
         while address < end {
-            let Some(Some(seen)) = self.ask(address, true) else { break };
+            let Some(Some(seen)) = self.ask(source, address, true) else { break };
             view = view | self.judge.views.map_or(View::NOTHING, |views| views.of(&seen));
             if seen.start < address && address > start {
                 let over_gap = gap.is_some_and(|gap_end| seen.start < gap_end);
@@ -629,14 +628,14 @@ impl<'a, M: MapsRead> Reader<'a, M> {
     }
 
     /// One query, judged. What it showed, unless the call failed.
-    fn ask(&mut self, address: u64, or_next: bool) -> Option<Option<Observation>> {
+    fn ask(&mut self, source: &mut M, address: u64, or_next: bool) -> Option<Option<Observation>> {
         let flags = if or_next { QueryFlags::CoveringOrNext } else { QueryFlags::Covering };
         let judge = &mut self.judge;
         let clock = judge.oracle.clock();
         let from = clock.now();
-        let result = self.answers.ask(&mut self.source, address, flags, judge.oracle.geometry());
+        let result = self.answers.ask(source, address, flags, judge.oracle.geometry());
         let window = Window { from, to: clock.now() };
-        Tally::add(&judge.tally.calls[Mode::Query as usize], 1);
+        Tally::add(&judge.tally.calls[judge.mode as usize], 1);
         let answer = judge.outcome(result)?;
         // A VMA above the arena is judged by its addresses alone.
         let seen = answer.map(|line| judge.identities.sight(&line));

@@ -2,7 +2,7 @@
 
 use super::judge::Judge;
 use super::read_log::ReadLog;
-use super::violations::{Mode, NoEvidence, Piece, Signature};
+use super::violations::{NoEvidence, Piece, Signature};
 use crate::kernel::{is_detail, parse};
 use crate::model::KindSet;
 use crate::oracle::{
@@ -102,13 +102,13 @@ impl Judge<'_> {
 
     /// The query that is judged, if one is.
     fn query(&self) -> Option<(u64, bool)> {
-        (self.mode == Mode::Query).then_some(self.asked)
+        (self.mode.is_query()).then_some(self.asked)
     }
 
     /// Takes down the lines on the way to a break: none, where its end is not in the log.
     fn collect_lines(&mut self, found: &Break, log: &ReadLog) {
         self.seconds.lines.clear();
-        if self.mode == Mode::Query {
+        if self.mode.is_query() {
             return;
         }
         let Some((piece, _)) = self.piece(log, found) else { return };
@@ -119,7 +119,7 @@ impl Judge<'_> {
         };
         // What a walk in mid-file begins with is the rest of a line, and was not judged.
         for (text, window) in log.lines(from.max(log.first_line()), piece.to) {
-            if self.mode == Mode::Smaps && is_detail(text) {
+            if self.mode.has_details() && is_detail(text) {
                 continue;
             }
             // All of them have been parsed before.
@@ -223,7 +223,7 @@ impl Judge<'_> {
     /// The piece of the log that a break was found in, and whether its beginning is still on it;
     /// `None` when its end is not.
     fn piece(&self, log: &ReadLog, found: &Break) -> Option<(Piece, bool)> {
-        if self.mode == Mode::Query {
+        if self.mode.is_query() {
             let to = log.bytes().len();
             return Some((Piece { from: 0, to, after: false, end: false }, true));
         }

@@ -1,6 +1,6 @@
 //! Who plays and who rests: the director's hold on the workers.
 
-use super::violations::Mode;
+use super::modes::Mode;
 use crossbeam_utils::CachePadded;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};

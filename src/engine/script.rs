@@ -1,7 +1,7 @@
 //! What the workers of a scenario do, in place of what a seed draws.
 
 use super::layout_marks::LayoutMarks;
-use super::violations::Mode;
+use super::modes::Mode;
 use crate::model::{Layout, Op};
 use crate::oracle::Contract;
 use std::sync::Arc;

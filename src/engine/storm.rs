@@ -16,6 +16,7 @@ use super::program::draw_layout;
 use super::quiesce::SeenLane;
 use super::scheduler::Scheduler;
 use super::script::Script;
+use super::sources::Sources;
 use super::tally::{Counts, NearMisses, Tally};
 use super::violations::Findings;
 use super::workload::{Casting, Turn, Workload};
@@ -171,7 +172,7 @@ impl Storm {
         mut window: impl FnMut(bool),
         mut keep: impl FnMut(&Findings),
     ) -> Result<Run, StormError> {
-        let shared = MapsFile::own().map_err(StormError::Maps)?;
+        let shared = Sources::shared(&self.ways()).map_err(StormError::Maps)?;
         let mut pause = Pause {
             source: Planted::at_standstill(
                 self.plan.inject,

@@ -1,14 +1,14 @@
 //! What everybody does, counted: one block of counters a worker, summed by whoever reports.
 
 use super::layout_marks::View;
-use super::violations::Mode;
+use super::modes::Mode;
 use crate::model::{Case, Change, Kind};
 use crate::oracle::{Rule, Tolerated};
 use std::ops::{Add, Sub};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const KINDS: usize = Kind::ALL.len();
-const MODES: usize = Mode::ALL.len();
+const MODES: usize = Mode::COUNT;
 const RULES: usize = Rule::ALL.len();
 const TOLERATED: usize = Tolerated::ALL.len();
 const CHANGES: usize = Change::COUNT;
@@ -154,6 +154,16 @@ impl Counts {
     /// How often a kind of anomaly came that the contract asked for allows.
     pub fn tolerated(&self, kind: Tolerated) -> u64 {
         self.tolerated[kind as usize].saturating_sub(self.forbidden[kind as usize])
+    }
+
+    /// Calls of PROCMAP_QUERY.
+    pub fn queries(&self) -> u64 {
+        Mode::ALL.into_iter().filter(|mode| mode.is_query()).map(|mode| self.calls_of(mode)).sum()
+    }
+
+    /// Read calls and queries of one way of reading.
+    pub fn calls_of(&self, mode: Mode) -> u64 {
+        self.calls[mode as usize]
     }
 
     /// How often an operation was `case`: some are two, most are none, of a move each end counts.

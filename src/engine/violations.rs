@@ -1,79 +1,15 @@
 //! Violations, gathered by signature.
 
 use super::incidents::{Incident, Incidents};
+use super::modes::Mode;
 use super::pattern::Pattern;
 use super::read_log::{ReadCall, ReadLog};
 use crate::model::{Geometry, KindSet};
 use crate::oracle::{Class, Evidence, Mechanism, Overrun};
-use crate::vocabulary::unknown;
 use arrayvec::ArrayVec;
 use parking_lot::Mutex;
 use std::fmt;
-use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-/// The ways of reading, as `--read` names them.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[repr(u8)]
-pub enum Mode {
-    /// From the bottom, a page a call.
-    Walk,
-    /// pread at a random offset, then the pages after it.
-    Pread,
-    /// From the bottom, with small odd buffers.
-    Short,
-    /// pread on a descriptor that several readers share.
-    Shared,
-    /// PROCMAP_QUERY.
-    Query,
-    /// `/proc/PID/smaps` from the bottom, a page a call; only the header lines are judged.
-    Smaps,
-}
-
-impl Mode {
-    /// All modes.
-    pub const ALL: [Mode; 6] =
-        [Mode::Walk, Mode::Pread, Mode::Short, Mode::Shared, Mode::Query, Mode::Smaps];
-
-    /// Whether a storm reads this way unless told otherwise. smaps goes through page tables, and
-    /// where it does so under mmap_lock the mutators stand and wait.
-    pub const fn is_default(self) -> bool {
-        !matches!(self, Mode::Smaps)
-    }
-
-    /// The word `--read` takes.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Mode::Walk => "walk",
-            Mode::Pread => "pread",
-            Mode::Short => "short",
-            Mode::Shared => "shared",
-            Mode::Query => "query",
-            Mode::Smaps => "smaps",
-        }
-    }
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
-
-impl FromStr for Mode {
-    type Err = String;
-
-    fn from_str(word: &str) -> Result<Mode, String> {
-        Mode::ALL
-            .into_iter()
-            .find(|mode| mode.word() == word)
-            .ok_or_else(|| unknown("way to read", word, &Mode::ALL.map(Mode::word)))
-    }
-}
-
-/// A set of ways of reading, in the order of [`Mode::ALL`].
-pub type ModeSet = ArrayVec<Mode, 6>;
 
 /// What makes two violations the same.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

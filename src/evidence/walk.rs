@@ -54,7 +54,8 @@ pub fn lines<'a>(tear: &Tear, text: &'a [u8]) -> Vec<RawLine<'a>> {
         let doubtful = call > 0 && starts[call] == from && tear.calls[call].kept;
         let line =
             RawLine { text: &text[from..end], from, to, call, doubtful, whole: newline.is_some() };
-        if tear.mode != Some(Mode::Smaps) || !is_detail(line.text) {
+        let details = tear.mode.is_some_and(Mode::has_details);
+        if !(details && is_detail(line.text)) {
             lines.push(line);
         }
         from = to;

@@ -348,8 +348,7 @@ impl StormReport {
         let geometry = storm.arena().geometry();
         let (violations, violations_beyond) = violations(storm, around.kept);
         let (all, alarming) = storm.findings().counts();
-        let calls = |mode: Mode| counts.calls[mode as usize];
-        let by_mode = Mode::ALL.map(|mode| (mode.word(), calls(mode)));
+        let by_mode = Mode::ALL.map(|mode| (mode.word(), counts.calls_of(mode)));
         let by_kind = Kind::ALL.map(|kind| (kind.word(), counts.operations[kind as usize]));
         StormReport {
             schema_version: SCHEMA_VERSION,
@@ -382,9 +381,9 @@ impl StormReport {
                     .collect(),
             },
             reads: Reads {
-                calls: counts.calls.iter().sum::<u64>() - calls(Mode::Query),
+                calls: counts.calls.iter().sum::<u64>() - counts.queries(),
                 walks: counts.walks,
-                queries: calls(Mode::Query),
+                queries: counts.queries(),
                 lines: counts.lines,
                 bytes: counts.bytes,
                 failed: counts.errors,

@@ -2,12 +2,12 @@
 
 use super::MOST_DIFFERENCES;
 use crate::engine::bandit::Bandit;
+use crate::engine::modes::ModeSet;
 use crate::engine::overlap::Overlap;
 use crate::engine::pattern::Pattern;
 use crate::engine::planted::Planted;
 use crate::engine::quiesce::Difference;
 use crate::engine::tally::Counts;
-use crate::engine::violations::ModeSet;
 use crate::engine::workload::Workload;
 use crate::host::Cpus;
 use crate::host::{Doing, Overdue};

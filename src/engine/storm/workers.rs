@@ -2,10 +2,11 @@
 
 use super::{EXAMPLE_VERSIONS, Storm, StormError};
 use crate::engine::delay::DelayTimer;
+use crate::engine::modes::{Mode, ModeSet};
 use crate::engine::mutator::Mutator;
 use crate::engine::planted::{Planted, Stuck, corrupting};
 use crate::engine::reader::{Place, Reader};
-use crate::engine::violations::{Mode, ModeSet};
+use crate::engine::sources::Sources;
 use crate::host::Affinity;
 use crate::host::priority;
 use crate::kernel::{MapsFile, MapsRead};
@@ -27,16 +28,11 @@ impl Storm {
     pub(super) fn spawn(
         self: &Arc<Storm>,
         index: usize,
-        shared: &MapsFile,
+        shared: &Sources<MapsFile>,
         begun: Instant,
     ) -> Result<JoinHandle<()>, StormError> {
         let sources = if index < self.plan.readers {
-            let open = |path| MapsFile::open(path).map_err(StormError::Maps);
-            let parts = self.script.iter().flat_map(|script| &script.readers);
-            let wanted = self.plan.modes.contains(&Mode::Smaps)
-                || parts.into_iter().any(|part| part.mode == Mode::Smaps);
-            let smaps = if wanted { open("/proc/self/smaps")? } else { shared.clone() };
-            Some([open("/proc/self/maps")?, shared.clone(), smaps])
+            Some(shared.open_own(&self.ways_of(index)).map_err(StormError::Maps)?)
         } else {
             None
         };
@@ -55,6 +51,21 @@ impl Storm {
                 }
             })
             .map_err(|source| StormError::Spawn { index, threads: self.plan.threads, source })
+    }
+
+    /// The ways in which a reader reads: those of its part in a scenario, or the plan's.
+    fn ways_of(&self, index: usize) -> ModeSet {
+        let script = self.script.as_ref();
+        match script.and_then(|script| script.readers.get(index)) {
+            Some(part) => ModeSet::from_iter([part.mode]),
+            None => self.plan.modes.clone(),
+        }
+    }
+
+    /// All ways in which readers read.
+    pub(super) fn ways(&self) -> ModeSet {
+        let all: Vec<Mode> = (0..self.plan.readers).flat_map(|index| self.ways_of(index)).collect();
+        Mode::ALL.into_iter().filter(|mode| all.contains(mode)).collect()
     }
 
     pub(super) fn mutate(&self, index: usize) {
@@ -87,16 +98,15 @@ impl Storm {
     }
 
     /// The reader of worker `index`, with the fault planted that the plan asks for.
-    pub(super) fn read(&self, index: usize, files: [MapsFile; 3], begun: Instant) {
+    pub(super) fn read(&self, index: usize, files: Sources<MapsFile>, begun: Instant) {
         match self.plan.inject {
             None | Some(Planted::Mismatch) => self.read_from(index, files, begun),
             Some(Planted::Stall(stay)) => {
-                self.read_from(index, files.map(|file| Stuck::new(file, stay)), begun);
+                self.read_from(index, files.map(|_, file| Stuck::new(file, stay)), begun);
             }
             Some(Planted::Read(fault)) => {
-                let [own, shared, smaps] = files;
-                let files = [(0, own), (1, shared), (2, smaps)].map(|(at, file)| {
-                    let number = 4 * index + at;
+                let files = files.map(|at, file| {
+                    let number = Mode::COUNT * index + at;
                     corrupting(file, fault, self.addresses(), self.plan.seed, number)
                 });
                 self.read_from(index, files, begun);
@@ -110,7 +120,7 @@ impl Storm {
         geometry.base..geometry.end()
     }
 
-    pub(super) fn read_from<M: MapsRead>(&self, index: usize, files: [M; 3], begun: Instant) {
+    pub(super) fn read_from<M: MapsRead>(&self, index: usize, files: Sources<M>, begun: Instant) {
         let mut rng = Stream::new(self.plan.seed, "reader", index);
         let place = Place {
             oracle: &self.oracle,
@@ -126,10 +136,8 @@ impl Storm {
             settle: Some(&self.over),
         };
         let turns = Stream::new(self.plan.seed, "turns", index);
-        let [own, shared, smaps] = files;
-        let mut reader = Reader::new(own, Some(shared), turns, place)
-            .with_smaps(Some(smaps))
-            .with_one_instant(self.plan.one_instant);
+        let mut reader =
+            Reader::from_sources(files, turns, place).with_one_instant(self.plan.one_instant);
         let mut part = None;
         if let Some(script) = &self.script
             && let Some(reading) = script.readers.get(index)
@@ -160,18 +168,11 @@ impl Storm {
     }
 }
 
-/// One of the ways of reading: whole pages from the bottom most often, because they read most
-/// lines for their time.
+/// One of the ways of reading, by their weights.
 fn draw_mode(rng: &mut Stream, modes: &ModeSet) -> Mode {
-    let weight = |mode: Mode| match mode {
-        Mode::Walk => 6,
-        Mode::Pread => 3,
-        Mode::Query => 2,
-        Mode::Shared | Mode::Short | Mode::Smaps => 1,
-    };
-    let mut left = rng.below(modes.iter().map(|&mode| weight(mode)).sum());
+    let mut left = rng.below(modes.iter().map(|mode| mode.weight()).sum());
     for &mode in modes {
-        match left.checked_sub(weight(mode)) {
+        match left.checked_sub(mode.weight()) {
             None => return mode,
             Some(rest) => left = rest,
         }

@@ -3,7 +3,7 @@
 use super::rate::Rates;
 use super::rounds::{Rounds, follow};
 use super::rows::{lines_of, listed, packed};
-use crate::engine::Mode;
+use crate::engine::{Course, Mode};
 use crate::model::{Backing, Geometry, Kind, Layout, Op, Place, Span, making};
 use crate::oracle::{Class, Contract, Rule};
 use crate::repro::replay::Target;
@@ -177,7 +177,7 @@ impl Frame<'_> {
         } else {
             ""
         };
-        let path = crate::repro::scenario::path_of(self.scenario.readers[0]);
+        let path = self.scenario.readers[0].path();
         let Rounds { settle, period, .. } = self.rounds;
         let alone = match settle {
             0 => format!("round < {period} ? 2 : 1"),
@@ -208,7 +208,7 @@ impl Frame<'_> {
 
     /// Whether reads begin in the middle of the text.
     fn in_middle(&self) -> bool {
-        matches!(self.scenario.readers[0], Mode::Pread | Mode::Shared)
+        self.scenario.readers[0].begins_in_middle()
     }
 
     fn includes(&self, text: &mut String) {
@@ -218,7 +218,7 @@ impl Frame<'_> {
         if self.all().any(|op| op.kind() == Kind::Name) {
             names.extend(["linux/prctl.h", "sys/prctl.h"]);
         }
-        if self.scenario.readers[0] == Mode::Query {
+        if self.scenario.readers[0].is_query() {
             names.extend(["errno.h", "sys/ioctl.h"]);
         }
         names.sort_unstable();
@@ -266,13 +266,11 @@ impl Frame<'_> {
     fn look(&self) -> String {
         let Scenario { readers, boundary, first_read, later_reads, .. } = self.scenario;
         let mode = readers[0];
-        if mode == Mode::Query {
-            return QUERY.into();
-        }
+        let Some(course) = mode.course() else { return QUERY.into() };
         let in_middle = self.in_middle();
-        let size = match (later_reads, mode) {
+        let size = match (later_reads, course) {
             (Some(bytes), _) => bytes.to_string(),
-            (None, Mode::Short) => "8 + rand() % 592".into(),
+            (None, Course::Pieces) => "8 + rand() % 592".into(),
             _ => "page".into(),
         };
         let mut locals = String::new();
@@ -289,12 +287,12 @@ impl Frame<'_> {
         if in_middle {
             // As the replay draws it: at the boundary in the line before it, else anywhere in the
             // lanes' text. Half of those that it sends to a multiple of a page begin at the bottom.
-            locals += match (boundary, mode) {
+            locals += match (boundary, course) {
                 (None, _) => {
                     "\tstatic long high = 1; /* where the lanes' text ends */\n\tlong offset = alone || \
                      rand() % 2 ? 0 : 1 + rand() % high, lines = 0;\n"
                 }
-                (Some(_), Mode::Shared) => {
+                (Some(_), Course::Shared) => {
                     "\tstatic long low = 1, high = 2; /* most reads begin between these */\n\tlong \
                      offset = alone || rand() % 4 == 0 ? 0 : low + rand() % (high - low), lines = 0;\n"
                 }
@@ -305,7 +303,7 @@ impl Frame<'_> {
             };
         }
         let (mut skip, mut place) = (String::new(), String::new());
-        if mode == Mode::Smaps {
+        if mode.has_details() {
             skip += "\t\t\tif (*line >= 'A' && *line <= 'Z')\n\t\t\t\tcontinue; /* more of the VMA above */\n";
         }
         if in_middle {
@@ -343,11 +341,12 @@ fn filled(part: &str, marks: &[(&str, &String)]) -> String {
 
 fn head(target: &Target, mode: Mode, rates: &Rates) -> String {
     let shows = told(target);
-    let what = match mode {
-        Mode::Query => "PROCMAP_QUERY's answers",
-        Mode::Smaps => "the header lines of /proc/self/smaps",
-        Mode::Pread | Mode::Shared => "/proc/self/maps from any offset",
-        Mode::Walk | Mode::Short => "/proc/self/maps",
+    let path = mode.path();
+    let what = match mode.course() {
+        None => "PROCMAP_QUERY's answers".into(),
+        Some(_) if mode.has_details() => format!("the header lines of {path}"),
+        Some(_) if mode.begins_in_middle() => format!("{path} from any offset"),
+        Some(_) => path.to_owned(),
     };
     format!(
         "/*

@@ -1,6 +1,6 @@
 //! Reading as the reader of a tear did: calls that begin in the same place, and are as long.
 
-use crate::engine::{Mode, ReadLog};
+use crate::engine::{Course, ReadLog};
 use crate::evidence::{RawLine, Tear, lines};
 use crate::kernel::parse;
 use crate::oracle::Break;
@@ -13,7 +13,7 @@ const MOST_OF_A_LINE: usize = 128;
 /// `lane.0`, which is the scenario's `lane.1`, and are as long.
 pub(super) fn read_alike(scenario: &mut Scenario, tear: &Tear, found: &Break, lane: (u16, u16)) {
     let mode = scenario.readers[0];
-    if !matches!(mode, Mode::Walk | Mode::Pread | Mode::Shared | Mode::Short) {
+    if !mode.has_plain_lines() {
         return;
     }
     let text = tear.text();
@@ -32,8 +32,8 @@ pub(super) fn read_alike(scenario: &mut Scenario, tear: &Tear, found: &Break, la
     let page = page.map(|(_, page)| page as u8);
     let boundary = |page: u8| Boundary { lane: lane.1, page };
     let asked = tear.calls[broke.call].asked as usize;
-    let steps = matches!(mode, Mode::Walk | Mode::Short);
-    let by_pages = mode != Mode::Short && asked as u64 >= tear.page_size;
+    let steps = !mode.begins_in_middle();
+    let by_pages = mode.course() != Some(Course::Pieces) && asked as u64 >= tear.page_size;
     // A pread knows nothing of what lies below its first whole line: only one that began in the
     // lane has to begin in the same place. A walk by pages has its boundaries where they fall.
     scenario.boundary = match page {

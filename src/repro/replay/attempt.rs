@@ -1,7 +1,7 @@
 //! One attempt to show a tear again.
 
 use super::derive::Target;
-use crate::engine::{Ended, Mode, Pattern};
+use crate::engine::{Ended, Pattern};
 use crate::evidence::{Origins, Proof, Tear};
 use crate::host::Machine;
 use crate::oracle::Contract;
@@ -108,7 +108,7 @@ pub fn attempt(
     let mutating = done.mutating();
     Ok(Attempt {
         shown,
-        walks: reading.walks + reading.calls[Mode::Query as usize],
+        walks: reading.walks + reading.queries(),
         took: first.unwrap_or(done.run.elapsed),
         operations: mutating.operations.iter().sum(),
         failed: mutating.failed,
@@ -161,6 +161,7 @@ pub fn target_of(scenario: &Scenario) -> Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Mode;
 
     #[test]
     fn a_scenario_is_judged_by_the_contract_that_forbids_what_it_shows() {

@@ -49,11 +49,6 @@ pub enum AimError {
     Unreachable(u64),
 }
 
-/// The file that a way of reading reads.
-pub(crate) fn path_of(mode: Mode) -> &'static str {
-    if mode == Mode::Smaps { "/proc/self/smaps" } else { "/proc/self/maps" }
-}
-
 /// One VMA in the text of the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Record {
@@ -75,7 +70,7 @@ pub(super) type Text = Vec<Record>;
 /// # Errors
 /// When it can't be read.
 pub(super) fn text_of(mode: Mode) -> Result<Text, AimError> {
-    let path = path_of(mode);
+    let path = mode.path();
     let failed = |source| AimError::Read { path, source };
     let mut file = MapsFile::open(path).map_err(failed)?;
     let mut buffer = vec![0; rustix::param::page_size()];

@@ -9,7 +9,6 @@ mod measured;
 mod run;
 mod words;
 
-pub(crate) use aim::path_of;
 pub use aim::{AimError, one_page};
 pub use measured::Measured;
 pub use run::{RunError, RunPlan, ScenarioRun, run, run_showing};

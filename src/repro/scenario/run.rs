@@ -1,13 +1,12 @@
 //! Running a scenario on the storm's engine.
 
-use super::aim::{AimError, aim, ends_at, offsets, path_of, span_of, text_of};
+use super::aim::{AimError, aim, ends_at, offsets, span_of, text_of};
 use super::{Scenario, ScenarioError};
 use crate::allocations;
 use crate::engine::{
-    Counts, Cpus, Found, LayoutMarks, Live, Mode, ModeSet, OpSet, Pattern, Plan, Reading, Run,
+    Counts, Course, Cpus, Found, LayoutMarks, Live, Lock, Mode, OpSet, Pattern, Plan, Reading, Run,
     Script, Storm, StormError, calibrate, lay_out,
 };
-use crate::host::query_works;
 use crate::kernel::MapsFile;
 use crate::kernel::{Arena, Mm, ReserveError};
 use crate::model::{KindSet, Layout, Op};
@@ -66,6 +65,16 @@ impl Default for RunPlan {
     }
 }
 
+impl RunPlan {
+    /// Whether each call on a file that is read under `lock` has to show one instant.
+    fn at_once(&self, lock: Lock) -> bool {
+        match lock {
+            Lock::Maps => self.maps_at_once,
+            Lock::Smaps => self.smaps_at_once,
+        }
+    }
+}
+
 /// Why a scenario did not run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -82,14 +91,14 @@ pub enum RunError {
     #[error("nothing can be tested here: {0}")]
     Calibrate(String),
     /// One of its ways to read is not offered here.
-    #[error("this kernel does not offer its reader {mode} ({source}); {remedy}")]
+    #[error("this kernel does not offer its reader {mode} ({source}); {takes}")]
     NoReader {
         /// The way.
         mode: Mode,
         /// What was given.
         source: Errno,
         /// Since when there is one, or what it takes.
-        remedy: &'static str,
+        takes: &'static str,
     },
     /// One of its operations fails when it is done alone.
     #[error("this kernel does not do its operation {op}: {}", std::io::Error::from(*.source))]
@@ -232,17 +241,8 @@ pub fn run_showing(
 /// The first that it does not.
 fn offered(readers: &[Mode]) -> Result<(), RunError> {
     for &mode in readers {
-        let (there, remedy) = match mode {
-            Mode::Query => {
-                let mut file = MapsFile::own().map_err(StormError::Maps)?;
-                (query_works(&mut file), "PROCMAP_QUERY came with Linux 6.11")
-            }
-            Mode::Smaps => {
-                (MapsFile::open(path_of(mode)).map(drop), "it takes CONFIG_PROC_PAGE_MONITOR")
-            }
-            _ => continue,
-        };
-        there.map_err(|source| RunError::NoReader { mode, source, remedy })?;
+        let lacks = |source| RunError::NoReader { mode, source, takes: mode.takes() };
+        mode.offered().map_err(lacks)?;
     }
     Ok(())
 }
@@ -275,9 +275,14 @@ impl Noise {
     }
 }
 
+/// How the noise reads: as a storm does, each reader for itself.
+fn noise_reads() -> impl Iterator<Item = Mode> {
+    let alone = |mode: &Mode| mode.course().is_some_and(|course| course != Course::Shared);
+    Mode::ALL.into_iter().filter(|mode| mode.is_default()).filter(alone)
+}
+
 fn engine_plan(scenario: &Scenario, plan: &RunPlan, noise: &Noise) -> Plan {
     let readers = scenario.readers.len() + noise.readers;
-    let modes: ModeSet = [Mode::Walk, Mode::Pread, Mode::Short].into_iter().collect();
     Plan {
         threads: readers + scenario.mutators.len() + noise.mutators,
         readers,
@@ -285,7 +290,7 @@ fn engine_plan(scenario: &Scenario, plan: &RunPlan, noise: &Noise) -> Plan {
         seed: plan.seed,
         contract: plan.contract,
         one_instant: plan.maps_at_once,
-        modes,
+        modes: noise_reads().collect(),
         workload: None,
         allow: plan.allow.clone(),
         fail_fast: plan.fail_fast,
@@ -321,10 +326,9 @@ fn readings(
     arena: &mut Arena,
     target: Option<u64>,
 ) -> Result<(usize, Vec<Reading>), AimError> {
-    let by_pages = |mode: Mode| match mode {
-        Mode::Walk => scenario.later_reads.is_none(),
-        mode => mode == Mode::Smaps,
-    };
+    // smaps is always read by pages.
+    let later_reads = |mode: Mode| scenario.later_reads.filter(|_| !mode.has_details());
+    let by_pages = |mode: Mode| mode.course() == Some(Course::Pages) && later_reads(mode).is_none();
     let of_pages = |mode: &&Mode| by_pages(**mode);
     let padding = match (target, scenario.readers.iter().find(of_pages)) {
         (Some(target), Some(&mode)) => aim(arena, mode, target)?,
@@ -337,7 +341,8 @@ fn readings(
             let at = target.filter(|_| there);
             at.map(|target| offsets(mode, target)).transpose()
         };
-        let steps = mode == Mode::Short || mode == Mode::Walk && !by_pages(mode);
+        let from_bottom = matches!(mode.course(), Some(Course::Pages | Course::Pieces));
+        let steps = from_bottom && !by_pages(mode);
         let first_read = match line_before(steps)? {
             Some((_, start)) => Some(start as usize),
             None => scenario.first_read.map(|bytes| bytes as usize),
@@ -345,11 +350,11 @@ fn readings(
         Ok(Reading {
             mode,
             contract: plan.contract,
-            one_instant: if mode == Mode::Smaps { plan.smaps_at_once } else { plan.maps_at_once },
+            one_instant: plan.at_once(mode.lock()),
             first_read,
-            later_reads: scenario.later_reads.map(|bytes| bytes as usize),
+            later_reads: later_reads(mode).map(|bytes| bytes as usize),
             text: span_of(mode, low, high)?,
-            offsets: line_before(matches!(mode, Mode::Pread | Mode::Shared))?,
+            offsets: line_before(mode.begins_in_middle())?,
         })
     };
     let readings = scenario.readers.iter().map(reading).collect::<Result<_, AimError>>()?;
@@ -358,7 +363,7 @@ fn readings(
 
 /// Reads again whether the page ends at the boundary: only lanes as they were tell.
 fn still_aimed(storm: &Storm, mode: Mode, target: u64) -> Option<bool> {
-    if !matches!(mode, Mode::Walk | Mode::Smaps) {
+    if mode.course() != Some(Course::Pages) {
         return None;
     }
     for (lane, layout) in storm.first_layouts().iter().enumerate() {
