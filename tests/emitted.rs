@@ -4,6 +4,7 @@
 //! keeps reads and operations apart, so that nothing can tear on any kernel: a program that says
 //! otherwise raises a false alarm. With a fault planted in what is read, it has to say so.
 
+use mapstorm::engine::Mode;
 use mapstorm::model::{Op, Page, Place, Prot, Span};
 use mapstorm::oracle::Rule;
 use mapstorm::repro::c::{EmitError, LINES, Rates, Unmeasured, measure, program};
@@ -164,7 +165,7 @@ fn every_program_compiles_without_a_warning() {
     let source = dir.0.join("tear.c");
     for compiler in ["gcc", "clang"].into_iter().filter(|compiler| has(compiler)) {
         for json in [CYCLE, MANY_KINDS, PERIOD, SETTLES] {
-            for how in ["walk", "pread", "short", "shared", "query", "smaps"] {
+            for how in Mode::ALL.map(Mode::word) {
                 std::fs::write(&source, emitted(&read(json, &format!("[{how:?}]")))).unwrap();
                 compile(compiler, &["-pthread", "-std=gnu11"], &source, &dir.0.join("tear"));
             }
@@ -274,9 +275,9 @@ fn no_program_is_too_long_and_none_leaves_an_operation_out() {
     ];
     let mut refused = 0;
     for (ops, lanes, vmas) in sizes {
-        for reader in ["walk", "pread", "short", "shared", "query", "smaps"] {
+        for reader in Mode::ALL {
             let mut scenario = large(ops, lanes, vmas);
-            scenario.readers = vec![reader.parse().unwrap()];
+            scenario.readers = vec![reader];
             match program(&target_of(&scenario), None, &Rates::default()) {
                 Ok(text) => {
                     assert!(text.lines().count() < LINES, "{ops} {lanes} {vmas} {reader}");
