@@ -176,6 +176,17 @@ ways! {
         offered: opens,
         takes: "/proc/self/smaps takes CONFIG_PROC_PAGE_MONITOR",
     }
+    Thread {
+        word: "thread",
+        about: "/proc/thread-self/maps from the bottom, a page a call",
+        path: "/proc/thread-self/maps",
+        reads: Reads::Text(Course::Pages, Parser::Lines),
+        lock: Lock::Maps,
+        weight: 1,
+        default: false,
+        offered: opens,
+        takes: "/proc/thread-self came with Linux 3.17",
+    }
 }
 
 /// A set of ways of reading, in the order of [`Mode::ALL`].
