@@ -20,6 +20,9 @@ pub struct Budget {
 impl Budget {
     /// No run is shorter: less is over before the threads have begun.
     const LEAST: Duration = Duration::from_millis(10);
+    /// Nor than one part in so many of what it takes to begin and end it: where that takes longer
+    /// than a share, some runs that say something are worth more than all of them saying nothing.
+    const WORTH: u32 = 4;
 
     /// For so many runs, `total` after the beginning.
     pub fn new(total: Duration, runs: usize) -> Budget {
@@ -38,12 +41,16 @@ impl Budget {
         self.beside / self.raced.max(1)
     }
 
+    fn least(&self) -> Duration {
+        Budget::LEAST.max(self.overhead() / Budget::WORTH)
+    }
+
     /// How long to race the next run: three quarters of its share, so that some is left for those
     /// that need longer. `None` when the time is over.
     pub fn first(&self, elapsed: Duration) -> Option<Duration> {
         let share = self.share(elapsed);
-        let time = (share * 3 / 4).saturating_sub(self.overhead());
-        (share > Duration::ZERO).then_some(time.max(Budget::LEAST))
+        let time = share.saturating_sub(self.overhead()) * 3 / 4;
+        (share > Duration::ZERO).then_some(time.max(self.least()))
     }
 
     /// How long to race the present run on, which judged too little in all the time it `had`: three
@@ -54,7 +61,7 @@ impl Budget {
         let free = left.saturating_sub(self.kept * self.runs.saturating_sub(1));
         let most = (free / self.runs.clamp(1, 4)).saturating_sub(self.overhead());
         let time = most.min(3 * had).min((16 * self.kept).saturating_sub(had));
-        (time >= Budget::LEAST).then_some(time)
+        (time >= self.least()).then_some(time)
     }
 
     /// A race was given `time` and took `took`.
@@ -123,11 +130,20 @@ mod tests {
     }
 
     #[test]
+    fn where_runs_take_long_to_begin_those_that_begin_say_something() {
+        for (beside, decided) in [(100, 126), (170, 100), (400, 40)] {
+            let (enough, over) = played(126, beside * MS, |_| 40 * MS);
+            assert!(enough >= decided, "{beside}: {enough}");
+            assert!(over <= 24_000 * MS + beside * MS * 5 / 4, "{beside}: {over:?}");
+        }
+    }
+
+    #[test]
     fn where_nothing_is_enough_it_ends_in_time_all_the_same() {
         for beside in [0, 20, 1000] {
             let (enough, over) = played(126, beside * MS, |_| Duration::MAX);
-            // TailBudget it goes only what the last race took beside its time.
-            assert!(over <= 24_000 * MS + (beside + 20) * MS, "{beside}: {over:?}");
+            // Beyond it goes only what the last race took beside its time.
+            assert!(over <= 24_000 * MS + (beside * 5 / 4 + 20) * MS, "{beside}: {over:?}");
             assert_eq!(enough, 0);
         }
     }

@@ -166,7 +166,9 @@ impl RunReport {
 
     /// A run that was left out, because the time was over.
     pub fn left_out(interface: Interface, position: Position) -> RunReport {
-        let why = "the time of all runs together was over".to_owned();
+        let why = "the time of all runs together was over; --seconds-per-case or, as KTAP, \
+                   DURATION gives each its own"
+            .to_owned();
         let verdict = Verdict::Undecided;
         RunReport { verdict, ..RunReport::untestable(interface, position, why) }
     }

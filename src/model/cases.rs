@@ -238,8 +238,8 @@ impl Change {
 #[cfg(test)]
 mod tests {
     use super::super::apply::{apply, fits};
-    use super::super::layout::Layout;
     use super::super::drawing::draw;
+    use super::super::layout::Layout;
     use super::super::page::{Page, Prot};
     use super::super::span::Place;
     use super::*;

@@ -250,8 +250,8 @@ impl fmt::Debug for Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::drawing::draw;
     use crate::model::Prot;
+    use crate::model::drawing::draw;
 
     fn runs(picture: &str) -> Vec<(usize, usize)> {
         draw(picture).vmas().map(|v| (v.start, v.end)).collect()
