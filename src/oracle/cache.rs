@@ -447,6 +447,64 @@ mod tests {
         assert_eq!(take(base - 0x2000, &[base - 0x2000]), 1, "behind the first");
         assert_eq!(take(end, &[end, end + 0x2000]), 2);
         assert_eq!(take(base, &[end]), 0, "all lanes are missing");
+        assert_eq!(take(base - 0x2800, &[base - 0x3000, base - 0x2000]), 0, "it begins below");
+    }
+
+    #[test]
+    fn a_new_standstill_replaces_what_lay_outside() {
+        let oracle = oracle();
+        let (mut cache, window) = (LineCache::new(&geometry()), now(&oracle));
+        let (mut known, before) = outside(&[0x1000, 0x3000]);
+        known.clear();
+        let seen = Observation { start: 0x5000, end: 0x6000, page: Page::FOREIGN };
+        known.push(seen, b"5000-6000 r--p", &geometry());
+        for (text, lines) in [(&before[..], None), (b"5000-6000 r--p\n", Some(1))] {
+            let mut walk = Walk::new(&oracle);
+            walk.begin(Some(0), window);
+            let taken = cache.take(&mut walk, &identities(), &known, text, window);
+            assert_eq!(taken.map(|taken| taken.count()), lines);
+        }
+    }
+
+    #[test]
+    fn a_walk_that_begins_within_a_lane_is_left_to_the_rules() {
+        let (oracle, mut cache) = (oracle(), LineCache::new(&geometry()));
+        let (window, mut walk) = (now(&oracle), Walk::new(&oracle));
+        let (lines, text) = lane(&oracle, 0);
+        let mut first = Vec::new();
+        identities().print(&lines[0], &mut first);
+        walk.begin(Some(lines[0].end), window);
+        let rest = &text[first.len()..];
+        assert!(cache.take(&mut walk, &identities(), &Outside::default(), rest, window).is_none());
+    }
+
+    /// Fills the lane's history with versions until the first is gone.
+    fn run_over(oracle: &Oracle, lane: u16) {
+        let layout = oracle.hold(lane).current().layout;
+        (0..8).for_each(|_| oracle.repair(&mut oracle.hold(lane), &layout));
+    }
+
+    #[test]
+    fn a_version_that_is_gone_is_not_rendered() {
+        let (oracle, mut cache) = (oracle(), LineCache::new(&geometry()));
+        let walk = Walk::new(&oracle);
+        assert!(cache.render(&walk, &identities(), 0, 0).is_some());
+        run_over(&oracle, 1);
+        assert!(cache.render(&walk, &identities(), 1, 0).is_none());
+        let head = oracle.history(1).head();
+        assert!(cache.render(&walk, &identities(), 1, head).is_some());
+    }
+
+    #[test]
+    fn lines_of_a_version_that_is_gone_meanwhile_are_not_passed() {
+        let (oracle, mut cache) = (oracle(), LineCache::new(&geometry()));
+        let (window, mut walk) = (now(&oracle), Walk::new(&oracle));
+        walk.begin(Some(geometry().base), window);
+        let ahead = walk.ahead(window, false).unwrap();
+        let place = cache.render(&walk, &identities(), 0, 0).unwrap();
+        run_over(&oracle, 0);
+        assert!(!walk.pass(ahead, &cache.lanes[place].text.lines));
+        assert_eq!(walk.pos(), Some(geometry().base), "nothing has changed");
     }
 
     #[test]

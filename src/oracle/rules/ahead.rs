@@ -45,10 +45,6 @@ impl Walk<'_> {
         if reached != NO_LANE && self.has_left(reached, version, pos)? {
             return self.at(reached, version, earliest);
         }
-        if reached == NO_LANE && pos > geometry.base {
-            // In mid-arena, and no lane is entered yet.
-            return None;
-        }
         let mut last = None;
         for lane in reached.wrapping_add(1)..geometry.lanes {
             if self.floors[lane as usize].0 == self.round {
@@ -57,7 +53,8 @@ impl Walk<'_> {
             let history = self.oracle.history(lane);
             let version = self.first_at(lane, self.now.earliest).ok()?;
             if history.masks(version).0 != 0 {
-                // Coming from a line that reaches into the lane is for the rules.
+                // A walk that begins within the lane, or comes from a line that reaches into it, is for
+                // the rules.
                 return (pos <= geometry.address(lane, 0))
                     .then(|| self.at(lane, version, earliest))
                     .flatten();
