@@ -5,7 +5,7 @@
 //! else about, [`play`] races them on the storm's engine, and the rest says what was seen.
 
 mod budget;
-pub mod ktap;
+pub mod checks;
 mod place;
 mod play;
 mod proof;
@@ -17,5 +17,5 @@ pub use budget::Budget;
 pub use place::{Interface, Position};
 pub use play::{Around, AtOnce, play};
 pub use proof::{Proof, Shown, prove};
-pub use report::{CaseReport, CasesReport, Outcome, RunReport, Sum, Verdict};
+pub use report::{CaseReport, CasesReport, Outcome, RunReport, Sum};
 pub use table::{Foreseen, Spec, Step, TABLE, find};

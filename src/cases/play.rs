@@ -2,11 +2,11 @@
 
 use super::place::{Interface, Position};
 use super::proof::lies_on_one_page;
-use super::report::{RunReport, Verdict, Violation, too_little};
+use super::report::{RunReport, Violation, too_little};
 use super::table::Spec;
 use crate::engine::{Ended, Found, NoEvidence, View};
 use crate::oracle::Tolerated;
-use crate::report::example_text;
+use crate::report::{Verdict, example_text};
 use crate::repro::scenario::{RunPlan, ScenarioRun, run};
 use std::time::Duration;
 

@@ -1,20 +1,19 @@
 //! What was seen of the cases, as data; the JSON form is this structure.
 
+use super::checks::checklist;
 use super::place::{Interface, Position};
 use super::proof::Proof;
 use super::table::{Foreseen, Spec};
+use super::text;
 use crate::count::counted;
 use crate::engine::Overlap;
 use crate::exit::Exit;
 use crate::host::MapsLocking;
 use crate::oracle::Mechanism;
-use crate::report::OverlapReport;
+use crate::report::checks::Checklist;
+use crate::report::{FEWEST_CHECKED, MOST_UNDECIDED_PER_MILLE, OverlapReport, Report, Verdict};
 use serde::Serialize;
-
-/// Of the windows judged, this many in a thousand may be undecided.
-const MOST_UNDECIDED_PER_MILLE: u64 = 10;
-/// A run that judged fewer lines than this says nothing.
-const FEWEST_CHECKED: u64 = 100;
+use std::io;
 
 /// Why a run that judged so much says nothing, if it does not; more of it may say something.
 pub(super) fn too_little(lines: u64, windows: u64, undecided: u64) -> Option<String> {
@@ -28,44 +27,6 @@ pub(super) fn too_little(lines: u64, windows: u64, undecided: u64) -> Option<Str
 
 /// The version of the JSON form.
 const SCHEMA_VERSION: u32 = 1;
-
-/// What a run says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// Enough was judged, and all of it was right.
-    Upheld,
-    /// Something was not.
-    Violated,
-    /// Too little was judged.
-    Undecided,
-    /// Not testable here.
-    Untestable,
-}
-
-impl Verdict {
-    /// The word used in reports.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Verdict::Upheld => "upheld",
-            Verdict::Violated => "violated",
-            Verdict::Undecided => "undecided",
-            Verdict::Untestable => "not testable here",
-        }
-    }
-
-    /// The verdict of several: a violation outweighs doubt, and what could not be tested counts
-    /// only where nothing else was.
-    pub fn of(all: impl IntoIterator<Item = Verdict>) -> Verdict {
-        let weight = |verdict: &Verdict| match verdict {
-            Verdict::Untestable => 0,
-            Verdict::Upheld => 1,
-            Verdict::Undecided => 2,
-            Verdict::Violated => 3,
-        };
-        all.into_iter().max_by_key(weight).unwrap_or(Verdict::Untestable)
-    }
-}
 
 /// Violations with one signature.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -394,13 +355,19 @@ impl CasesReport {
 
     /// The exit code that goes with it.
     pub fn exit(&self) -> Exit {
-        match (self.signal, self.verdict) {
-            (Some(number), _) => Exit::of_signal(number),
-            (_, Verdict::Violated) => Exit::Violated,
-            (_, Verdict::Undecided) => Exit::Undecided,
-            (_, Verdict::Untestable) => Exit::Untestable,
-            (_, Verdict::Upheld) => Exit::Upheld,
-        }
+        self.verdict.exit(self.signal)
+    }
+}
+
+impl Report for CasesReport {
+    fn text(&self, out: &mut Vec<u8>, verbose: bool) -> io::Result<()> {
+        text::head(out)?;
+        self.cases.iter().try_for_each(|case| text::case(out, case, verbose))?;
+        text::last_lines(out, self)
+    }
+
+    fn checks(&self) -> Option<Checklist> {
+        Some(checklist(self))
     }
 }
 
@@ -431,15 +398,5 @@ mod tests {
         let more = |windows| RunReport { windows, ..run(500, Verdict::Upheld, false) };
         assert!(more(100).after(&doubtful).judged_too_little);
         assert_eq!(more(300).after(&doubtful).verdict, Verdict::Upheld);
-    }
-
-    #[test]
-    fn a_violation_outweighs_doubt_and_untested_counts_last() {
-        use Verdict::{Undecided, Untestable, Upheld, Violated};
-        assert_eq!(Verdict::of([Upheld, Violated, Undecided]), Violated);
-        assert_eq!(Verdict::of([Upheld, Untestable, Undecided]), Undecided);
-        assert_eq!(Verdict::of([Untestable, Upheld]), Upheld);
-        assert_eq!(Verdict::of([Untestable, Untestable]), Untestable);
-        assert_eq!(Verdict::of([]), Untestable);
     }
 }

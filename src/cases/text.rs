@@ -1,8 +1,10 @@
 //! The cases for people: a table, and what there is to say of each case below it.
 
 use super::place::Interface;
-use super::report::{CaseReport, CasesReport, Sum, Verdict};
+use super::report::{CaseReport, CasesReport, Sum};
 use crate::count::counted;
+use crate::report::Verdict;
+use crate::report::text::style;
 use anstyle::{AnsiColor, Style};
 use std::io::{self, Write};
 
@@ -10,14 +12,6 @@ const BOLD: Style = Style::new().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 const GOOD: Style = AnsiColor::Green.on_default().bold();
 const DOUBTFUL: Style = AnsiColor::Yellow.on_default().bold();
-
-fn style(verdict: Verdict) -> Style {
-    match verdict {
-        Verdict::Upheld => GOOD,
-        Verdict::Violated => BAD,
-        Verdict::Undecided | Verdict::Untestable => DOUBTFUL,
-    }
-}
 
 /// The head of the table.
 ///

@@ -8,6 +8,7 @@ use mapstorm::engine::{Mode, Pattern, Planted, Workload};
 use mapstorm::latency::{CompareArgs, LatencyArgs};
 use mapstorm::model::{Kind, MAX_PAGES};
 use mapstorm::oracle::Contract;
+use mapstorm::report::Format;
 use mapstorm::sim::sweep::SelfcheckArgs;
 use mapstorm::vocabulary::unknown;
 use std::path::PathBuf;
@@ -109,15 +110,6 @@ pub struct PrintArgs {
     pub verbose: bool,
 }
 
-/// Form of the result.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Format {
-    /// For people.
-    Text,
-    /// One JSON object.
-    Json,
-}
-
 /// When to use colours.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Colour {
@@ -158,7 +150,7 @@ pub struct FirstTearsArgs {
     #[arg(long, value_parser = seed)]
     pub seed: Option<u64>,
     /// The form of the result on stdout; progress always goes to stderr
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(long, value_parser = Format::without_checks(), default_value = "text")]
     pub format: Format,
 }
 
@@ -230,7 +222,7 @@ pub struct StormArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(-20..=19), allow_negative_numbers = true)]
     pub nice: Option<i32>,
     /// The form of the result on stdout; progress always goes to stderr
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(long, value_parser = Format::all(), default_value = "text")]
     pub format: Format,
 }
 
@@ -241,7 +233,7 @@ pub struct VerifyArgs {
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// The form of the result on stdout; progress always goes to stderr
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(long, value_parser = Format::without_checks(), default_value = "text")]
     pub format: Format,
 }
 
@@ -270,7 +262,7 @@ pub struct ReplayArgs {
     #[arg(long, value_parser = seed)]
     pub seed: Option<u64>,
     /// The form of the result on stdout; progress always goes to stderr
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(long, value_parser = Format::without_checks(), default_value = "text")]
     pub format: Format,
 }
 
@@ -286,7 +278,7 @@ pub struct MinimizeArgs {
     #[arg(long, default_value = "180", value_parser = seconds, allow_negative_numbers = true)]
     pub seconds: f64,
     /// The form of the result on stdout; progress always goes to stderr
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(long, value_parser = Format::without_checks(), default_value = "text")]
     pub format: Format,
 }
 
@@ -308,7 +300,7 @@ pub struct EmitCArgs {
 #[derive(Args, Clone, Debug)]
 pub struct ProbeArgs {
     /// The form of the result on stdout; progress always goes to stderr
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(long, value_parser = Format::without_checks(), default_value = "text")]
     pub format: Format,
 }
 
@@ -338,20 +330,11 @@ pub struct CasesArgs {
     #[arg(long, value_parser = seed)]
     pub seed: Option<u64>,
     /// The form of the result on stdout; progress always goes to stderr
-    #[arg(long, value_enum, default_value_t = CasesFormat::Text)]
-    pub format: CasesFormat,
-}
-
-/// Form of the result of `mapstorm cases`.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CasesFormat {
-    /// For people.
-    Text,
-    /// One JSON object.
-    Json,
-    /// For the kernel's test runners; DURATION and VERBOSE in the environment are honoured. What
-    /// could not be decided is a skip, and the exit code says so, too: 4 where all are, else 0.
-    Ktap,
+    ///
+    /// As KTAP, DURATION and VERBOSE in the environment are honoured. In a list of checks, what could
+    /// not be decided is a skip, and the exit code says so, too: 4 where all are, else 0.
+    #[arg(long, value_parser = Format::all(), default_value = "text")]
+    pub format: Format,
 }
 
 const LONGEST_SECONDS: f64 = 366.0 * 24.0 * 3600.0;

@@ -1,20 +1,21 @@
 //! `mapstorm cases`.
 
 use super::storm::{command_line, draw_seed};
-use super::{Failure, Signals};
-use crate::cli::{CasesArgs, CasesFormat, PrintArgs};
+use super::{Failure, Signals, announce};
+use crate::cli::{CasesArgs, PrintArgs};
 use mapstorm::allocations;
 use mapstorm::cases::{
     Around, AtOnce, Budget, CaseReport, CasesReport, Interface, Position, Proof, RunReport, Spec,
-    TABLE, Verdict, find, ktap, play, prove, text,
+    TABLE, checks, find, play, prove, text,
 };
 use mapstorm::console;
 use mapstorm::count::counted;
 use mapstorm::engine::Overlap;
 use mapstorm::exit::Exit;
 use mapstorm::host::{Machine, MapsLocking, observe_locking, observe_smaps_locking};
-use mapstorm::report::OverlapReport;
-use mapstorm::report::text::first_line;
+use mapstorm::report::checks::{Check, Totals};
+use mapstorm::report::ktap::Ktap;
+use mapstorm::report::{Format, OverlapReport, Verdict};
 use mapstorm::vocabulary::unknown;
 use std::time::{Duration, Instant};
 
@@ -38,16 +39,7 @@ pub fn cases(args: &CasesArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let machine = Machine::here();
     let signals = Signals::catch().map_err(|error| Failure::Environment(error.to_string()))?;
     let seed = args.seed.unwrap_or_else(draw_seed);
-    let mut first = Vec::new();
-    first_line(&mut first, &machine, &format!("{seed:#x}"), &command_line(seed))
-        .expect("into memory");
-    match args.format {
-        CasesFormat::Text => console::result(&first),
-        CasesFormat::Json | CasesFormat::Ktap if !print.quiet => {
-            console::to_stderr(&first);
-        }
-        _ => {}
-    }
+    announce(args.format, print.quiet, &machine, seed, &command_line(seed));
     let without = lacking();
     let stop = || signals.arrived();
     let locking = [observe_locking(machine.version()), observe_smaps_locking(machine.version())];
@@ -71,14 +63,14 @@ pub fn cases(args: &CasesArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let interfaces = or_all(&args.interface, &Interface::ALL);
     let asked: Option<Vec<Position>> = args.boundary.iter().copied().collect();
     let positions = or_all(&asked.unwrap_or_default(), &Position::ALL);
-    if ktap::tests(&specs, &interfaces, &positions).is_empty() {
+    if checks::tests(&specs, &interfaces, &positions).is_empty() {
         return Err(Failure::Usage(NO_TEST.into()));
     }
     match args.format {
-        CasesFormat::Ktap => Ok(all.ktap(&specs, &interfaces, &positions, args, &environment)),
+        Format::Ktap => Ok(all.ktap(&specs, &interfaces, &positions, args, &environment)),
         _ => {
             let report = all.race(&specs, &interfaces, &positions, args, print, allocations);
-            Ok(report.exit())
+            Ok(args.format.exit(&report, report.exit()))
         }
     }
 }
@@ -200,7 +192,7 @@ impl Session<'_> {
         last
     }
 
-    /// Races case after case, for people or as JSON.
+    /// Races case after case. People see each case as it ends, other formats come last.
     fn race(
         &self,
         specs: &[&'static Spec],
@@ -210,7 +202,7 @@ impl Session<'_> {
         print: &PrintArgs,
         allocations: u64,
     ) -> CasesReport {
-        let people = args.format == CasesFormat::Text;
+        let people = args.format == Format::Text;
         let seconds = args.seconds_per_case;
         let all = specs.len() as f64 * seconds.unwrap_or(SECONDS_PER_CASE);
         let runs = specs.iter().map(|spec| places(spec, interfaces, positions).count()).sum();
@@ -250,9 +242,7 @@ impl Session<'_> {
             text::last_lines(&mut text, &report).expect("into memory");
             console::result(&text);
         } else {
-            let mut json = serde_json::to_vec(&report).expect("plain data into memory");
-            json.push(b'\n');
-            console::result(&json);
+            console::result(&args.format.write(&report, print.verbose));
         }
         report
     }
@@ -324,7 +314,7 @@ impl Session<'_> {
         args: &CasesArgs,
         environment: &Environment,
     ) -> Exit {
-        let tests = ktap::tests(specs, interfaces, positions);
+        let tests = checks::tests(specs, interfaces, positions);
         let each = match (environment.duration, args.seconds_per_case) {
             (_, Some(seconds)) => Some(seconds * specs.len() as f64 / tests.len().max(1) as f64),
             (duration, None) => duration,
@@ -335,12 +325,11 @@ impl Session<'_> {
 
     fn write_ktap(
         &self,
-        tests: &[ktap::Test],
+        tests: &[checks::Test],
         each: Option<f64>,
         environment: &Environment,
-    ) -> std::io::Result<ktap::Totals> {
-        let mut ktap =
-            ktap::Ktap::begin(console::Results::new(), tests.len(), environment.verbose)?;
+    ) -> std::io::Result<Totals> {
+        let mut ktap = Ktap::begin(console::Results::new(), tests.len(), environment.verbose)?;
         ktap.remark(&format!("seed {:#x}: {}", self.around.seed, self.command))?;
         let mut overlap = Overlap::default();
         let tests_here = counted(tests.len() as u64, "test");
@@ -358,7 +347,8 @@ impl Session<'_> {
         let mut proved: Option<(&str, Result<Proof, String>)> = None;
         for test in tests {
             if let Some(number) = self.stopped() {
-                ktap.skip(&test.name, &format!("signal {number} arrived"))?;
+                let why = format!("signal {number} arrived");
+                ktap.check(&Check::skip(&test.name, 0.0, why))?;
                 continue;
             }
             if proved.as_ref().is_none_or(|(name, _)| *name != test.spec.name) {
@@ -368,7 +358,7 @@ impl Session<'_> {
             let why = self.why_not(test.interface).or(refused.map(String::as_str));
             if let Some(why) = why {
                 budget.done(test.positions.len());
-                ktap.skip(&test.name, why)?;
+                ktap.check(&Check::skip(&test.name, 0.0, why))?;
                 continue;
             }
             let fixed =
@@ -381,7 +371,7 @@ impl Session<'_> {
                 })
                 .collect();
             overlap += runs.iter().map(|run| run.overlap).sum();
-            ktap.result(&test.name, &runs)?;
+            ktap.check(&checks::check(&test.name, &runs.iter().collect::<Vec<_>>()))?;
         }
         let overlap = OverlapReport::from(overlap);
         for said in [overlap.doubt().as_deref(), overlap.remedy(false)].into_iter().flatten() {

@@ -1,8 +1,8 @@
 //! `mapstorm first-tears`: storm after storm, and when each first tore.
 
 use super::storm::{can_play, command_line, draw_seed, modes, op_set, readers_of};
-use super::{Failure, Signals};
-use crate::cli::{FirstTearsArgs, Format, PrintArgs};
+use super::{Failure, Signals, announce};
+use crate::cli::{FirstTearsArgs, PrintArgs};
 use mapstorm::console;
 use mapstorm::count::counted;
 use mapstorm::engine::{Cpus, Dropped, Mode, Pattern, Plan, Run, Storm};
@@ -12,7 +12,7 @@ use mapstorm::kernel::Arena;
 use mapstorm::kernel::MapsFile;
 use mapstorm::model::KindSet;
 use mapstorm::oracle::Contract;
-use mapstorm::report::{FirstTears, Row, text};
+use mapstorm::report::{FirstTears, Row};
 use mapstorm::seed::Stream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,11 +38,7 @@ pub fn first_tears(args: &FirstTearsArgs, print: &PrintArgs) -> Result<Exit, Fai
     let seed = args.seed.unwrap_or_else(draw_seed);
     let mut table = FirstTears::new(&machine, seed, command_line(seed), args.seconds);
     table.until = args.until.iter().map(ToString::to_string).collect();
-    let mut line = Vec::new();
-    text::first_line(&mut line, &machine, &table.seed, &table.command).expect("into memory");
-    if args.format == Format::Text {
-        console::result(&line);
-    }
+    announce(args.format, print.quiet, &machine, seed, &table.command);
     let locking = observe_locking(machine.version());
     let mut seeds = Stream::new(seed, "storms", 0);
     'all: for &threads in &args.threads {
@@ -65,15 +61,7 @@ pub fn first_tears(args: &FirstTearsArgs, print: &PrintArgs) -> Result<Exit, Fai
             }
         }
     }
-    let mut out = Vec::new();
-    match args.format {
-        Format::Json => {
-            serde_json::to_writer(&mut out, &table).expect("plain data into memory");
-            out.push(b'\n');
-        }
-        Format::Text => table.write(&mut out).expect("into memory"),
-    }
-    console::result(&out);
+    console::result(&args.format.write(&table, print.verbose));
     Ok(table.exit())
 }
 

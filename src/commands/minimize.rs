@@ -2,23 +2,28 @@
 
 use super::replay::{fits_here, name, not_run, target};
 use super::{Failure, Signals};
-use crate::cli::{Format, MinimizeArgs, PrintArgs};
+use crate::cli::{MinimizeArgs, PrintArgs};
 use mapstorm::console;
 use mapstorm::count::counted;
 use mapstorm::exit::Exit;
+use mapstorm::report::Report;
 use mapstorm::report::text::quoted;
 use mapstorm::repro::replay::{
     Decision, Fates, Minimized, Seen, Size, Tried, interval, minimize as search,
 };
 use mapstorm::repro::scenario::{Measured, Scenario};
 use serde::Serialize;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// What came of it.
 #[derive(Serialize)]
-struct Report<'a> {
+struct Searched<'a> {
+    #[serde(skip)]
+    found: &'a Minimized,
+    #[serde(skip)]
+    took: Duration,
     schema_version: u32,
     shows: String,
     file: String,
@@ -127,7 +132,8 @@ pub fn minimize(args: &MinimizeArgs, print: &PrintArgs) -> Result<Exit, Failure>
         found.best.scenario.measured = Some(Measured::here(sightings, walks, time));
     }
     write(&found.best.scenario)?;
-    console::result(report(&found, args, begun.elapsed()).as_bytes());
+    let searched = Searched::new(&found, &args.output, begun.elapsed());
+    console::result(&args.format.write(&searched, print.verbose));
     Ok(found.signal.map_or(Exit::Upheld, Exit::of_signal))
 }
 
@@ -185,15 +191,15 @@ fn ending(found: &Minimized) -> &'static str {
     }
 }
 
-fn report(found: &Minimized, args: &MinimizeArgs, took: Duration) -> String {
-    let scenario = &found.best.scenario;
-    let file = args.output.display().to_string();
-    let Fates { accepted, rejected, undecided } = found.fates;
-    if args.format == Format::Json {
-        let report = Report {
+impl<'a> Searched<'a> {
+    fn new(found: &'a Minimized, output: &Path, took: Duration) -> Searched<'a> {
+        let Fates { accepted, rejected, undecided } = found.fates;
+        Searched {
+            found,
+            took,
             schema_version: 1,
             shows: name(&found.best),
-            file,
+            file: output.display().to_string(),
             complete: found.complete,
             candidates: accepted + rejected + undecided,
             accepted,
@@ -202,10 +208,19 @@ fn report(found: &Minimized, args: &MinimizeArgs, took: Duration) -> String {
             elapsed_ms: took.as_millis() as u64,
             shown_every_ms: every(&found.seen) * 1000.0,
             measured: Counted::of(found),
-            scenario,
-        };
-        return serde_json::to_string(&report).expect("plain data") + "\n";
+            scenario: &found.best.scenario,
+        }
     }
+}
+
+impl Report for Searched<'_> {
+    fn text(&self, out: &mut Vec<u8>, _verbose: bool) -> io::Result<()> {
+        out.write_all(for_people(self).as_bytes())
+    }
+}
+
+fn for_people(searched: &Searched<'_>) -> String {
+    let Searched { found, took, scenario, file, accepted, rejected, undecided, .. } = searched;
     let (from, to) = between(&found.seen);
     let mut text = format!(
         "{}: {}, shown every {:.3} s\n\
@@ -237,6 +252,6 @@ fn report(found: &Minimized, args: &MinimizeArgs, took: Duration) -> String {
     for (reader, mode) in scenario.readers.iter().enumerate() {
         text += &format!("reader {reader}: {mode}\n");
     }
-    let file = quoted(&file);
+    let file = quoted(file);
     text + &format!("mapstorm replay {file}\nmapstorm emit-c {file}\n")
 }

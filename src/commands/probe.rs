@@ -1,7 +1,7 @@
 //! `mapstorm probe`.
 
 use super::Failure;
-use crate::cli::{Format, ProbeArgs};
+use crate::cli::ProbeArgs;
 use mapstorm::console;
 use mapstorm::engine::{Calibration, Dropped, OpSet, calibrate};
 use mapstorm::exit::Exit;
@@ -11,8 +11,10 @@ use mapstorm::host::{
 use mapstorm::kernel::Arena;
 use mapstorm::kernel::MapsFile;
 use mapstorm::model::{Kind, KindSet};
+use mapstorm::report::Report;
 use serde::Serialize;
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{self, Write};
 
 /// What was found.
 #[derive(Serialize)]
@@ -28,6 +30,12 @@ struct Probed {
     operations: Vec<&'static str>,
     calibration_steps: usize,
     dropped: Vec<[String; 2]>,
+}
+
+impl Report for Probed {
+    fn text(&self, out: &mut Vec<u8>, _verbose: bool) -> io::Result<()> {
+        out.write_all(for_people(self).as_bytes())
+    }
 }
 
 /// Probes the kernel and the machine.
@@ -56,11 +64,7 @@ pub fn probe(args: &ProbeArgs) -> Result<Exit, Failure> {
         dropped: reasons(&calibration),
         machine,
     };
-    let text = match args.format {
-        Format::Json => serde_json::to_string_pretty(&probed).expect("plain data") + "\n",
-        Format::Text => for_people(&probed),
-    };
-    console::result(text.as_bytes());
+    console::result(&args.format.write(&probed, false));
     Ok(Exit::Upheld)
 }
 

@@ -1,25 +1,31 @@
 //! `mapstorm replay`: shows a tear again.
 
 use super::{Failure, Signals};
-use crate::cli::{Format, PrintArgs, ReplayArgs};
+use crate::cli::{PrintArgs, ReplayArgs};
 use mapstorm::console;
 use mapstorm::count::counted;
 use mapstorm::engine::StormError;
 use mapstorm::evidence::{Proof, Saved, SavedIncident, Tear, load};
 use mapstorm::exit::Exit;
 use mapstorm::oracle::{Class, Contract};
+use mapstorm::report::Report;
 use mapstorm::repro::replay::{
     Attempt, DeriveError, Size, Target, Untold, attempt, derive, target_of,
 };
 use mapstorm::repro::scenario::RunError;
 use serde::Serialize;
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
 /// What became of it.
 #[derive(Serialize)]
-struct Report {
+struct Replayed<'a> {
+    #[serde(skip)]
+    target: &'a Target,
+    #[serde(skip)]
+    attempt: &'a Attempt,
     schema_version: u32,
     shows: String,
     /// `shown`, `not-shown`, or, where that means nothing, `untestable` or `undecided`.
@@ -119,11 +125,8 @@ pub fn replay(args: &ReplayArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         console::note(format_args!("{}: {}", name(&target), Size::of(&target.scenario)));
     }
     let attempt = attempt(&target, contract, time, seed, || signals.arrived()).map_err(not_run)?;
-    let text = match args.format {
-        Format::Json => json(&target, &attempt),
-        Format::Text => for_people(&target, &attempt, print.verbose),
-    };
-    console::result(text.as_bytes());
+    let replayed = Replayed::new(&target, &attempt);
+    console::result(&args.format.write(&replayed, print.verbose));
     Ok(exit(&attempt))
 }
 
@@ -169,23 +172,32 @@ fn second_checker(proof: &Proof) -> &'static str {
     }
 }
 
-fn json(target: &Target, attempt: &Attempt) -> String {
-    let (verdict, why) = verdict(attempt);
-    let report = Report {
-        schema_version: 1,
-        shows: name(target),
-        verdict,
-        why,
-        shown: attempt.shown,
-        walks: attempt.walks,
-        per_thousand_walks: attempt.per_thousand(),
-        elapsed_ms: attempt.took.as_millis() as u64,
-        operations: attempt.operations,
-        failed_operations: attempt.failed,
-        second_checker: attempt.proof.as_ref().map(second_checker),
-        others: attempt.others.clone(),
-    };
-    serde_json::to_string(&report).expect("plain data") + "\n"
+impl<'a> Replayed<'a> {
+    fn new(target: &'a Target, attempt: &'a Attempt) -> Replayed<'a> {
+        let (verdict, why) = verdict(attempt);
+        Replayed {
+            target,
+            attempt,
+            schema_version: 1,
+            shows: name(target),
+            verdict,
+            why,
+            shown: attempt.shown,
+            walks: attempt.walks,
+            per_thousand_walks: attempt.per_thousand(),
+            elapsed_ms: attempt.took.as_millis() as u64,
+            operations: attempt.operations,
+            failed_operations: attempt.failed,
+            second_checker: attempt.proof.as_ref().map(second_checker),
+            others: attempt.others.clone(),
+        }
+    }
+}
+
+impl Report for Replayed<'_> {
+    fn text(&self, out: &mut Vec<u8>, verbose: bool) -> io::Result<()> {
+        out.write_all(for_people(self.target, self.attempt, verbose).as_bytes())
+    }
 }
 
 fn for_people(target: &Target, attempt: &Attempt, verbose: bool) -> String {

@@ -1,8 +1,8 @@
 //! `mapstorm`: the storm.
 
 use super::probe::not_testable;
-use super::{Failure, Signals};
-use crate::cli::{Format, PrintArgs, StormArgs};
+use super::{Failure, Signals, announce};
+use crate::cli::{PrintArgs, StormArgs};
 use mapstorm::allocations;
 use mapstorm::console::{self, Line, Progress};
 use mapstorm::engine::{
@@ -104,27 +104,8 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         kept: keeper.kept(),
     };
     let report = StormReport::new(&storm, &run, &around);
-    let mut out = Vec::new();
-    match args.format {
-        Format::Json => {
-            serde_json::to_writer(&mut out, &report).expect("plain data into memory");
-            out.push(b'\n');
-        }
-        Format::Text => text::storm(&mut out, &report, print.verbose).expect("into memory"),
-    }
-    console::result(&out);
-    Ok(report.exit())
-}
-
-/// The first line, before anything can go wrong: on stdout for people, else on stderr.
-fn announce(format: Format, quiet: bool, machine: &Machine, seed: u64, command: &str) {
-    let mut line = Vec::new();
-    text::first_line(&mut line, machine, &format!("{seed:#x}"), command).expect("into memory");
-    match format {
-        Format::Text => console::result(&line),
-        Format::Json if !quiet => console::to_stderr(&line),
-        Format::Json => {}
-    }
+    console::result(&args.format.write(&report, print.verbose));
+    Ok(args.format.exit(&report, report.exit()))
 }
 
 fn allowed(args: &StormArgs) -> Result<Vec<Pattern>, Failure> {

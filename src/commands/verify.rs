@@ -1,15 +1,17 @@
 //! `mapstorm verify`: does a file prove a violation?
 
 use super::Failure;
-use crate::cli::{Format, VerifyArgs};
+use crate::cli::VerifyArgs;
 use mapstorm::console;
 use mapstorm::count::counted;
 use mapstorm::evidence::{
     FileError, Proof, SavedIncident, SavedViolation, Shown, Tear, TearError, load_violation,
 };
 use mapstorm::exit::Exit;
+use mapstorm::report::Report;
 use mapstorm::verify::Unlike;
 use serde::Serialize;
+use std::io::{self, Write};
 use std::path::Path;
 
 /// One file's judgement.
@@ -24,24 +26,30 @@ struct Verified {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct AllVerified {
     schema_version: u32,
     files: Vec<Verified>,
 }
 
+impl Report for AllVerified {
+    fn text(&self, out: &mut Vec<u8>, _verbose: bool) -> io::Result<()> {
+        self.files.iter().try_for_each(|file| out.write_all(line(file).as_bytes()))
+    }
+}
+
 /// What the content of a file comes to.
-enum Verdict {
+enum Finding {
     Proves,
     Witnesses,
     Fails,
 }
 
 impl Verified {
-    fn new(path: &Path, signature: Option<String>, (verdict, why): (Verdict, String)) -> Verified {
+    fn new(path: &Path, signature: Option<String>, (finding, why): (Finding, String)) -> Verified {
         Verified {
             file: path.display().to_string(),
-            proves: matches!(verdict, Verdict::Proves),
-            witnesses: matches!(verdict, Verdict::Witnesses),
+            proves: matches!(finding, Finding::Proves),
+            witnesses: matches!(finding, Finding::Witnesses),
             signature,
             why,
         }
@@ -64,20 +72,14 @@ pub fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
             Ok(verified) => files.push(verified),
             Err(error) => {
                 let why = error.why.to_string();
-                files.push(Verified::new(path, None, (Verdict::Fails, why)));
+                files.push(Verified::new(path, None, (Finding::Fails, why)));
                 broken = broken.or(Some(error));
             }
         }
     }
     let all = files.iter().all(Verified::is_fine);
-    let text = match args.format {
-        Format::Json => {
-            let report = Report { schema_version: 1, files };
-            serde_json::to_string(&report).expect("plain data") + "\n"
-        }
-        Format::Text => files.iter().map(line).collect(),
-    };
-    console::result(text.as_bytes());
+    let verified = AllVerified { schema_version: 1, files };
+    console::result(&args.format.write(&verified, false));
     match broken {
         Some(error) => Err(error.into()),
         None if all => Ok(Exit::Upheld),
@@ -114,14 +116,14 @@ fn judged(path: &Path) -> Result<Verified, FileError> {
     let judged = match judged {
         Ok(judged) => judged,
         Err(why @ (TearError::Flaw(_) | TearError::Piece | TearError::Standstill(_))) => {
-            (Verdict::Fails, format!("it {why}"))
+            (Finding::Fails, format!("it {why}"))
         }
         Err(why) => return Err(FileError { path: path.to_owned(), why }),
     };
     Ok(Verified::new(path, Some(signature), judged))
 }
 
-fn shown_by(incident: &SavedIncident, shown: &Shown) -> (Verdict, String) {
+fn shown_by(incident: &SavedIncident, shown: &Shown) -> (Finding, String) {
     match shown {
         Shown::Mismatch(unlike) => {
             let first = &unlike[0];
@@ -136,11 +138,11 @@ fn shown_by(incident: &SavedIncident, shown: &Shown) -> (Verdict, String) {
                 Unlike::words(&first.expected),
                 Unlike::words(&first.read),
             );
-            (Verdict::Proves, why)
+            (Finding::Proves, why)
         }
-        Shown::Alike => (Verdict::Fails, "its lines show the layouts that it has".into()),
+        Shown::Alike => (Finding::Fails, "its lines show the layouts that it has".into()),
         Shown::Other { said, is } => {
-            (Verdict::Fails, format!("it says {said}, but what is in it is {is}"))
+            (Finding::Fails, format!("it says {said}, but what is in it is {is}"))
         }
         Shown::Stall => {
             let seconds = |ns: u64| ns as f64 / 1e9;
@@ -151,13 +153,13 @@ fn shown_by(incident: &SavedIncident, shown: &Shown) -> (Verdict, String) {
                 seconds(waited),
                 seconds(limit),
             );
-            (Verdict::Witnesses, why)
+            (Finding::Witnesses, why)
         }
-        Shown::Doubtful(why) => (Verdict::Fails, (*why).into()),
+        Shown::Doubtful(why) => (Finding::Fails, (*why).into()),
     }
 }
 
-fn told(tear: &Tear, proof: &Proof) -> (Verdict, String) {
+fn told(tear: &Tear, proof: &Proof) -> (Finding, String) {
     match proof {
         Proof::Violation(refutation) => {
             let missing = refutation.missing.map_or(String::new(), |address| {
@@ -170,14 +172,14 @@ fn told(tear: &Tear, proof: &Proof) -> (Verdict, String) {
                  \"{}\" breaks{missing}",
                 refutation.rule.promise()
             );
-            (Verdict::Proves, why)
+            (Finding::Proves, why)
         }
-        Proof::Right => (Verdict::Fails, "there are instants that explain all of it".into()),
+        Proof::Right => (Finding::Fails, "there are instants that explain all of it".into()),
         Proof::Undecided => {
-            (Verdict::Fails, "it lacks a layout that would be needed to decide".into())
+            (Finding::Fails, "it lacks a layout that would be needed to decide".into())
         }
         Proof::Other { said, is } | Proof::Renamed { said, is } => {
-            (Verdict::Fails, format!("it says {said}, but what is in it is {is}"))
+            (Finding::Fails, format!("it says {said}, but what is in it is {is}"))
         }
     }
 }

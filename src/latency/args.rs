@@ -2,6 +2,7 @@
 
 use super::plan::{self, Reader};
 use crate::host::parse_cpu_list;
+use crate::report::Format;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -89,7 +90,7 @@ pub struct LatencyArgs {
     pub rawdata: bool,
 
     /// What to print
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_parser = Format::without_checks(), default_value = "text")]
     pub format: Format,
 
     /// Also write the JSON result here, anew after every round, for `compare`
@@ -119,7 +120,7 @@ pub struct CompareArgs {
     pub html: Option<PathBuf>,
 
     /// What to print
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_parser = Format::without_checks(), default_value = "text")]
     pub format: Format,
 
     /// How often the samples are drawn anew for the intervals
@@ -133,16 +134,6 @@ pub struct CompareArgs {
     /// Seed of the resampling
     #[arg(long, value_name = "N", default_value = "1")]
     pub seed: u64,
-}
-
-/// The form of what goes to stdout.
-#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Format {
-    /// Tables for people.
-    #[default]
-    Text,
-    /// One JSON object.
-    Json,
 }
 
 /// A fault planted on purpose.

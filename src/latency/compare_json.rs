@@ -4,17 +4,19 @@ use super::compare::{Cell, Comparison, Line};
 use super::contrast::Contrast;
 use super::figures::{Averages, Latencies, Rates, median_of_maxima};
 use super::outcome::Column;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// The version of the JSON layout of a comparison.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// A comparison as JSON.
-///
-/// # Errors
-/// None that can happen with these types.
-pub fn to_json(comparison: &Comparison) -> anyhow::Result<String> {
-    let object = serde_json::json!({
+impl Serialize for Comparison {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        object(self).serialize(serializer)
+    }
+}
+
+fn object(comparison: &Comparison) -> serde_json::Value {
+    serde_json::json!({
         "schema_version": SCHEMA_VERSION,
         "kind": "mapstorm-comparison",
         "confidence_percent": comparison.resampling.confidence,
@@ -29,8 +31,7 @@ pub fn to_json(comparison: &Comparison) -> anyhow::Result<String> {
         })).collect::<Vec<_>>(),
         "lines": comparison.lines.iter().map(|line| json_line(comparison, line)).collect::<Vec<_>>(),
         "warnings": comparison.warnings,
-    });
-    Ok(format!("{object}\n"))
+    })
 }
 
 fn json_line(comparison: &Comparison, line: &Line) -> serde_json::Value {
@@ -107,7 +108,6 @@ mod tests {
     use super::super::compare::{Named, held_together};
     use super::super::resample::Resampling;
     use super::super::synthetic;
-    use super::*;
 
     #[test]
     fn the_json_says_what_the_tables_say() {
@@ -116,7 +116,7 @@ mod tests {
             outcome: synthetic::outcome(&[1000; 6], &[main; 6]),
         });
         let comparison = held_together(results.into(), Resampling::default());
-        let json: serde_json::Value = serde_json::from_str(&to_json(&comparison).unwrap()).unwrap();
+        let json = serde_json::to_value(&comparison).unwrap();
         assert_eq!(json["schema_version"], 1);
         let cell = &json["lines"][1]["cells"][1];
         assert_eq!(cell["mmap"]["p50_ns"], 2000);

@@ -44,7 +44,7 @@ mod team;
 mod text_table;
 mod warnings;
 
-pub use args::{CompareArgs, Format, LatencyArgs, Planted};
+pub use args::{CompareArgs, LatencyArgs, Planted};
 pub use failure::{Failure, exit_of};
 pub use file::load;
 pub use hang::Hang;
@@ -61,8 +61,10 @@ pub use series::Series;
 
 use crate::console::{self, Progress};
 use crate::exit::Exit;
+use crate::report::Report;
 use anyhow::{Context, bail};
 use figures::Rates;
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// `mapstorm latency`: measures, prints, and says how the program shall end.
@@ -74,12 +76,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// [`exit_of`] gives the exit code of an error: a [`Failure`] for what cannot be asked for here.
 pub fn run(args: &LatencyArgs, stop: &AtomicUsize, progress: Progress) -> anyhow::Result<Exit> {
     let outcome = measure(args, stop, progress)?;
-    let text = match (args.format, args.rawdata) {
-        (Format::Json, _) => outcome.to_json()?,
-        (Format::Text, true) => rawdata::rawdata(&outcome),
-        (Format::Text, false) => table::table(&outcome),
-    };
-    console::result(text.as_bytes());
+    match args.rawdata {
+        true => console::result(rawdata::rawdata(&outcome).as_bytes()),
+        false => console::result(&args.format.write(&outcome, false)),
+    }
     // Relaxed: the signal's number is all there is to learn.
     judge(&outcome, stop.load(Ordering::Relaxed))
 }
@@ -94,12 +94,20 @@ pub fn compare(args: &CompareArgs) -> anyhow::Result<Exit> {
         std::fs::write(path, page::page(&comparison))
             .with_context(|| format!("--html {}: cannot write", path.display()))?;
     }
-    let text = match args.format {
-        Format::Json => compare_json::to_json(&comparison)?,
-        Format::Text => compare_table::table(&comparison),
-    };
-    console::result(text.as_bytes());
+    console::result(&args.format.write(&comparison, false));
     Ok(Exit::Upheld)
+}
+
+impl Report for Outcome {
+    fn text(&self, out: &mut Vec<u8>, _verbose: bool) -> io::Result<()> {
+        out.write_all(table::table(self).as_bytes())
+    }
+}
+
+impl Report for compare::Comparison {
+    fn text(&self, out: &mut Vec<u8>, _verbose: bool) -> io::Result<()> {
+        out.write_all(compare_table::table(self).as_bytes())
+    }
 }
 
 /// How the program shall end after `outcome` and signal number `signal`.

@@ -2,13 +2,16 @@
 
 use super::example::example_text;
 use super::overlap::OverlapReport;
-use crate::engine::{ArmStats, Counts, Dropped, Ended, Mode, NoEvidence, Run, Storm, Workload};
+use super::verdict::Verdict;
+use crate::engine::{
+    ArmStats, Counts, Dropped, Ended, Found, Mode, NoEvidence, Run, Signature, Storm, Workload,
+};
 use crate::evidence::{Checked, Kept};
 use crate::exit::Exit;
 use crate::host::Overdue;
 use crate::host::{Machine, MapsLocking, thread_files, thread_words};
 use crate::model::{Case, Kind, KindSet};
-use crate::oracle::{Contract, Rule, Tolerated};
+use crate::oracle::{Class, Contract, Mechanism, Rule, Tolerated};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -19,22 +22,6 @@ const SCHEMA_VERSION: u32 = 1;
 pub(crate) const MOST_UNDECIDED_PER_MILLE: u64 = 10;
 /// A run that judged fewer lines than this says nothing.
 pub(crate) const FEWEST_CHECKED: u64 = 100;
-
-/// The verdict of a run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// Enough was judged, and all of it was right.
-    Upheld,
-    /// Enough was judged, and there was no violation but those that `--allow` names.
-    Allowed,
-    /// Something was not.
-    Violated,
-    /// Too little was judged.
-    Undecided,
-    /// Not testable here.
-    Untestable,
-}
 
 /// How the run came to its end.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -113,6 +100,8 @@ pub struct WorkloadCount {
 /// One promise.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Score {
+    /// The rule.
+    pub rule: Rule,
     /// The promise.
     pub promise: &'static str,
     /// The weakest contract that makes it.
@@ -130,6 +119,8 @@ pub struct Score {
 pub struct Violation {
     /// `class/mechanism/operations/reader`.
     pub signature: String,
+    /// The rule that it breaks.
+    pub rule: Rule,
     /// The class.
     pub class: &'static str,
     /// The mechanism, where one explains it.
@@ -437,13 +428,11 @@ impl StormReport {
         if self.disagreements().next().is_some() {
             return Exit::Internal;
         }
-        match (&self.ended, self.verdict) {
-            (Ending::Signal(number), _) => Exit::of_signal(*number),
-            (_, Verdict::Violated) => Exit::Violated,
-            (_, Verdict::Undecided) => Exit::Undecided,
-            (_, Verdict::Untestable) => Exit::Untestable,
-            (_, Verdict::Upheld | Verdict::Allowed) => Exit::Upheld,
-        }
+        let signal = match self.ended {
+            Ending::Signal(number) => Some(number),
+            _ => None,
+        };
+        self.verdict.exit(signal)
     }
 }
 
@@ -496,6 +485,7 @@ fn scorecard(storm: &Storm, run: &Run) -> Vec<Score> {
             _ => (counts.checked, counts.broken[rule as usize]),
         };
         Score {
+            rule,
             promise: rule.promise(),
             contract: rule.contract(),
             asked: rule.contract() <= asked || rule == Rule::OneInstant && storm.plan().one_instant,
@@ -511,6 +501,7 @@ fn violations(storm: &Storm, kept: &[Kept]) -> (Vec<Violation>, u64) {
     storm.findings().with(|found, beyond| {
         let violations = found.iter().map(|found| Violation {
             signature: found.signature.to_string(),
+            rule: broken(found),
             class: found.signature.class.word(),
             mechanism: found.signature.mechanism.map(|mechanism| mechanism.word()),
             reader: found.signature.mode,
@@ -530,6 +521,24 @@ fn violations(storm: &Storm, kept: &[Kept]) -> (Vec<Violation>, u64) {
     })
 }
 
+/// The rule that a violation breaks. Its example says so; without one the signature has to do.
+fn broken(found: &Found) -> Rule {
+    if let Some((example, _)) = found.examples().first() {
+        return example.evidence.found.rule;
+    }
+    let Signature { class, mechanism, .. } = found.signature;
+    match (mechanism.map(Mechanism::contract), class) {
+        (Some(Contract::Documented), _) => Rule::NeverBack,
+        (Some(Contract::Snapshot), _) => Rule::OneInstant,
+        (_, Class::Hole) => Rule::NoHole,
+        (_, Class::Torn | Class::Stale | Class::Unknown) => Rule::Existence,
+        (_, Class::Disorder) => Rule::Order,
+        (_, Class::Malformed | Class::Truncated) => Rule::WholeLines,
+        (_, Class::Mismatch) => Rule::Standstill,
+        (_, Class::Stall) => Rule::Return,
+    }
+}
+
 /// The high-water mark of resident memory, in bytes.
 fn peak_rss() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -537,6 +546,7 @@ fn peak_rss() -> u64 {
     let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
     kib.unwrap_or(0) << 10
 }
+
 fn workloads(run: &Run) -> Vec<WorkloadCount> {
     let played = run.workloads.arms().filter(|(_, standing)| standing.slices > 0);
     let count = |(workload, standing): (Workload, &ArmStats)| WorkloadCount {

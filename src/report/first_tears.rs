@@ -1,5 +1,6 @@
 //! How soon storms find their first tear, as data and as a table.
 
+use super::format::Report;
 use crate::count::counted;
 use crate::engine::{Findings, Run};
 use crate::exit::Exit;
@@ -138,12 +139,10 @@ impl FirstTears {
             None => Exit::Upheld,
         }
     }
+}
 
-    /// The table for people.
-    ///
-    /// # Errors
-    /// What writing gives.
-    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+impl Report for FirstTears {
+    fn text(&self, out: &mut Vec<u8>, _verbose: bool) -> io::Result<()> {
         writeln!(
             out,
             "{BOLD}{:>7}  {:<32} {:>8} {:>10} {:>10}{BOLD:#}",

@@ -3,19 +3,27 @@
 //! Nothing in here measures or judges. [`StormReport`] is what a run was; [`text`], JSON (through
 //! serde) and [`live`] say it.
 
+pub mod checks;
 mod data;
 mod example;
 mod first_tears;
+mod format;
+pub mod json;
+pub mod ktap;
 pub mod live;
 mod overlap;
+mod storm_checks;
 pub mod text;
+mod verdict;
 
 pub use data::{
     Circumstances, Ending, KeptExample, Operations, Reads, Score, Standstills, StormReport,
-    Verdict, Violation, WorkloadCount,
+    Violation, WorkloadCount,
 };
 pub(crate) use data::{FEWEST_CHECKED, MOST_UNDECIDED_PER_MILLE};
 pub use example::example_text;
 pub(crate) use example::{place, sentence};
 pub use first_tears::{FirstTears, Row};
+pub use format::{Format, Report};
 pub use overlap::OverlapReport;
+pub use verdict::Verdict;

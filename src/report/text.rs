@@ -1,6 +1,7 @@
 //! A run for people.
 
-use super::data::{Ending, StormReport, Verdict, Violation};
+use super::data::{Ending, StormReport, Violation};
+use super::verdict::Verdict;
 use crate::count::counted;
 use crate::oracle::Tolerated;
 use anstyle::{AnsiColor, Style};
@@ -10,6 +11,15 @@ const BOLD: Style = Style::new().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 const GOOD: Style = AnsiColor::Green.on_default().bold();
 const DOUBTFUL: Style = AnsiColor::Yellow.on_default().bold();
+
+/// The colour of a verdict.
+pub fn style(verdict: Verdict) -> Style {
+    match verdict {
+        Verdict::Upheld => GOOD,
+        Verdict::Violated => BAD,
+        Verdict::Allowed | Verdict::Undecided | Verdict::Untestable => DOUBTFUL,
+    }
+}
 
 /// The first line of a run: what, where, how.
 pub fn first_line(
@@ -269,13 +279,7 @@ fn last_line(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
         }
         Ending::Lost(why) => format!("it could not go on: {why}"),
     };
-    let (style, verdict) = match report.verdict {
-        Verdict::Upheld => (GOOD, "upheld"),
-        Verdict::Allowed => (DOUBTFUL, "allowed"),
-        Verdict::Violated => (BAD, "violated"),
-        Verdict::Undecided => (DOUBTFUL, "undecided"),
-        Verdict::Untestable => (DOUBTFUL, "not testable here"),
-    };
+    let (style, verdict) = (style(report.verdict), report.verdict.word());
     let alarming = report.violations.iter().filter(|violation| !violation.allowed);
     let (signatures, count) =
         alarming.fold((0, 0), |(n, sum), violation| (n + 1, sum + violation.count));

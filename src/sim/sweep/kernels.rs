@@ -90,7 +90,8 @@ fn progress(progress: Progress, done: usize, of: usize, what: &str) {
 
 /// Kernels with one bug on, until there are enough of them and the time is over.
 fn hunt(bug: Bug, seed: u64, time: Duration, stop: &AtomicUsize) -> BugRow {
-    let deadline = Instant::now() + time;
+    let begun = Instant::now();
+    let deadline = begun + time;
     let mut lives: Vec<Life> = Vec::new();
     let batch = rayon::current_num_threads().max(LEAST as usize) as u64;
     while (lives.len() as u64) < LEAST || (lives.len() as u64) < MOST && Instant::now() < deadline {
@@ -103,7 +104,7 @@ fn hunt(bug: Bug, seed: u64, time: Duration, stop: &AtomicUsize) -> BugRow {
             more.map(|i| live(bug.model(), Some(bug), first.wrapping_add(i), PATIENCE)),
         );
     }
-    BugRow::of(bug, &lives)
+    BugRow::of(bug, &lives, begun.elapsed())
 }
 
 /// Right kernels, one after the other on each core, until the time is over.

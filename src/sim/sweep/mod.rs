@@ -6,23 +6,14 @@ mod report;
 
 use crate::console;
 use crate::exit::Exit;
+use crate::report::Format;
 use crate::seed::Stream;
 use crate::sim::Bug;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 pub use report::{BugRow, ModelRow, Report};
-
-/// How the result is written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
-pub enum Format {
-    /// A table for people.
-    #[default]
-    Text,
-    /// One JSON object.
-    Json,
-}
 
 /// Arguments of `mapstorm selfcheck`.
 #[derive(Clone, Debug, Args)]
@@ -34,7 +25,7 @@ pub struct SelfcheckArgs {
     #[arg(long)]
     pub seed: Option<u64>,
     /// The form of the result on stdout; progress always goes to stderr
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_parser = Format::all(), default_value = "text")]
     pub format: Format,
     /// Only this bug, and no right kernel
     #[arg(long, value_name = "BUG")]
@@ -48,14 +39,8 @@ pub fn run(args: &SelfcheckArgs, quiet: bool, verbose: bool, stop: &AtomicUsize)
     let seed = args.seed.unwrap_or_else(|| Stream::new(clock(), "selfcheck", 0).bits() >> 16);
     let time = Duration::from_secs(args.seconds as u64);
     let report = kernels::sweep(seed, time, args.only, quiet, stop);
-    let mut text = Vec::new();
-    match args.format {
-        Format::Text => report.write_text(&mut text, verbose),
-        Format::Json => report.write_json(&mut text),
-    }
-    .expect("into memory");
-    console::result(&text);
-    report.exit()
+    console::result(&args.format.write(&report, verbose));
+    args.format.exit(&report, report.exit())
 }
 
 /// Nanoseconds, for a seed that nobody asked for.

@@ -1,13 +1,19 @@
-//! The table.
+//! What selfcheck found: the table for people, the JSON form, and the checks.
 
 use super::kernels::Life;
+use crate::count::counted;
 use crate::exit::Exit;
 use crate::oracle::{Class, Rule};
+use crate::report::checks::{Check, Checklist};
 use crate::sim::{Bug, Model};
+use serde::{Serialize, Serializer};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
+
+/// The version of the JSON form.
+const SCHEMA_VERSION: u32 = 1;
 
 /// One bug over many simulated kernels.
 #[derive(Clone, Debug)]
@@ -20,12 +26,14 @@ pub struct BugRow {
     pub steps: Vec<u64>,
     /// The rules and classes that caught it, with how often.
     pub caught: BTreeMap<String, u64>,
+    /// How long they ran.
+    pub elapsed: Duration,
 }
 
 impl BugRow {
-    pub(super) fn of(bug: Bug, lives: &[Life]) -> BugRow {
-        let mut row =
-            BugRow { bug, kernels: lives.len(), steps: Vec::new(), caught: BTreeMap::new() };
+    pub(super) fn of(bug: Bug, lives: &[Life], elapsed: Duration) -> BugRow {
+        let (kernels, steps, caught) = (lives.len(), Vec::new(), BTreeMap::new());
+        let mut row = BugRow { bug, kernels, steps, caught, elapsed };
         for found in lives.iter().filter_map(|life| life.found) {
             row.steps.push(found.steps);
             *row.caught.entry(caught_by(found.rule, found.class)).or_insert(0) += 1;
@@ -48,6 +56,18 @@ impl BugRow {
     /// Whether it was found in at least half of the kernels that had it.
     pub fn found(&self) -> bool {
         self.median().is_some()
+    }
+
+    /// Whether it was found, as a check.
+    fn check(&self) -> Check {
+        let (name, seconds) = (format!("bug.{}", self.bug.name()), self.elapsed.as_secs_f64());
+        let kernels = counted(self.kernels, "kernel");
+        let details = vec![format!("found in {} of {kernels}: {}", self.steps.len(), self.rules())];
+        match (self.kernels, self.found()) {
+            (0, _) => Check::skip(name, seconds, "no kernel with it was run before the end"),
+            (_, true) => Check { details, ..Check::pass(name, seconds) },
+            (_, false) => Check::fail(name, seconds, details),
+        }
     }
 
     /// The two rules that caught it most often.
@@ -96,6 +116,24 @@ impl ModelRow {
         }
     }
 
+    /// Whether it raised no alarm, as a check.
+    fn check(&self) -> Check {
+        let (name, seconds) = (format!("right.{}", self.model.word()), self.elapsed.as_secs_f64());
+        let mut details = vec![format!(
+            "{} in {} and {}, {} undecided",
+            counted(self.alarms, "alarm"),
+            counted(self.kernels, "kernel"),
+            counted(self.steps, "step"),
+            self.undecided
+        )];
+        details.extend(self.first.as_ref().map(|(seed, by)| format!("first: seed {seed}, {by}")));
+        match (self.kernels, self.alarms) {
+            (0, _) => Check::skip(name, seconds, "no such kernel was run before the end"),
+            (_, 0) => Check { details, ..Check::pass(name, seconds) },
+            _ => Check::fail(name, seconds, details),
+        }
+    }
+
     pub(super) fn add(&mut self, seed: u64, life: &Life) {
         self.kernels += 1;
         self.steps += life.steps;
@@ -136,11 +174,8 @@ impl Report {
         }
     }
 
-    /// Writes the table for people; with `mechanisms` each bug's is told below its row.
-    ///
-    /// # Errors
-    /// What writing gave.
-    pub fn write_text(&self, out: &mut impl Write, mechanisms: bool) -> io::Result<()> {
+    /// The table; with `mechanisms` each bug's is told below its row.
+    fn table(&self, out: &mut impl Write, mechanisms: bool) -> io::Result<()> {
         writeln!(out, "# selfcheck seed {} took {:.1} s", self.seed, self.elapsed.as_secs_f64())?;
         writeln!(
             out,
@@ -189,26 +224,37 @@ impl Report {
         }
         writeln!(out, "# steps are the simulated reader's, until the first verdict")
     }
+}
 
-    /// Writes one JSON object.
-    ///
-    /// # Errors
-    /// What writing gave.
-    pub fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
-        let bugs: Vec<_> = self.bugs.iter().map(bug_json).collect();
-        let models: Vec<_> = self.models.iter().map(model_json).collect();
-        let report = json!({
-            "schema_version": 1,
+impl Serialize for Report {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        json!({
+            "schema_version": SCHEMA_VERSION,
             "kind": "selfcheck",
             "seed": self.seed,
             "elapsed_ms": self.elapsed.as_millis() as u64,
             "interrupted": self.interrupted.is_some(),
             "upheld": self.exit() == Exit::Upheld,
-            "bugs": bugs,
-            "right_kernels": models,
-        });
-        serde_json::to_writer_pretty(&mut *out, &report)?;
-        writeln!(out)
+            "bugs": self.bugs.iter().map(bug_json).collect::<Vec<_>>(),
+            "right_kernels": self.models.iter().map(model_json).collect::<Vec<_>>(),
+        })
+        .serialize(serializer)
+    }
+}
+
+impl crate::report::Report for Report {
+    fn text(&self, out: &mut Vec<u8>, verbose: bool) -> io::Result<()> {
+        self.table(out, verbose)
+    }
+
+    fn checks(&self) -> Option<Checklist> {
+        let bugs = self.bugs.iter().map(BugRow::check);
+        Some(Checklist {
+            suite: "selfcheck",
+            notes: vec![format!("seed {}", self.seed)],
+            seconds: self.elapsed.as_secs_f64(),
+            checks: bugs.chain(self.models.iter().map(ModelRow::check)).collect(),
+        })
     }
 }
 
@@ -270,12 +316,12 @@ mod tests {
 
     #[test]
     fn the_table_tells_mechanisms_when_asked() {
-        let bugs = vec![BugRow::of(Bug::EarlyEnd, &[])];
+        let bugs = vec![BugRow::of(Bug::EarlyEnd, &[], Duration::ZERO)];
         let report =
             Report { seed: 1, elapsed: Duration::ZERO, interrupted: None, bugs, models: vec![] };
         let table = |mechanisms| {
             let mut text = Vec::new();
-            report.write_text(&mut text, mechanisms).unwrap();
+            crate::report::Report::text(&report, &mut text, mechanisms).unwrap();
             String::from_utf8(text).unwrap()
         };
         let first = folded(Bug::EarlyEnd.mechanism(), 96).next().unwrap();
