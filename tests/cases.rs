@@ -3,11 +3,13 @@
 //! What a kernel tears is its own affair: these tests ask that evidence, verdict and exit code
 //! agree.
 
+mod common;
+
+use common::{mapstorm, skip};
 use std::process::{Command, Output, Stdio};
 
 fn cases(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_mapstorm"))
-        .arg("cases")
+    mapstorm(["cases"])
         .args(args)
         .env_remove("DURATION")
         .env_remove("VERBOSE")
@@ -35,8 +37,7 @@ fn what_cannot_be_meant_is_refused() {
         assert!(stderr(&output).contains(word), "{args:?}: {}", stderr(&output));
         assert!(output.stdout.is_empty());
     }
-    let output = Command::new(env!("CARGO_BIN_EXE_mapstorm"))
-        .args(["cases", "--format", "ktap"])
+    let output = mapstorm(["cases", "--format", "ktap"])
         .env("DURATION", "none")
         .output()
         .expect("the binary runs");
@@ -130,8 +131,8 @@ fn what_ktap_leaves_undecided_is_a_skip_to_the_exit_code_too() {
 #[test]
 fn how_long_it_takes_is_told_before_it_begins() {
     let run = |duration: Option<&str>| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mapstorm"));
-        command.args(["cases", "--only=1", "--interface=query", "--format=ktap", "-q"]);
+        let mut command =
+            mapstorm(["cases", "--only=1", "--interface=query", "--format=ktap", "-q"]);
         command.env_remove("DURATION");
         duration.map(|seconds| command.env("DURATION", seconds));
         String::from_utf8(command.output().expect("the binary runs").stdout).expect("text")
@@ -167,14 +168,14 @@ fn ktap_is_read_by_tap_py() {
         .stdout(Stdio::piped())
         .spawn();
     let Ok(mut python) = python else {
-        return eprintln!("skipped: there is no python3");
+        return skip("there is no python3");
     };
     use std::io::Write;
     // A parser that is not there has gone without reading.
     let _ = python.stdin.take().expect("piped").write_all(text.as_bytes());
     let read = python.wait_with_output().expect("python ends");
     if read.status.code() == Some(77) {
-        return eprintln!("skipped: python3 has no tap.py");
+        return skip("python3 has no tap.py");
     }
     let skipped = results.iter().filter(|line| line.ends_with("# SKIP")).count();
     let passed = results.len() - failed - skipped;

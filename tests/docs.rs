@@ -6,11 +6,14 @@
 //! `console test` is run in short form, in order, in a folder that has docs/; a command may end with
 //! any verdict unless `# exit code N` says with which. A scenario is fenced as `json scenario`.
 
+mod common;
+
+use common::{BINARY, Dir, run};
 use mapstorm::oracle::{Class, Mechanism};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// Ends of a run, whatever the kernel tears and however little the short form judges.
 const VERDICTS: [i32; 4] = [0, 1, 4, 5];
@@ -133,11 +136,6 @@ fn shown(page: &Page) -> Vec<Vec<String>> {
     lines.chain(spans(&page.text)).flat_map(|line| runs(&line)).collect()
 }
 
-fn mapstorm(args: &[String]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mapstorm"));
-    command.args(args).stdin(Stdio::null()).output().expect("the binary runs")
-}
-
 fn words(line: &str) -> Vec<String> {
     line.split_whitespace().map(str::to_owned).collect()
 }
@@ -145,7 +143,7 @@ fn words(line: &str) -> Vec<String> {
 /// Whether the command line takes the arguments: with --help behind them they are parsed, and
 /// nothing is run.
 fn taken(args: &[String]) -> Result<(), String> {
-    let output = mapstorm(&[args, &["--help".to_owned()]].concat());
+    let output = run([args, &["--help".to_owned()]].concat());
     match output.status.code() {
         Some(0) => Ok(()),
         _ => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
@@ -163,24 +161,6 @@ fn every_command_shown_is_taken() {
                 panic!("{}: mapstorm {}: {why}", page.name, args.join(" "));
             }
         }
-    }
-}
-
-/// A folder that goes with the test.
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new(name: &str) -> Dir {
-        let path = std::env::temp_dir().join(format!("mapstorm-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Dir(path)
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -213,21 +193,21 @@ fn short(command: &str) -> String {
 
 #[test]
 fn commands_marked_as_tests_run() {
-    let binary = Path::new(env!("CARGO_BIN_EXE_mapstorm")).parent().unwrap();
+    let binary = Path::new(BINARY).parent().unwrap();
     let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap_or_default());
     for page in pages() {
-        let dir = Dir::new(&format!("docs-{}", page.name.replace('/', "-")));
-        fs::create_dir(dir.0.join("docs")).unwrap();
+        let dir = Dir::new();
+        fs::create_dir(dir.join("docs")).unwrap();
         for entry in fs::read_dir(root().join("docs")).unwrap() {
             let from = entry.unwrap().path();
-            fs::copy(&from, dir.0.join("docs").join(from.file_name().unwrap())).unwrap();
+            fs::copy(&from, dir.join("docs").join(from.file_name().unwrap())).unwrap();
         }
         for block in blocks(&page.text).iter().filter(|block| block.info == "console test") {
             for (command, code) in commands(block) {
                 assert!(!runs(&command).is_empty(), "{}: runs no mapstorm: {command}", page.name);
                 let command = short(&command);
                 let mut shell = Command::new("sh");
-                shell.args(["-c", &command]).current_dir(&dir.0).env("PATH", &path);
+                shell.args(["-c", &command]).current_dir(dir.path()).env("PATH", &path);
                 let output = shell.stdin(Stdio::null()).output().expect("there is a shell");
                 let ended = output.status.code();
                 let fine = match code {
@@ -283,7 +263,7 @@ fn without_cargo(text: &str) -> String {
 
 /// The help of each command; that of the storm is the program's own.
 fn helps() -> BTreeMap<String, String> {
-    let help = |args: &str| String::from_utf8(mapstorm(&words(args)).stdout).unwrap();
+    let help = |args: &str| String::from_utf8(run(words(args)).stdout).unwrap();
     let own = help("--help");
     let listed = own.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
     let indented = |line: &&str| line.starts_with("  ") && !line.starts_with("   ");
@@ -331,11 +311,11 @@ fn every_flag_is_in_the_docs_and_in_the_help() {
 
 #[test]
 fn every_scenario_shown_loads() {
-    let dir = Dir::new("docs-scenarios");
-    let file = dir.0.join("scenario.json");
+    let dir = Dir::new();
+    let file = dir.join("scenario.json");
     let replay = |text: &str| {
         fs::write(&file, text).unwrap();
-        mapstorm(&words(&format!("replay {} --seconds 0.1", file.display())))
+        run(words(&format!("replay {} --seconds 0.1", file.display())))
     };
     assert_eq!(replay("{}").status.code(), Some(64), "this test would see nothing");
     for page in pages() {
@@ -353,15 +333,15 @@ fn every_scenario_shown_loads() {
 
 #[test]
 fn every_picture_is_the_one_that_explain_draws() {
-    let dir = Dir::new("docs-pictures");
+    let dir = Dir::new();
     for entry in fs::read_dir(root().join("docs")).unwrap() {
         let picture = entry.unwrap().path();
         if picture.extension().is_none_or(|extension| extension != "svg") {
             continue;
         }
-        let (tear, drawn) = (picture.with_extension("json"), dir.0.join("drawn.svg"));
+        let (tear, drawn) = (picture.with_extension("json"), dir.join("drawn.svg"));
         let args = format!("explain {} --svg {}", tear.display(), drawn.display());
-        let output = mapstorm(&words(&args));
+        let output = run(words(&args));
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
         let same = fs::read(&picture).unwrap() == fs::read(&drawn).unwrap();
         assert!(same, "draw it again: mapstorm {args}, into {}", picture.display());

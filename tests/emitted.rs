@@ -4,6 +4,9 @@
 //! keeps reads and operations apart, so that nothing can tear on any kernel: a program that says
 //! otherwise raises a false alarm. With a fault planted in what is read, it has to say so.
 
+mod common;
+
+use common::{Dir, skip, told};
 use mapstorm::engine::Mode;
 use mapstorm::model::{Op, Page, Place, Prot, Span};
 use mapstorm::oracle::Rule;
@@ -11,36 +14,13 @@ use mapstorm::repro::c::{EmitError, LINES, Rates, Unmeasured, measure, program};
 use mapstorm::repro::replay::target_of;
 use mapstorm::repro::scenario::{Measured, Scenario};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::Duration;
-
-/// A directory that goes with the test.
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new(name: &str) -> Dir {
-        let path = std::env::temp_dir().join(format!("mapstorm-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path).unwrap();
-        Dir(path)
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn told(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    format!("{}{}", text(&output.stdout), text(&output.stderr))
-}
 
 fn has(compiler: &str) -> bool {
     let there = Command::new(compiler).arg("--version").output().is_ok();
     if !there {
-        eprintln!("skipped: no {compiler}");
+        skip(format!("no {compiler}"));
     }
     there
 }
@@ -122,26 +102,26 @@ struct Serial {
 }
 
 impl Serial {
-    fn new(name: &str) -> Serial {
-        let dir = Dir::new(name);
+    fn new() -> Serial {
+        let dir = Dir::new();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/emitted/serial.c");
-        compile("gcc", &["-shared", "-fPIC"], &source, &dir.0.join("serial.so"));
+        compile("gcc", &["-shared", "-fPIC"], &source, &dir.join("serial.so"));
         Serial { dir }
     }
 
     /// The program, compiled.
     fn built(&self, name: &str, text: &str) -> PathBuf {
         assert!(text.lines().count() < LINES, "{name}: {} lines", text.lines().count());
-        let source = self.dir.0.join(format!("{name}.c"));
+        let source = self.dir.join(format!("{name}.c"));
         std::fs::write(&source, text).unwrap();
-        let program = self.dir.0.join(name);
+        let program = self.dir.join(name);
         compile("gcc", &["-pthread"], &source, &program);
         program
     }
 
     fn run(&self, program: &Path, seconds: &str, fault: Option<&str>) -> (Option<i32>, String) {
         let mut command = Command::new(program);
-        command.args(["-s", seconds]).env("LD_PRELOAD", self.dir.0.join("serial.so"));
+        command.args(["-s", seconds]).env("LD_PRELOAD", self.dir.join("serial.so"));
         if let Some(fault) = fault {
             command.env("FAULT", fault);
         }
@@ -154,20 +134,20 @@ impl Serial {
 fn readable() -> bool {
     let there = std::fs::File::open("/proc/self/maps").is_ok();
     if !there {
-        eprintln!("skipped: no /proc/self/maps");
+        skip("no /proc/self/maps");
     }
     there
 }
 
 #[test]
 fn every_program_compiles_without_a_warning() {
-    let dir = Dir::new("emit-warnings");
-    let source = dir.0.join("tear.c");
+    let dir = Dir::new();
+    let source = dir.join("tear.c");
     for compiler in ["gcc", "clang"].into_iter().filter(|compiler| has(compiler)) {
         for json in [CYCLE, MANY_KINDS, PERIOD, SETTLES] {
             for how in Mode::ALL.map(Mode::word) {
                 std::fs::write(&source, emitted(&read(json, &format!("[{how:?}]")))).unwrap();
-                compile(compiler, &["-pthread", "-std=gnu11"], &source, &dir.0.join("tear"));
+                compile(compiler, &["-pthread", "-std=gnu11"], &source, &dir.join("tear"));
             }
         }
     }
@@ -178,7 +158,7 @@ fn what_can_not_tear_raises_no_alarm() {
     if !has("gcc") || !readable() {
         return;
     }
-    let serial = Serial::new("emit-sound");
+    let serial = Serial::new();
     let by_place = r#"["short"], "later_reads": 180, "boundary": {"lane": 0, "page": 2}"#;
     let mut runs = vec![
         ("walk", read(MANY_KINDS, r#"["walk"]"#)),
@@ -209,7 +189,7 @@ fn query_answers() -> bool {
     let mut maps = MapsFile::own().unwrap();
     let there = maps.query(0, QueryFlags::CoveringOrNext, &mut Answer::default()).is_ok();
     if !there {
-        eprintln!("not tested: PROCMAP_QUERY");
+        skip("no PROCMAP_QUERY");
     }
     there
 }
@@ -219,7 +199,7 @@ fn every_class_is_told_when_it_is_planted() {
     if !has("gcc") || !readable() {
         return;
     }
-    let serial = Serial::new("emit-planted");
+    let serial = Serial::new();
     let classes = ["hole", "unknown", "stale", "disorder", "malformed", "truncated"];
     for class in classes {
         let program = serial.built(class, &emitted(&CYCLE.replace("NAME", class)));
@@ -375,7 +355,7 @@ fn a_program_says_what_was_measured_of_it_and_nothing_else() {
         return;
     }
     // What it says itself, where nothing can tear.
-    let serial = Serial::new("emit-rare");
+    let serial = Serial::new();
     let (code, said) = serial.run(&serial.built("rare", &slow), "1", None);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("more than a minute") && said.contains("-s 270"), "{said}");

@@ -1,35 +1,16 @@
 //! Drives `first-tears` and the workloads of slices. What the kernel tears varies: the table, its
 //! figures and the exit code have to agree.
 
-use serde_json::Value;
-use std::process::{Command, Output, Stdio};
+mod common;
 
-fn run(args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mapstorm"));
-    command.args(args).stdin(Stdio::null()).output().expect("the binary runs")
-}
-
-/// Whether this sandbox has what a storm needs; if not, says so.
-fn testable() -> bool {
-    let fine = run(&["probe"]).status.code() == Some(0);
-    if !fine {
-        eprintln!("skipped: `mapstorm probe` says that this place is not testable");
-    }
-    fine
-}
-
-fn json(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        panic!("no JSON ({error}): {}", String::from_utf8_lossy(&output.stderr))
-    })
-}
+use common::{json, run, testable};
 
 #[test]
 fn the_table_counts_its_storms_and_agrees_with_the_exit_code() {
     if !testable() {
         return;
     }
-    let output = run(&[
+    let output = run([
         "first-tears",
         "--threads=2,5",
         "--runs=3",
@@ -68,11 +49,11 @@ fn a_storm_ends_when_all_it_waits_for_was_found_and_not_before() {
     }
     let until = ["--until", "hole", "--until", "no-such-class"];
     let args = ["first-tears", "--threads=2", "--runs=1", "--seconds=0.3", "--format=json", "-q"];
-    let refused = run(&[&args[..], &until[..]].concat());
+    let refused = run([&args[..], &until[..]].concat());
     assert_eq!(refused.status.code(), Some(64), "a class that does not exist can't be found");
     // No kernel prints lines that do not parse, so the time has to run out.
     let until = ["--until", "malformed", "--until", "hole", "--ops=resize"];
-    let table = json(&run(&[&args[..], &until[..]].concat()));
+    let table = json(&run([&args[..], &until[..]].concat()));
     assert!(table["rows"][0]["elapsed_ms"].as_f64().unwrap() >= 300.0, "{table}");
 }
 
@@ -83,7 +64,7 @@ fn a_pinned_shape_is_played_alone_and_others_in_turn() {
     }
     let workloads = |more: &[&str]| {
         let args = ["--threads=6", "--seconds=0.6", "--format=json", "-q"];
-        let report = json(&run(&[&args[..], more].concat()));
+        let report = json(&run([&args[..], more].concat()));
         let played = report["workloads"].as_array().unwrap().clone();
         let slices: u64 = played.iter().map(|workload| workload["slices"].as_u64().unwrap()).sum();
         assert_eq!(slices, report["slices"].as_u64().unwrap());

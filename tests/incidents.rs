@@ -1,52 +1,19 @@
 //! Drives the binary from a planted mismatch or stall to its file, and with every command that
 //! takes one.
 
+mod common;
+
+use common::{Dir, run, testable, told};
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
-
-fn run(args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mapstorm"));
-    command.args(args).stdin(Stdio::null()).output().expect("the binary runs")
-}
-
-fn told(output: &Output) -> String {
-    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    text(&output.stdout) + &text(&output.stderr)
-}
-
-/// A directory that goes with the test.
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new(name: &str) -> Dir {
-        let path = std::env::temp_dir().join(format!("mapstorm-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path).unwrap();
-        Dir(path)
-    }
-
-    fn file(&self, name: &str, content: &str) -> String {
-        let path = self.0.join(name);
-        std::fs::write(&path, content).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 /// A storm with a mismatch or a stall planted, which ends with it: its report and the file.
 /// Nothing where no storm can be.
 fn planted(class: &str, dir: &Dir) -> Option<(String, String)> {
-    if run(&["probe"]).status.code() != Some(0) {
-        eprintln!("skipped: nothing can be tested in this sandbox");
+    if !testable() {
         return None;
     }
-    let out = dir.0.join("out");
+    let out = dir.join("out");
     let mut args = vec!["--threads", "3", "--readers", "1", "--seconds", "60", "--fail-fast"];
     args.extend(["--ops", "resize,protect", "--read", "walk", "--pause-every", "0.1"]);
     args.extend(["--stall", "2", "--inject", class, "--out", out.to_str().unwrap(), "-q"]);
@@ -84,7 +51,7 @@ fn what_no_reader_finds_is_saved_and_every_command_printed_works() {
         ("mismatch", "proves mismatch/-/-/-", "maps did not show what the oracle has"),
         ("stall", "bears witness to stall/-/-/-", "/proc/self/task"),
     ] {
-        let dir = Dir::new(&format!("incident-{class}"));
+        let dir = Dir::new();
         let Some((report, file)) = planted(class, &dir) else { return };
         let commands = commands(&report, &file);
         let names: Vec<&str> = commands.iter().map(|words| words[0]).collect();
@@ -92,16 +59,16 @@ fn what_no_reader_finds_is_saved_and_every_command_printed_works() {
         let verified = run(&commands[0]);
         assert_eq!(verified.status.code(), Some(0), "{}", told(&verified));
         assert!(told(&verified).contains(verdict), "{}", told(&verified));
-        let html = dir.0.join("page.html");
-        let explained = run(&["explain", &file, "--html", html.to_str().unwrap()]);
+        let html = dir.join("page.html");
+        let explained = run(["explain", &file, "--html", html.to_str().unwrap()]);
         assert_eq!(explained.status.code(), Some(0), "{}", told(&explained));
         assert!(told(&explained).contains(words), "{}", told(&explained));
         let page = std::fs::read_to_string(&html).unwrap();
         assert_eq!(page.contains("<svg"), class == "mismatch");
         assert!(page.contains("</html>") && !page.contains("<script"), "{class}");
         // The picture alone: of a stall there is none.
-        let svg = dir.0.join("picture.svg");
-        let drawn = run(&["explain", &file, "--svg", svg.to_str().unwrap()]);
+        let svg = dir.join("picture.svg");
+        let drawn = run(["explain", &file, "--svg", svg.to_str().unwrap()]);
         if class == "mismatch" {
             assert_eq!(drawn.status.code(), Some(0), "{}", told(&drawn));
             let picture = std::fs::read_to_string(&svg).unwrap();
@@ -116,10 +83,10 @@ fn what_no_reader_finds_is_saved_and_every_command_printed_works() {
 
 #[test]
 fn a_mismatch_is_told_with_the_vma_that_differs_first() {
-    let dir = Dir::new("incident-first");
+    let dir = Dir::new();
     let Some((_, file)) = planted("mismatch", &dir) else { return };
     // The planted fault leaves a line out.
-    let explained = told(&run(&["explain", &file]));
+    let explained = told(&run(["explain", &file]));
     let lane = explained.split("in lane ").nth(1).and_then(|rest| rest.split(':').next()).unwrap();
     assert!(explained.contains(&format!("lane {lane}: its vmas")), "{explained}");
     assert!(explained.contains(">> nothing for 0x"), "{explained}");
@@ -128,7 +95,7 @@ fn a_mismatch_is_told_with_the_vma_that_differs_first() {
 
 #[test]
 fn a_file_that_was_changed_is_no_evidence() {
-    let dir = Dir::new("incident-changed");
+    let dir = Dir::new();
     let Some((_, mismatch)) = planted("mismatch", &dir) else { return };
     let line = edited(&mismatch, |file| {
         let line = &mut file["account"]["mismatch"]["lines"][0];
@@ -148,7 +115,7 @@ fn a_file_that_was_changed_is_no_evidence() {
     let shorter = edited(&stall, |file| file["account"]["stall"]["waited_ns"] = 1.into());
     for (name, content) in [("line", line), ("mended", mended), ("shorter", shorter)] {
         let file = dir.file(name, &content);
-        let verified = run(&["verify", &file]);
+        let verified = run(["verify", &file]);
         assert_eq!(verified.status.code(), Some(1), "{name}: {}", told(&verified));
         assert!(told(&verified).contains("DOES NOT PROVE"), "{name}: {}", told(&verified));
     }
@@ -168,10 +135,10 @@ fn every_command<'a>(file: &'a str, out: &'a str) -> [Vec<&'a str>; 5] {
 #[test]
 fn there_is_nothing_to_run_again_and_files_that_are_no_good_are_refused() {
     for class in ["mismatch", "stall"] {
-        let dir = Dir::new(&format!("incident-refused-{class}"));
+        let dir = Dir::new();
         let Some((_, file)) = planted(class, &dir) else { return };
         let saved = std::fs::read_to_string(&file).unwrap();
-        let out = dir.0.join("never");
+        let out = dir.join("never");
         let out = out.to_str().unwrap();
         let command = serde_json::from_str::<Value>(&saved).unwrap()["command"].to_string();
         for args in &every_command(&file, out)[2..] {
@@ -194,7 +161,7 @@ fn there_is_nothing_to_run_again_and_files_that_are_no_good_are_refused() {
                 assert!(stderr.contains(reason), "{args:?}: {stderr}");
             }
         }
-        let left = std::fs::read_dir(&dir.0).unwrap().count();
+        let left = std::fs::read_dir(dir.path()).unwrap().count();
         assert_eq!(left, 5, "something was written: the four files and the directory are there");
     }
 }
@@ -218,10 +185,10 @@ fn a_mismatch_of_other_pages_is_proved() {
                 [{"invoked": 0, "closed": null, "layout": "[0..3 rw-p anon]", "worker": 0}]}],
         }},
     });
-    let dir = Dir::new("incident-pages");
+    let dir = Dir::new();
     let file = dir.file("pages.json", &file.to_string());
     for (command, code) in [("verify", 0), ("explain", 0), ("replay", 64)] {
-        let output = run(&[command, &file]);
+        let output = run([command, &file]);
         assert_eq!(output.status.code(), Some(code), "{command}: {}", told(&output));
     }
 }

@@ -1,5 +1,8 @@
 //! What the report says is on disk is there, whatever became of the folder in mid-run.
 
+mod common;
+
+use common::{BINARY, Dir, mapstorm, skip, testable};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -8,26 +11,9 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// A folder that goes with the test; violations are kept in `out`.
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new(name: &str) -> Dir {
-        let path = std::env::temp_dir().join(format!("mapstorm-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path).unwrap();
-        Dir(path)
-    }
-
-    fn out(&self) -> PathBuf {
-        self.0.join("out")
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+/// Where the storm keeps its violations.
+fn out(dir: &Dir) -> PathBuf {
+    dir.join("out")
 }
 
 /// Finds planted faults, a hundred times a second or so, beside whatever operations are in flight: so
@@ -43,11 +29,9 @@ struct Storm {
 
 impl Storm {
     fn new(out: &Path, format: &str) -> Storm {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_mapstorm"))
-            .args(STORM.split_whitespace())
+        let mut child = mapstorm(STORM.split_whitespace())
             .args(["--format", format, "--out"])
             .arg(out)
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -79,15 +63,6 @@ impl Storm {
     }
 }
 
-fn testable() -> bool {
-    let probe = Command::new(env!("CARGO_BIN_EXE_mapstorm")).arg("probe").output().unwrap();
-    let fine = probe.status.success();
-    if !fine {
-        eprintln!("skipped: {}", String::from_utf8_lossy(&probe.stderr));
-    }
-    fine
-}
-
 /// The files that a report has, and why others are not there.
 fn files_of(report: &Value) -> (BTreeSet<String>, Vec<String>) {
     let violations = report["violations"].as_array().unwrap();
@@ -109,15 +84,15 @@ fn what_went_with_its_folder_is_not_told_as_kept() {
     if !testable() {
         return;
     }
-    let dir = Dir::new("kept-gone");
-    let mut storm = Storm::new(&dir.out(), "json");
+    let dir = Dir::new();
+    let mut storm = Storm::new(&out(&dir), "json");
     storm.wait_for(" kept in ");
-    std::fs::rename(dir.out(), dir.0.join("elsewhere")).unwrap();
+    std::fs::rename(out(&dir), dir.join("elsewhere")).unwrap();
     let (report, told) = storm.end();
     let report: Value = serde_json::from_str(&report).unwrap();
     let (files, troubles) = files_of(&report);
     // The folder is there again if something was to be saved after it went.
-    let there = if dir.out().exists() { files_in(&dir.out()) } else { BTreeSet::new() };
+    let there = if out(&dir).exists() { files_in(&out(&dir)) } else { BTreeSet::new() };
     assert_eq!(files, there, "{told:?}");
     let gone = troubles.iter().filter(|trouble| trouble.contains("no longer there")).count();
     assert!(gone > 0 && gone == troubles.len(), "{troubles:?}");
@@ -128,14 +103,14 @@ fn what_could_not_be_saved_is_tried_again_and_told_once() {
     if !testable() {
         return;
     }
-    let dir = Dir::new("kept-again");
-    let mut storm = Storm::new(&dir.out(), "text");
+    let dir = Dir::new();
+    let mut storm = Storm::new(&out(&dir), "text");
     storm.wait_for(" kept in ");
-    let aside = dir.0.join("aside");
+    let aside = dir.join("aside");
     std::fs::write(&aside, "in the way").unwrap();
-    let exchange = || renameat_with(CWD, &aside, CWD, dir.out(), RenameFlags::EXCHANGE);
+    let exchange = || renameat_with(CWD, &aside, CWD, out(&dir), RenameFlags::EXCHANGE);
     if let Err(errno) = exchange() {
-        eprintln!("skipped: {} exchanges no names ({errno})", dir.0.display());
+        skip(format!("{} exchanges no names ({errno})", dir.display()));
         kill_process(Pid::from_child(&storm.child), Signal::KILL).unwrap();
         storm.child.wait().unwrap();
         return;
@@ -146,7 +121,7 @@ fn what_could_not_be_saved_is_tried_again_and_told_once() {
     assert!(!report.contains("not saved"), "{report}");
     let verify = report.lines().find(|line| line.starts_with("mapstorm verify")).expect("kept");
     let named: BTreeSet<String> = verify.split(' ').skip(2).map(str::to_owned).collect();
-    assert_eq!(named, files_in(&dir.out()));
+    assert_eq!(named, files_in(&out(&dir)));
     let troubles: Vec<&String> =
         told.iter().filter(|line| line.contains("could not be saved")).collect();
     let different: BTreeSet<&str> =
@@ -159,13 +134,13 @@ fn a_folder_that_stays_away_is_told_with_the_count() {
     if !testable() {
         return;
     }
-    let dir = Dir::new("kept-never");
-    let mut storm = Storm::new(&dir.out(), "text");
+    let dir = Dir::new();
+    let mut storm = Storm::new(&out(&dir), "text");
     storm.wait_for(" kept in ");
-    std::fs::rename(dir.out(), dir.0.join("elsewhere")).unwrap();
+    std::fs::rename(out(&dir), dir.join("elsewhere")).unwrap();
     // If something is saved between the two there is a folder again, and this fails.
-    while std::fs::write(dir.out(), "in the way").is_err() {
-        std::fs::remove_dir_all(dir.out()).unwrap();
+    while std::fs::write(out(&dir), "in the way").is_err() {
+        std::fs::remove_dir_all(out(&dir)).unwrap();
     }
     storm.wait_for("could not be saved");
     let (report, told) = storm.end();
@@ -182,26 +157,25 @@ fn a_full_disk_is_told_once_and_what_fits_is_kept() {
     if !testable() {
         return;
     }
-    let dir = Dir::new("kept-full");
-    std::fs::create_dir(dir.out()).unwrap();
+    let dir = Dir::new();
+    std::fs::create_dir(out(&dir)).unwrap();
     // A disk of its own, which goes with the namespace.
     let mount = "mount -t tmpfs -o size=128k none out || exit 77";
     let storm = STORM.replace("--seconds 600", "--seconds 2");
     let script = format!(
         "{mount}; {} {storm} --format json --out out >report 2>told; code=$?; ls -A out >listing; \
          exit $code",
-        env!("CARGO_BIN_EXE_mapstorm")
+        BINARY
     );
     let unshared = Command::new("unshare")
         .args(["--user", "--map-root-user", "--mount", "sh", "-c", &script])
-        .current_dir(&dir.0)
+        .current_dir(dir.path())
         .output();
     let code = unshared.as_ref().ok().and_then(|output| output.status.code());
-    let (Ok(report), Ok(listing)) = (
-        std::fs::read_to_string(dir.0.join("report")),
-        std::fs::read_to_string(dir.0.join("listing")),
-    ) else {
-        eprintln!("skipped: no disk can be mounted in a namespace ({code:?})");
+    let (Ok(report), Ok(listing)) =
+        (std::fs::read_to_string(dir.join("report")), std::fs::read_to_string(dir.join("listing")))
+    else {
+        skip(format!("no disk can be mounted in a namespace ({code:?})"));
         return;
     };
     assert_eq!(code, Some(1));
@@ -210,6 +184,6 @@ fn a_full_disk_is_told_once_and_what_fits_is_kept() {
     assert_eq!(files, there);
     assert!(troubles.iter().all(|trouble| trouble.contains("No space left")), "{troubles:?}");
     assert!(!troubles.is_empty(), "128 KiB were enough: {files:?}");
-    let told = std::fs::read_to_string(dir.0.join("told")).unwrap();
+    let told = std::fs::read_to_string(dir.join("told")).unwrap();
     assert_eq!(told.matches("could not be saved").count(), 1, "{told}");
 }

@@ -1,45 +1,17 @@
 //! Drives `mapstorm latency` and `mapstorm compare` as a user would.
 
+mod common;
+
+use common::{Dir, mapstorm, text};
 use mapstorm::latency::{Ended, Outcome, Role, SCHEMA_VERSION};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-fn mapstorm(words: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mapstorm"));
-    command.args(words.split_whitespace()).stdin(Stdio::null());
-    command
-}
-
 fn run(words: &str) -> Output {
-    mapstorm(words).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-/// A directory of its own for each test, gone when it is dropped.
-struct Place(PathBuf);
-
-impl Place {
-    fn new(test: &str) -> Place {
-        let path = std::env::temp_dir().join(format!("mapstorm-{test}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Place(path)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+    common::run(words.split_whitespace())
 }
 
 /// A short run saved to `path`.
@@ -172,14 +144,16 @@ fn raw_data_are_three_columns_in_ms_sorted() {
 #[test]
 fn a_signal_ends_it_with_what_is_there() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
-        let place = Place::new(&format!("signal-{code}"));
-        let file = place.path("r.json");
-        let child = mapstorm("latency --nsamples 100000 --duration 0.05 --mb 8 --format json")
-            .args(["--save", &file])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let place = Dir::new();
+        let file = place.name("r.json");
+        let child = mapstorm(
+            "latency --nsamples 100000 --duration 0.05 --mb 8 --format json".split_whitespace(),
+        )
+        .args(["--save", &file])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
         wait_for(Path::new(&file));
         kill_process(Pid::from_child(&child), signal).unwrap();
         let output = child.wait_with_output().unwrap();
@@ -204,10 +178,10 @@ fn wait_for(file: &Path) {
 #[test]
 fn a_planted_hang_is_reported_saved_and_ends_the_run() {
     for (fault, thread) in [("hang-mapper", "mapper"), ("hang-scanner", "scanner 0")] {
-        let place = Place::new(fault);
+        let place = Dir::new();
         let words = "latency --nsamples 9 --duration 0.3 --mb 8 --hang-seconds 4 --format json";
-        let output = mapstorm(words)
-            .args(["--inject", fault, "--hang-dir", &place.path("")])
+        let output = mapstorm(words.split_whitespace())
+            .args(["--inject", fault, "--hang-dir", &place.name("")])
             .output()
             .unwrap();
         assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
@@ -217,7 +191,8 @@ fn a_planted_hang_is_reported_saved_and_ends_the_run() {
         assert_eq!(main.hangs.len(), 1);
         let hang = &main.hangs[0];
         assert_eq!((hang.thread.as_str(), hang.completed_calls), (thread, 99));
-        let files: Vec<_> = fs::read_dir(&place.0).unwrap().map(|f| f.unwrap().path()).collect();
+        let files: Vec<_> =
+            fs::read_dir(place.path()).unwrap().map(|f| f.unwrap().path()).collect();
         assert_eq!(files.len(), 1);
         let evidence = fs::read_to_string(&files[0]).unwrap();
         for word in [thread, "stack:", "wchan:", "syscall:"] {
@@ -230,20 +205,24 @@ fn a_planted_hang_is_reported_saved_and_ends_the_run() {
 #[test]
 fn a_closed_pipe_is_quiet_and_a_full_disk_is_not() {
     let words = "latency --nsamples 1 --duration 0.02 --mb 8 --scanners 0";
-    let mut child = mapstorm(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = mapstorm(words.split_whitespace())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let output = mapstorm(words).stdout(full).output().unwrap();
+    let output = mapstorm(words.split_whitespace()).stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(70));
     assert!(text(&output.stderr).contains("No space left"));
 }
 
 #[test]
 fn results_compare_side_by_side_with_a_page() {
-    let place = Place::new("compare");
-    let (a, b, page) = (place.path("a.json"), place.path("b.json"), place.path("p.html"));
+    let place = Dir::new();
+    let (a, b, page) = (place.name("a.json"), place.name("b.json"), place.name("p.html"));
     saved(&a, "--scanners 1");
     saved(&b, "--scanners 2");
     let output = run(&format!("compare {a} {b} --html {page}"));
@@ -262,8 +241,8 @@ fn results_compare_side_by_side_with_a_page() {
 
 #[test]
 fn runs_of_one_setup_merge() {
-    let place = Place::new("merge");
-    let (a, b) = (place.path("a.json"), place.path("b.json"));
+    let place = Dir::new();
+    let (a, b) = (place.name("a.json"), place.name("b.json"));
     saved(&a, "--seed 1");
     saved(&b, "--seed 2");
     let output = run(&format!("compare {a},{b} --format json"));
@@ -277,8 +256,8 @@ fn runs_of_one_setup_merge() {
 
 #[test]
 fn damaged_files_and_other_versions_are_refused_by_name() {
-    let place = Place::new("damaged");
-    let (good, bad) = (place.path("good.json"), place.path("bad.json"));
+    let place = Dir::new();
+    let (good, bad) = (place.name("good.json"), place.name("bad.json"));
     saved(&good, "");
     let content = fs::read_to_string(&good).unwrap();
     let version = content.replacen("\"schema_version\":1", "\"schema_version\":2", 1);

@@ -1,6 +1,8 @@
 //! The model against the kernel: random operations on a real arena, in one thread, and after each
 //! what `/proc/self/maps` shows against what the model says.
 
+mod common;
+
 use mapstorm::engine::{SeenLane, read_lanes};
 use mapstorm::kernel::{Arena, Mm};
 use mapstorm::kernel::{Lines, MapsFile};
@@ -132,7 +134,7 @@ impl Ground {
                     | Errno::ACCESS
                     | Errno::OPNOTSUPP),
                 ) => {
-                    eprintln!("left out: this kernel refuses {sort} ({errno})");
+                    common::skip(format!("this kernel refuses {sort} ({errno})"));
                     self.refused.insert(sort);
                     // It may have failed half-way: begin anew.
                     self.clear();

@@ -1,28 +1,25 @@
 //! Drives the binary where readers and mutators can't run at once, and with another niceness.
 
+mod common;
+
+use common::{mapstorm, testable};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::Value;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 const QUIET: [&str; 8] = ["--threads", "4", "--readers", "1", "--ops", "resize", "--seconds", "3"];
 
-fn mapstorm(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mapstorm"));
-    command.args(args).arg("-q").stdin(Stdio::null());
-    command
-}
-
 /// Runs it with the first of this process's CPUs alone. Nothing where nothing can be tested.
 fn on_one_cpu(args: &[&str]) -> Option<Output> {
-    if mapstorm(&["probe"]).output().unwrap().status.code() != Some(0) {
-        eprintln!("skipped: nothing can be tested in this sandbox");
+    if !testable() {
         return None;
     }
     let all = sched_getaffinity(None).unwrap();
     let mut one = CpuSet::new();
     one.set((0..CpuSet::MAX_CPU).find(|&cpu| all.is_set(cpu)).unwrap());
     let mut command = mapstorm(args);
+    command.arg("-q");
     // SAFETY: one system call, which allocates nothing, between fork and exec.
     unsafe { command.pre_exec(move || Ok(sched_setaffinity(None, &one)?)) };
     Some(command.output().unwrap())
@@ -65,15 +62,14 @@ fn niceness(stat: &str) -> Option<i32> {
 
 #[test]
 fn the_workers_are_as_nice_as_asked_for_and_nobody_else() {
-    if mapstorm(&["probe"]).output().unwrap().status.code() != Some(0) {
-        eprintln!("skipped: nothing can be tested in this sandbox");
+    if !testable() {
         return;
     }
     let own = niceness(&std::fs::read_to_string("/proc/self/stat").unwrap()).unwrap();
     // More is allowed to everybody.
     let nice = (own + 3).min(19);
-    let mut command = mapstorm(&QUIET);
-    command.args(["--format", "json", "--nice", &nice.to_string()]).stdout(Stdio::piped());
+    let mut command = mapstorm(QUIET);
+    command.args(["-q", "--format", "json", "--nice", &nice.to_string()]).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut seen = Vec::new();
     while child.try_wait().unwrap().is_none() {
@@ -94,7 +90,7 @@ fn the_workers_are_as_nice_as_asked_for_and_nobody_else() {
 #[test]
 fn a_niceness_that_does_not_exist_is_refused() {
     for nice in ["20", "-21", "low"] {
-        let output = mapstorm(&["--nice", nice]).output().unwrap();
+        let output = mapstorm(["--nice", nice]).output().unwrap();
         assert_eq!(output.status.code(), Some(64), "{nice}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("--nice"), "{nice}");
     }

@@ -4,9 +4,11 @@
 //! The kernel here may offer everything, so calls are refused by a seccomp filter: what a kernel
 //! without them says.
 
+mod common;
+
+use common::{Dir, mapstorm, run, skip, testable, told};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 /// `_IOWR('f', 17, struct procmap_query)`, as the kernel has it in its registers.
 const PROCMAP_QUERY: u32 = 0xc068_6611;
@@ -14,7 +16,6 @@ const PROCMAP_QUERY: u32 = 0xc068_6611;
 /// A call to refuse, whatever its arguments or with this second one.
 #[derive(Clone, Copy)]
 enum Refuse {
-    Nothing,
     Call(libc::c_long),
     Ioctl(u32),
 }
@@ -22,7 +23,6 @@ enum Refuse {
 /// The filter that makes such calls fail with ENOSYS.
 fn filter(what: Refuse) -> Vec<libc::sock_filter> {
     let (number, second) = match what {
-        Refuse::Nothing => return Vec::new(),
         Refuse::Call(number) => (number, None),
         Refuse::Ioctl(code) => (libc::SYS_ioctl, Some(code)),
     };
@@ -44,9 +44,6 @@ fn filter(what: Refuse) -> Vec<libc::sock_filter> {
 
 /// Puts the filter on this process and all that it starts.
 fn apply(program: &mut [libc::sock_filter]) -> std::io::Result<()> {
-    if program.is_empty() {
-        return Ok(());
-    }
     let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
     // SAFETY: prctl reads the program, which lives until it returns.
     let done = unsafe {
@@ -58,41 +55,17 @@ fn apply(program: &mut [libc::sock_filter]) -> std::io::Result<()> {
 
 /// Runs the binary where a call is refused; `None`, with a word, where that can't be had.
 fn run_without(what: Refuse, args: &[&str]) -> Option<Output> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mapstorm"));
-    command.args(args).stdin(Stdio::null());
+    let mut command = mapstorm(args);
     let mut program = filter(what);
     // SAFETY: two system calls, which allocate nothing and take no lock; the program is made before.
     unsafe { command.pre_exec(move || apply(&mut program)) };
     match command.output() {
         Ok(output) => Some(output),
         Err(error) => {
-            eprintln!("skipped: no seccomp filter here ({error})");
+            skip(format!("no seccomp filter here ({error})"));
             None
         }
     }
-}
-
-fn run(args: &[&str]) -> Output {
-    run_without(Refuse::Nothing, args).expect("the binary runs")
-}
-
-fn told(output: &Output) -> String {
-    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    text(&output.stdout) + &text(&output.stderr)
-}
-
-fn testable() -> bool {
-    let fine = run(&["probe"]).status.code() == Some(0);
-    if !fine {
-        eprintln!("skipped: `mapstorm probe` says that this place is not testable");
-    }
-    fine
-}
-
-fn scenario(name: &str, text: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("mapstorm-{name}-{}.json", std::process::id()));
-    std::fs::write(&path, text).unwrap();
-    path
 }
 
 const MOVES: &str = r#"{ "schema_version": 1, "name": "moves", "pages": 8,
@@ -108,10 +81,10 @@ fn what_this_kernel_does_not_do_is_not_testable() {
     if !testable() {
         return;
     }
-    let moves = scenario("moves", MOVES);
-    let asks = scenario("asks", &MOVES.replace("\"walk\"", "\"query\""));
-    let (moves, asks) = (moves.to_str().unwrap(), asks.to_str().unwrap());
-    let out = format!("{moves}.out");
+    let dir = Dir::new();
+    let moves = &dir.file("moves.json", MOVES);
+    let asks = &dir.file("asks.json", &MOVES.replace("\"walk\"", "\"query\""));
+    let out = dir.name("least.json");
     let no_move = Refuse::Call(libc::SYS_mremap);
     let no_query = Refuse::Ioctl(PROCMAP_QUERY);
     for (refused, args, reason) in [
@@ -139,9 +112,6 @@ fn what_this_kernel_does_not_do_is_not_testable() {
         None => return,
     };
     assert_eq!(report["dropped"][0][0], "query", "{report}");
-    for path in [moves, asks] {
-        std::fs::remove_file(path).unwrap();
-    }
 }
 
 #[test]
@@ -176,8 +146,7 @@ fn a_shape_of_two_cpus_is_not_testable_on_one() {
         Ok(())
     };
     for args in [&["--workload=duel"][..], &["first-tears", "--workload=duel"]] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mapstorm"));
-        command.args(args).stdin(Stdio::null());
+        let mut command = mapstorm(args);
         // SAFETY: two system calls, which allocate nothing and take no lock.
         unsafe { command.pre_exec(one) };
         let output = command.output().expect("the binary runs");
@@ -188,8 +157,8 @@ fn a_shape_of_two_cpus_is_not_testable_on_one() {
 
 #[test]
 fn a_folder_and_no_file_at_all_are_refused() {
-    let folder = std::env::temp_dir();
-    let folder = folder.to_str().unwrap();
+    let dir = Dir::new();
+    let folder = dir.to_str().unwrap();
     for args in [&["verify"][..], &["verify", folder], &["replay", folder], &["explain", folder]] {
         let output = run(args);
         assert_eq!(output.status.code(), Some(64), "{args:?}: {}", told(&output));
@@ -202,10 +171,10 @@ fn a_replay_too_short_to_judge_anything_is_undecided() {
     if !testable() {
         return;
     }
-    let file = scenario("short", MOVES);
-    let args = ["replay", file.to_str().unwrap(), "--seconds=0.000001", "--format=json", "-q"];
-    let output = run(&args);
-    std::fs::remove_file(&file).unwrap();
+    let dir = Dir::new();
+    let args =
+        ["replay", &dir.file("short.json", MOVES), "--seconds=0.000001", "--format=json", "-q"];
+    let output = run(args);
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     // Where it has not torn by then, as it hardly ever has.
     if report["shown"] == 0 {

@@ -1,5 +1,8 @@
 //! Drives every command that takes its time with the signals that end it.
 
+mod common;
+
+use common::{BINARY, Dir, testable};
 use rustix::process::{Pid, Signal, kill_process};
 use std::process::{Child, Command, Stdio};
 
@@ -25,7 +28,7 @@ const ROWS: [(&str, &str); 8] = [
 fn started(words: &str, nohup: bool) -> Child {
     let script = if nohup { "trap '' HUP; exec \"$@\"" } else { "exec \"$@\"" };
     Command::new("sh")
-        .args(["-c", script, "sh", env!("CARGO_BIN_EXE_mapstorm"), "--quiet"])
+        .args(["-c", script, "sh", BINARY, "--quiet"])
         .args(words.split(' '))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -59,41 +62,15 @@ fn wait_until_caught(child: &mut Child) {
     }
 }
 
-fn testable() -> bool {
-    let probe = Command::new(env!("CARGO_BIN_EXE_mapstorm")).arg("probe").output().unwrap();
-    let fine = probe.status.success();
-    if !fine {
-        eprintln!("skipped: {}", String::from_utf8_lossy(&probe.stderr));
-    }
-    fine
-}
-
-/// The file that the commands read, gone when it is dropped.
-struct Scenario(String);
-
-impl Scenario {
-    fn new(name: &str) -> Scenario {
-        let file = format!("mapstorm-{name}-{}.json", std::process::id());
-        let path = std::env::temp_dir().join(file).display().to_string();
-        std::fs::write(&path, SCENARIO).unwrap();
-        Scenario(path)
-    }
-}
-
-impl Drop for Scenario {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 #[test]
 fn a_dropped_session_ends_every_command_with_its_result() {
     if !testable() {
         return;
     }
-    let file = Scenario::new("hup");
+    let dir = Dir::new();
+    let file = dir.file("scenario.json", SCENARIO);
     for (words, result) in ROWS {
-        let mut child = started(&words.replace("FILE", &file.0), false);
+        let mut child = started(&words.replace("FILE", &file), false);
         wait_until_caught(&mut child);
         assert!(has(signals(&child, "SigCgt"), Signal::HUP), "{words}");
         // From the shell, and from the kernel when the shell ends.
@@ -127,9 +104,10 @@ fn what_was_started_with_nohup_goes_on() {
     if !testable() {
         return;
     }
-    let file = Scenario::new("nohup");
+    let dir = Dir::new();
+    let file = dir.file("scenario.json", SCENARIO);
     for (words, result) in ROWS {
-        let mut child = started(&words.replace("FILE", &file.0), true);
+        let mut child = started(&words.replace("FILE", &file), true);
         wait_until_caught(&mut child);
         assert!(has(signals(&child, "SigIgn"), Signal::HUP), "{words}");
         kill_process(pid(&child), Signal::HUP).unwrap();

@@ -1,6 +1,9 @@
 //! Tears of the simulated kernel as files: what a kernel shows that this one may never show has to
 //! be saved, proved, explained and replayed like any other.
 
+mod common;
+
+use common::{Dir, run, testable, told};
 use mapstorm::engine::{Findings, Mode, Place, Reader, Tally, read_outside};
 use mapstorm::evidence::{Checked, Origins, Saver};
 use mapstorm::host::Machine;
@@ -11,17 +14,7 @@ use mapstorm::seed::Stream;
 use mapstorm::sim::{Bug, Setup, SimFile, World, identities};
 use parking_lot::RwLock;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
 use std::time::Instant;
-
-fn run(args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mapstorm"));
-    command.args(args).stdin(Stdio::null()).output().expect("the binary runs")
-}
-
-fn told(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
 
 /// The lines outside of the arena, as the file shows them before anything moves.
 fn outside(file: &mut impl MapsRead, identities: &Identities, setup: &Setup) -> RwLock<Outside> {
@@ -77,8 +70,8 @@ fn saved(bug: Bug, class: Class, mode: Mode, dir: &Path) -> Option<PathBuf> {
 
 #[test]
 fn a_tear_of_the_simulated_kernel_is_proved_explained_and_replayed() {
-    let dir = std::env::temp_dir().join(format!("mapstorm-simulated-{}", std::process::id()));
-    let testable = run(&["probe"]).status.code() == Some(0);
+    let dir = Dir::new();
+    let testable = testable();
     for (bug, class, mode) in [
         (Bug::ReplacedInFlight, Class::Hole, Mode::Walk),
         (Bug::SkippedAfterMerge, Class::Hole, Mode::Walk),
@@ -93,9 +86,9 @@ fn a_tear_of_the_simulated_kernel_is_proved_explained_and_replayed() {
         let file = saved(bug, class, mode, &dir);
         let file = file.unwrap_or_else(|| panic!("{bug} shows no {class} in {mode}"));
         let file = file.to_str().unwrap();
-        let verified = run(&["verify", file]);
+        let verified = run(["verify", file]);
         assert_eq!(verified.status.code(), Some(0), "{bug}: {}", told(&verified));
-        let explained = run(&["explain", file]);
+        let explained = run(["explain", file]);
         assert_eq!(explained.status.code(), Some(0), "{bug}: {}", told(&explained));
         let story = told(&explained);
         for part in ["the longest explanation", class.word()] {
@@ -105,7 +98,7 @@ fn a_tear_of_the_simulated_kernel_is_proved_explained_and_replayed() {
             continue;
         }
         // Whether the kernel here shows it is its own affair; that it was tried is told, or why not.
-        let replayed = run(&["replay", file, "--seconds", "1"]);
+        let replayed = run(["replay", file, "--seconds", "1"]);
         let answer = told(&replayed);
         let reason = match replayed.status.code() {
             Some(0) => "not shown in ",
@@ -116,5 +109,4 @@ fn a_tear_of_the_simulated_kernel_is_proved_explained_and_replayed() {
         };
         assert!(answer.contains(reason), "{bug}: {answer}");
     }
-    std::fs::remove_dir_all(&dir).unwrap();
 }

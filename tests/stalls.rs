@@ -1,29 +1,18 @@
 //! Drives the binary with threads that do not come back from a call: those that the kernel keeps are
 //! stalls, and no others.
 
+mod common;
+
+use common::{mapstorm, skip, testable};
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-fn mapstorm(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mapstorm"));
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// Whether a storm can be had here.
-fn testable() -> bool {
-    let probe = mapstorm(&["probe"]).output().unwrap();
-    if probe.status.code() != Some(0) {
-        eprintln!("skipped: {}", String::from_utf8_lossy(&probe.stderr));
-    }
-    probe.status.code() == Some(0)
-}
-
 /// A storm in which only a stall is a violation: what else this kernel does is allowed.
 fn storm(args: &[&str]) -> Command {
-    let mut command = mapstorm(&["--threads", "3", "--readers", "1", "--ops", "resize"]);
+    let mut command = mapstorm(["--threads", "3", "--readers", "1", "--ops", "resize"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command.args(["--pause-every", "60", "--format", "json", "-q"]);
     for class in ["hole", "torn", "stale", "unknown", "disorder", "malformed", "truncated"] {
         command.args(["--allow", class]);
@@ -129,7 +118,7 @@ fn a_thread_that_a_debugger_holds_is_no_stall() {
                 && libc::ptrace(libc::PTRACE_INTERRUPT, tid, none, none) == 0
         };
         if !held {
-            eprintln!("skipped: no ptrace here: {}", std::io::Error::last_os_error());
+            skip(format!("no ptrace here: {}", std::io::Error::last_os_error()));
             child.kill().and_then(|()| child.wait()).unwrap();
             return;
         }

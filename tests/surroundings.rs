@@ -1,53 +1,31 @@
 //! Drives the binary in surroundings that are legal and unusual: what it is started from, and what
 //! it is allowed to use.
 
+mod common;
+
+use common::{BINARY, Dir, json, skip, testable, text};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, mkdirat, open, openat};
-use serde_json::Value;
-use std::path::PathBuf;
 use std::process::{Command, Output};
-
-const BINARY: &str = env!("CARGO_BIN_EXE_mapstorm");
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn json(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        panic!("stdout is no JSON ({error}): {} {}", text(&output.stdout), text(&output.stderr))
-    })
-}
-
-/// Whether this sandbox has what a storm needs; if not, says so.
-fn testable() -> bool {
-    let probe = Command::new(BINARY).arg("probe").output().unwrap();
-    let fine = probe.status.code() == Some(0);
-    if !fine {
-        eprintln!("skipped: {}", text(&probe.stderr));
-    }
-    fine
-}
 
 /// Folders in folders, with the binary in the innermost: a path that no single call can name.
 struct Deep {
-    root: PathBuf,
+    _root: Dir,
     innermost: OwnedFd,
 }
 
 impl Deep {
     /// With a path of more than `bytes` bytes.
     fn new(bytes: usize) -> Deep {
-        let root = std::env::temp_dir().join(format!("mapstorm-deep-{}", std::process::id()));
-        std::fs::create_dir(&root).unwrap();
+        let root = Dir::new();
         let name = "d".repeat(250);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let mut innermost = open(&root, flags, Mode::empty()).unwrap();
+        let mut innermost = open(root.path(), flags, Mode::empty()).unwrap();
         for _ in 0..bytes.div_ceil(name.len() + 1) {
             mkdirat(&innermost, &name, Mode::RWXU).unwrap();
             innermost = openat(&innermost, &name, flags, Mode::empty()).unwrap();
         }
-        let deep = Deep { root, innermost };
+        let deep = Deep { _root: root, innermost };
         std::fs::copy(BINARY, format!("{}/mapstorm", deep.here())).unwrap();
         deep
     }
@@ -60,12 +38,6 @@ impl Deep {
     fn run(&self, args: &[&str]) -> Output {
         // A relative name of a program is looked up in the folder it starts in.
         Command::new("./mapstorm").current_dir(self.here()).args(args).output().unwrap()
-    }
-}
-
-impl Drop for Deep {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.root);
     }
 }
 
@@ -156,9 +128,7 @@ fn where_no_thread_can_be_started_that_is_told() {
         command.args(args.split(' ')).output()
     };
     let Some(output) = run("--version").ok().filter(|output| output.status.success()) else {
-        eprintln!(
-            "skipped: no prlimit or setpriv, or it can't become somebody else, who can run the binary"
-        );
+        skip("no prlimit or setpriv, or it can't become another user that can run the binary");
         return;
     };
     assert!(text(&output.stdout).contains("mapstorm"));

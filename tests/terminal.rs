@@ -1,12 +1,15 @@
 //! Drives a storm on a terminal: its one line fits, whatever the width is and becomes.
 
+mod common;
+
+use common::{mapstorm, testable};
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use std::fs::File;
 use std::io::Read;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 const ROWS: u16 = 24;
 
@@ -40,14 +43,13 @@ fn terminal(columns: u16) -> (OwnedFd, File) {
 impl Shown {
     fn new(columns: u16) -> Shown {
         let (master, slave) = terminal(columns);
-        let storm = Command::new(env!("CARGO_BIN_EXE_mapstorm"))
-            .args(["--seconds", "600", "--threads", "2", "--lanes", "24", "--read", "walk"])
-            .args(["--inject", "hole"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(slave)
-            .spawn()
-            .expect("the binary runs");
+        let storm =
+            mapstorm(["--seconds", "600", "--threads", "2", "--lanes", "24", "--read", "walk"])
+                .args(["--inject", "hole"])
+                .stdout(Stdio::null())
+                .stderr(slave)
+                .spawn()
+                .expect("the binary runs");
         let screen = vt100::Parser::new(ROWS, columns, 0);
         Shown { storm, master: master.into(), screen, rest: Vec::new() }
     }
@@ -92,15 +94,6 @@ impl Shown {
         assert_eq!(self.storm.wait().unwrap().code(), Some(130));
         self.rows()
     }
-}
-
-fn testable() -> bool {
-    let probe = Command::new(env!("CARGO_BIN_EXE_mapstorm")).arg("probe").output().unwrap();
-    let fine = probe.status.success();
-    if !fine {
-        eprintln!("skipped: {}", String::from_utf8_lossy(&probe.stderr));
-    }
-    fine
 }
 
 #[test]

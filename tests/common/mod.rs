@@ -1,0 +1,99 @@
+//! What the drivers share: the binary, a folder that goes with the test, and how a skip is told.
+
+// Each driver takes a part of it.
+#![allow(dead_code)]
+
+use serde_json::Value;
+use std::ffi::OsStr;
+use std::fmt::Display;
+use std::io::Write;
+use std::ops::Deref;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use tempfile::TempDir;
+
+/// Where the binary under test lies.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_mapstorm");
+
+/// The binary with these arguments, and nothing on stdin.
+pub fn mapstorm<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Command {
+    let mut command = Command::new(BINARY);
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+/// What it says to these arguments.
+pub fn run<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Output {
+    mapstorm(args).output().expect("the binary runs")
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Both streams.
+pub fn told(output: &Output) -> String {
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+/// The report on stdout.
+pub fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("stdout is no JSON ({error}), {:?}: {}", output.status, told(output))
+    })
+}
+
+/// A folder that goes with the test.
+pub struct Dir(TempDir);
+
+impl Dir {
+    pub fn new() -> Dir {
+        Dir(tempfile::Builder::new().prefix("mapstorm-").tempdir().expect("a temporary folder"))
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Writes a file in it, and gives the file's path.
+    pub fn file(&self, name: &str, content: &str) -> String {
+        std::fs::write(self.join(name), content).unwrap();
+        self.name(name)
+    }
+
+    /// The path of a file in it that need not be there.
+    pub fn name(&self, name: &str) -> String {
+        self.join(name).to_str().expect("UTF-8").to_owned()
+    }
+}
+
+impl Deref for Dir {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        self.path()
+    }
+}
+
+/// Whether a storm can be had here; if not, the test is told as skipped.
+pub fn testable() -> bool {
+    static PROBED: OnceLock<Result<(), String>> = OnceLock::new();
+    let probed = PROBED.get_or_init(|| {
+        let probe = run(["probe"]);
+        if probe.status.success() { Ok(()) } else { Err(text(&probe.stderr)) }
+    });
+    probed.as_ref().inspect_err(|why| skip(why)).is_ok()
+}
+
+/// Tells that a test, or a part of it, was skipped. .ci/run collects these lines.
+pub fn skip(reason: impl Display) {
+    let thread = std::thread::current();
+    // A test that runs alone runs in the main thread.
+    let test = thread.name().filter(|name| *name != "main").unwrap_or("-");
+    let words = reason.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = format!("SKIPPED: {}::{test}: {words}\n", env!("CARGO_CRATE_NAME"));
+    // The test harness holds back what `eprintln!` prints of a test that passes.
+    #[expect(clippy::disallowed_methods, reason = "a test tells its skips on its own stderr")]
+    std::io::stderr().write_all(line.as_bytes()).expect("stderr");
+}
