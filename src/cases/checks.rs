@@ -85,7 +85,8 @@ pub(super) fn checklist(report: &CasesReport) -> Checklist {
     }
 }
 
-fn of_case(case: &CaseReport) -> Vec<Check> {
+/// The tests of a case that is over.
+pub fn of_case(case: &CaseReport) -> Vec<Check> {
     let name = find(case.name).map_or_else(|| case.name.to_owned(), |spec| spec.test_name());
     if let Some(why) = &case.untestable {
         return vec![Check::skip(name, 0.0, why.as_str())];

@@ -4,7 +4,7 @@
 //! file.
 
 use super::checks::Checklist;
-use super::{json, ktap};
+use super::{json, junit, ktap};
 use crate::exit::Exit;
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -20,6 +20,8 @@ pub enum Format {
     Json,
     /// A line for each check, for the kernel's test runners
     Ktap,
+    /// One suite of tests in XML, for continuous integration
+    Junit,
 }
 
 /// A result that can be written in each format that its command offers.
@@ -41,7 +43,7 @@ impl Format {
     pub const fn is_of_checks(self) -> bool {
         match self {
             Format::Text | Format::Json => false,
-            Format::Ktap => true,
+            Format::Ktap | Format::Junit => true,
         }
     }
 
@@ -67,6 +69,7 @@ impl Format {
             Format::Text => report.text(&mut out, verbose),
             Format::Json => json::write(&mut out, report),
             Format::Ktap => ktap::write(&mut out, &checks(), verbose),
+            Format::Junit => junit::write(&mut out, &checks()),
         }
         .expect("plain data into memory");
         out

@@ -9,6 +9,7 @@ mod example;
 mod first_tears;
 mod format;
 pub mod json;
+pub mod junit;
 pub mod ktap;
 pub mod live;
 mod overlap;

@@ -36,11 +36,16 @@ pub struct SelfcheckArgs {
 /// `stop` ends it early: what was not run by then counts as neither found nor missed. `quiet` shows
 /// no progress, `verbose` tells each bug's mechanism.
 pub fn run(args: &SelfcheckArgs, quiet: bool, verbose: bool, stop: &AtomicUsize) -> Exit {
-    let seed = args.seed.unwrap_or_else(|| Stream::new(clock(), "selfcheck", 0).bits() >> 16);
-    let time = Duration::from_secs(args.seconds as u64);
-    let report = kernels::sweep(seed, time, args.only, quiet, stop);
+    let report = check(args, quiet, stop);
     console::result(&args.format.write(&report, verbose));
     args.format.exit(&report, report.exit())
+}
+
+/// Runs the check.
+pub fn check(args: &SelfcheckArgs, quiet: bool, stop: &AtomicUsize) -> Report {
+    let seed = args.seed.unwrap_or_else(|| Stream::new(clock(), "selfcheck", 0).bits() >> 16);
+    let time = Duration::from_secs(args.seconds as u64);
+    kernels::sweep(seed, time, args.only, quiet, stop)
 }
 
 /// Nanoseconds, for a seed that nobody asked for.
