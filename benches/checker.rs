@@ -6,8 +6,8 @@
 //! the end gives ns a line, the least of many turns in which the rows take turns.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
-use mapstorm::model::{Geometry, Layout, Op, Page, Place, Prot, Span};
-use mapstorm::oracle::{Observation, Oracle, Verdict, Walk, Window};
+use mapstorm::model::{Geometry, Layout, Observation, Op, Page, Place, Prot, Span};
+use mapstorm::oracle::{Oracle, Verdict, Walk, Window};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 

@@ -12,8 +12,7 @@ use mapstorm::engine::{
     Counts, Cpus, Findings, Mode, Mutator, OpSet, Place, Program, Reader, Scheduler, Slice, Tally,
     calibrate, draw_layout, read_outside,
 };
-use mapstorm::kernel::{Arena, Mm};
-use mapstorm::kernel::{MapsFile, MapsRead};
+use mapstorm::kernel::{Arena, MapsFile, MapsRead, Mm};
 use mapstorm::model::{Kind, KindSet, Layout, Op, Place as Pages, Span, apply, apply_alone, fits};
 use mapstorm::oracle::{Contract, Oracle, Outside};
 use mapstorm::seed::Stream;

@@ -8,8 +8,9 @@
 use mapstorm::engine::{
     Counts, Findings, Mode, Mutator, OpSet, Place, Reader, Slice, Tally, draw_layout, read_outside,
 };
-use mapstorm::kernel::{Answer, Line, MapsRead, MemoryFile, QueryFlags};
-use mapstorm::kernel::{FileIdentity, Identities, Mm};
+use mapstorm::kernel::{
+    Answer, FileIdentity, Identities, Line, MapsRead, MemoryFile, Mm, QueryFlags,
+};
 use mapstorm::model::{
     Geometry, Kind, KindSet, Layout, Op, Place as Pages, Prot, Span, apply_alone,
 };

@@ -4,8 +4,8 @@
 //! run `cargo test --test pictures --test checkers --test reader`. The rule's own picture fails, and
 //! so does the duel here.
 
-use mapstorm::model::{Geometry, Layout, Op, Page, Place, Prot, Span};
-use mapstorm::oracle::{Contract, Observation, Oracle, Rule, Verdict, Walk, Window};
+use mapstorm::model::{Geometry, Layout, Observation, Op, Page, Place, Prot, Span};
+use mapstorm::oracle::{Contract, Oracle, Rule, Verdict, Walk, Window};
 use mapstorm::sim::{
     Bug, Deaf, Found, Model, Recorder, Settled, Setup, SimFile, Spoken, Watch, World,
 };

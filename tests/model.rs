@@ -4,8 +4,7 @@
 mod common;
 
 use mapstorm::engine::{SeenLane, read_lanes};
-use mapstorm::kernel::{Arena, Mm};
-use mapstorm::kernel::{Lines, MapsFile};
+use mapstorm::kernel::{Arena, Lines, MapsFile, Mm};
 use mapstorm::model::{
     Advice, Kind, Layout, Op, Page, Place, Prot, Span, apply, apply_alone, fits,
 };

@@ -6,9 +6,10 @@ mod drawing;
 use drawing::draw;
 // The drawing finds it at the root, as it does in the library.
 use mapstorm::model;
+use mapstorm::model::Observation;
 use mapstorm::oracle::{
-    Class, Contract, Observation, Oracle, Origin, Rule, Snapshot, Tick, Tolerated, Verdict,
-    VersionRecord, Walk, Window,
+    Class, Contract, Oracle, Origin, Rule, Snapshot, Tick, Tolerated, Verdict, VersionRecord, Walk,
+    Window,
 };
 use mapstorm::verify::{Judgement, Reading, SavedLine, SavedWalk, judge};
 use model::{Geometry, Layout, Op, Page, Place, Span};

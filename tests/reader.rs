@@ -3,8 +3,7 @@
 use mapstorm::engine::{Counts, Findings, Mode, Place, Reader, Signature, Tally, read_outside};
 use mapstorm::evidence::{Checked, Origins, Saver};
 use mapstorm::host::Machine;
-use mapstorm::kernel::Identities;
-use mapstorm::kernel::{Fault, Injector, MapsRead};
+use mapstorm::kernel::{Fault, Identities, Injector, MapsRead};
 use mapstorm::model::Geometry;
 use mapstorm::oracle::{Class, Contract, Mechanism, Oracle, Outside, Rule, Tolerated};
 use mapstorm::seed::Stream;

@@ -6,8 +6,7 @@
 //! violation when that has returned and the lane is known.
 
 use mapstorm::engine::{Counts, Findings, Mode, Place, Reader, Tally, read_outside};
-use mapstorm::kernel::Identities;
-use mapstorm::kernel::MemoryFile;
+use mapstorm::kernel::{Identities, MemoryFile};
 use mapstorm::model::{Geometry, Layout, Op, Page, Place as Pages, Prot, Span};
 use mapstorm::oracle::{Class, Contract, Oracle, Outside};
 use mapstorm::seed::Stream;

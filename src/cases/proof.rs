@@ -3,8 +3,7 @@
 use super::place::Interface;
 use super::table::{PAGES, Spec, Step};
 use crate::engine::{SeenLane, lay_out, read_lanes};
-use crate::kernel::{Arena, Mm};
-use crate::kernel::{Lines, MapsFile};
+use crate::kernel::{Arena, Lines, MapsFile, Mm};
 use crate::model::{Layout, Vma, apply, cases_in, fits};
 use crate::repro::scenario::{Boundary, SCHEMA_VERSION, Scenario, one_page};
 use serde::Serialize;

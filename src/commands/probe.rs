@@ -8,8 +8,7 @@ use mapstorm::exit::Exit;
 use mapstorm::host::{
     Limits, Machine, MapsLocking, observe_locking, observe_smaps_locking, query_works,
 };
-use mapstorm::kernel::Arena;
-use mapstorm::kernel::MapsFile;
+use mapstorm::kernel::{Arena, MapsFile};
 use mapstorm::model::{Kind, KindSet};
 use mapstorm::report::Report;
 use serde::Serialize;

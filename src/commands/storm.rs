@@ -10,10 +10,8 @@ use mapstorm::engine::{
 };
 use mapstorm::evidence::{Checked, Kept, Origins, Saver};
 use mapstorm::exit::Exit;
-use mapstorm::host::priority;
-use mapstorm::host::{Limits, Machine, MapsLocking, observe_locking};
-use mapstorm::kernel::Arena;
-use mapstorm::kernel::MapsFile;
+use mapstorm::host::{Limits, Machine, MapsLocking, observe_locking, priority};
+use mapstorm::kernel::{Arena, MapsFile};
 use mapstorm::model::{Kind, KindSet};
 use mapstorm::report::live::{PLAIN_EVERY, live_line};
 use mapstorm::report::{Circumstances, StormReport, text};

@@ -5,8 +5,7 @@
 
 use super::op_set::OpSet;
 use super::quiesce::{SeenLane, read_lanes};
-use crate::kernel::{Arena, Mm};
-use crate::kernel::{Lines, MapsRead};
+use crate::kernel::{Arena, Lines, MapsRead, Mm};
 use crate::model::{Advice, Kind, KindSet, Layout, Op, Page, Place, Prot, Span, apply, fits};
 use rustix::io::Errno;
 

@@ -7,11 +7,11 @@ use super::reader::Place;
 use super::recheck::Recheck;
 use super::tally::Tally;
 use super::violations::{Findings, Witness};
-use crate::kernel::Identities;
-use crate::kernel::{is_detail, parse};
+use crate::kernel::{Identities, is_detail, parse};
+use crate::model::Observation;
 use crate::oracle::{
-    Break, Class, Contract, Cursor, LineCache, Mechanism, Observation, Oracle, Outside, Rule,
-    Snapshot, Tick, Tolerated, Verdict, Version, Walk, Window,
+    Break, Class, Contract, Cursor, LineCache, Mechanism, Oracle, Outside, Rule, Snapshot, Tick,
+    Tolerated, Verdict, Version, Walk, Window,
 };
 use parking_lot::RwLock;
 use rustix::io::Errno;

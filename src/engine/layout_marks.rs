@@ -1,7 +1,6 @@
 //! Before or after: which of a scenario's layouts a line shows.
 
-use crate::model::{Geometry, Layout, Op, apply, fits, span_mask};
-use crate::oracle::Observation;
+use crate::model::{Geometry, Layout, Observation, Op, apply, fits, span_mask};
 use std::ops::BitOr;
 use std::sync::Arc;
 

@@ -1,7 +1,6 @@
 //! When nothing moves: is the kernel's layout the oracle's, page for page?
 
-use crate::kernel::Identities;
-use crate::kernel::{Chunk, Line, Lines, MapsRead, parse};
+use crate::kernel::{Chunk, Identities, Line, Lines, MapsRead, parse};
 use crate::model::{Geometry, Layout, MAX_PAGES, Page, Vma};
 use crate::oracle::Outside;
 use arrayvec::ArrayVec;

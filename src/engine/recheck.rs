@@ -4,9 +4,9 @@ use super::judge::Judge;
 use super::read_log::ReadLog;
 use super::violations::{NoEvidence, Piece, Signature};
 use crate::kernel::{is_detail, parse};
-use crate::model::KindSet;
+use crate::model::{KindSet, Observation};
 use crate::oracle::{
-    Break, Class, Mechanism, Observation, Oracle, Rule, Tick, Verdict, Walk, Window, in_flight,
+    Break, Class, Mechanism, Oracle, Rule, Tick, Verdict, Walk, Window, in_flight,
 };
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};

@@ -3,8 +3,7 @@
 use super::file::TearError;
 use super::incident::{Account, SavedDifference, SavedIncident, SavedMismatch, SavedStall};
 use crate::engine::{Call, Signature};
-use crate::host::Doing;
-use crate::host::ThreadFile;
+use crate::host::{Doing, ThreadFile};
 use crate::model::Op;
 use crate::verify::{Memfd, SavedStandstill, Unlike, compare};
 

@@ -5,8 +5,7 @@
 use super::file::TearError;
 use super::tear::Tear;
 use crate::engine::Mode;
-use crate::kernel::Identities;
-use crate::kernel::{is_detail, parse};
+use crate::kernel::{Identities, is_detail, parse};
 use crate::oracle::{Contract, Rule, VersionRecord, Window};
 use crate::verify::{Reading, SavedLine, SavedWalk};
 

@@ -2,8 +2,7 @@
 
 use super::suffix::Suffixes;
 use crate::kernel::{Line, Opening};
-use crate::model::{Geometry, MAX_NAMES, MAX_PGOFF, Page, Prot};
-use crate::oracle::Observation;
+use crate::model::{Geometry, MAX_NAMES, MAX_PGOFF, Observation, Page, Prot};
 use std::ffi::CStr;
 
 /// How mappings of one memfd show in maps.

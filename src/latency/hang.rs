@@ -2,8 +2,7 @@
 
 use super::heartbeat::Heartbeat;
 use crate::count::counted;
-use crate::host::{self, Doing, Found, Pulse, Sampler};
-use crate::host::{ThreadFile, thread_files, thread_words};
+use crate::host::{self, Doing, Found, Pulse, Sampler, ThreadFile, thread_files, thread_words};
 use serde::{Deserialize, Serialize};
 use std::fs::OpenOptions;
 use std::io::Write;

@@ -9,9 +9,8 @@
 use super::clock::Window;
 use super::history::Version;
 use super::rules::{Ahead, Walk};
-use super::verdict::Observation;
 use crate::kernel::Identities;
-use crate::model::Geometry;
+use crate::model::{Geometry, Observation};
 use std::ops::Range;
 
 /// Lanes whose text is kept at a time; lanes that share a place replace each other.

@@ -274,8 +274,8 @@ pub fn in_flight(evidence: &Evidence, geometry: &Geometry) -> KindSet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Op, Page, Place, Prot, Span};
-    use crate::oracle::{Observation, Oracle, Verdict, Walk, Window};
+    use crate::model::{Observation, Op, Page, Place, Prot, Span};
+    use crate::oracle::{Oracle, Verdict, Walk, Window};
 
     /// Which mechanisms explain `lines` of a lane (first page, one past the last, what it is), read
     /// while `op` is under way in a lane of `vmas`; `None` when they are right.

@@ -25,4 +25,4 @@ pub use history::{History, Origin, Overrun, Version};
 pub use ledger::{Current, Held, Invoked, Oracle};
 pub use rules::{Cursor, Relaxation, Walk};
 pub use snapshot::Snapshot;
-pub use verdict::{Break, Class, Contract, Observation, Rule, Tolerated, Verdict};
+pub use verdict::{Break, Class, Contract, Rule, Tolerated, Verdict};

@@ -21,8 +21,8 @@ pub use relaxation::Relaxation;
 use super::clock::{Tick, Window};
 use super::history::{History, Overrun, Version};
 use super::ledger::Oracle;
-use super::verdict::{Break, Class, Observation, Rule, Tolerated, Verdict};
-use crate::model::{KindSet, Op};
+use super::verdict::{Break, Class, Rule, Tolerated, Verdict};
+use crate::model::{KindSet, Observation, Op};
 
 const NO_LANE: u16 = u16::MAX;
 

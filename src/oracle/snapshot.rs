@@ -8,8 +8,7 @@
 use super::clock::{Tick, Window};
 use super::history::{History, Overrun, Version};
 use super::ledger::Oracle;
-use super::verdict::Observation;
-use crate::model::span_mask;
+use crate::model::{Observation, span_mask};
 use arrayvec::ArrayVec;
 
 /// More lines than a call can deliver: a page of the shortest lines, for pages up to 64 KiB.

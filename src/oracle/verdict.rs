@@ -3,21 +3,9 @@
 use super::clock::{Tick, Window};
 use super::evidence::Mechanism;
 use super::history::{Overrun, Version};
-use crate::model::Page;
+use crate::model::Observation;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-
-/// What a reader saw: one line of maps or one answer of PROCMAP_QUERY.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Observation {
-    /// First address.
-    pub start: u64,
-    /// One past the last address.
-    pub end: u64,
-    /// The first page as far as the line tells it; [`Page::FOREIGN`] for a mapping that no
-    /// operation of the arena makes.
-    pub page: Page,
-}
 
 /// The contract asked for, weakest first.
 #[derive(

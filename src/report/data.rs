@@ -8,8 +8,7 @@ use crate::engine::{
 };
 use crate::evidence::{Checked, Kept};
 use crate::exit::Exit;
-use crate::host::Overdue;
-use crate::host::{Machine, MapsLocking, thread_files, thread_words};
+use crate::host::{Machine, MapsLocking, Overdue, thread_files, thread_words};
 use crate::model::{Case, Kind, KindSet};
 use crate::oracle::{Class, Contract, Mechanism, Rule, Tolerated};
 use serde::Serialize;

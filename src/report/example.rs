@@ -1,8 +1,7 @@
 //! One violation in full, for a person.
 
 use crate::engine::{Found, Witness};
-use crate::kernel::Arena;
-use crate::kernel::parse;
+use crate::kernel::{Arena, parse};
 use crate::model::Geometry;
 use crate::oracle::{Break, Class, OPEN, Rule, VersionRecord};
 

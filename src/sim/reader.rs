@@ -3,11 +3,9 @@
 use super::bugs::Model;
 use super::file::SimFile;
 use super::text::identities;
-use crate::kernel::Identities;
-use crate::kernel::{Answer, Chunk, Lines, MapsRead, QueryFlags, parse};
-use crate::oracle::{
-    Break, Class, Observation, Oracle, Rule, Snapshot, Tolerated, Verdict, Walk, Window,
-};
+use crate::kernel::{Answer, Chunk, Identities, Lines, MapsRead, QueryFlags, parse};
+use crate::model::Observation;
+use crate::oracle::{Break, Class, Oracle, Rule, Snapshot, Tolerated, Verdict, Walk, Window};
 use crate::seed::Stream;
 
 /// What a reader counted.

@@ -1,9 +1,8 @@
 //! What a watch read and judged, as saved walks for the second checker.
 
 use super::reader::Listen;
-use crate::oracle::{
-    Contract, Observation, Oracle, Rule, Tick, Verdict, Version, VersionRecord, Window,
-};
+use crate::model::Observation;
+use crate::oracle::{Contract, Oracle, Rule, Tick, Verdict, Version, VersionRecord, Window};
 use crate::verify::{Reading, SavedLine, SavedWalk};
 
 /// What the first checker said of a walk.

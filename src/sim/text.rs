@@ -1,7 +1,6 @@
 //! Lines as the kernel prints them, and what they show.
 
-use crate::kernel::Line;
-use crate::kernel::{FileIdentity, Identities};
+use crate::kernel::{FileIdentity, Identities, Line};
 use crate::model::{Backing, Page, Prot};
 
 /// What a line is printed from.

@@ -1,8 +1,8 @@
 //! A walk as a sequence of things seen, one after the other.
 
 use super::saved::{Reading, SavedWalk};
-use crate::model::{Geometry, Layout};
-use crate::oracle::{Observation, Rule, Tick, Window};
+use crate::model::{Geometry, Layout, Observation};
+use crate::oracle::{Rule, Tick, Window};
 
 /// One thing the reader saw.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

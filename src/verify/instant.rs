@@ -2,8 +2,8 @@
 
 use super::game::Game;
 use super::saved::{SavedLine, SavedWalk};
-use crate::model::Layout;
-use crate::oracle::{Observation, Version, VersionRecord, Window};
+use crate::model::{Layout, Observation};
+use crate::oracle::{Version, VersionRecord, Window};
 
 /// The first line of a call that has no such instant.
 pub(super) fn torn(game: &Game<'_>, walk: &SavedWalk) -> Option<usize> {

@@ -1,7 +1,7 @@
 //! A walk with everything that is needed to judge it.
 
-use crate::model::Geometry;
-use crate::oracle::{Contract, OPEN, Observation, Tick, Version, VersionRecord, Window};
+use crate::model::{Geometry, Observation};
+use crate::oracle::{Contract, OPEN, Tick, Version, VersionRecord, Window};
 
 /// What was read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -265,8 +265,7 @@ fn runs(pages: &[Option<PageWords<'_>>]) -> Vec<Run> {
 mod tests {
     use super::*;
     use crate::engine::{SeenLane, sort_lanes};
-    use crate::kernel::Line;
-    use crate::kernel::{FileIdentity, Identities};
+    use crate::kernel::{FileIdentity, Identities, Line};
     use crate::model::{Advice, Layout, Page, Prot};
     use proptest::prelude::*;
 

@@ -117,8 +117,8 @@ impl Walk<'_> {
 mod tests {
     use super::*;
     use crate::kernel::Identities;
-    use crate::model::{Geometry, Layout, Op, Page, Place, Prot, Span, Vma, fits};
-    use crate::oracle::{Held, LineCache, Observation, Oracle, Outside, Taken, Verdict};
+    use crate::model::{Geometry, Layout, Observation, Op, Page, Place, Prot, Span, Vma, fits};
+    use crate::oracle::{Held, LineCache, Oracle, Outside, Taken, Verdict};
     use crate::seed::Stream;
 
     const LANES: u16 = 4;

@@ -3,8 +3,7 @@
 //! What comes before a tear, and is none: it tells which ways to read and to change tear soonest.
 
 use super::{Cursor, Version, Walk};
-use crate::model::span_mask;
-use crate::oracle::verdict::Observation;
+use crate::model::{Observation, span_mask};
 use std::ops::Range;
 
 /// A reader that was at work never finds more changes of a lane than this between two lines that follow

@@ -1,9 +1,10 @@
 //! Rules 1 and 3: a VMA exactly like the line existed, no earlier than what was seen before.
 
 use super::{Progress, Walk};
+use crate::model::Observation;
 use crate::oracle::clock::Window;
 use crate::oracle::history::{History, Version, vma_end};
-use crate::oracle::verdict::{Class, Observation, Rule, Verdict};
+use crate::oracle::verdict::{Class, Rule, Verdict};
 
 impl Walk<'_> {
     /// Rules 1 and 3: a VMA exactly like this existed, no earlier than what was seen before.

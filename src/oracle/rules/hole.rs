@@ -1,11 +1,11 @@
 //! Rule 2: what is left out between two lines was unmapped, page by page upwards.
 
 use super::{Progress, Relaxation, Walk};
-use crate::model::span_mask;
+use crate::model::{Observation, span_mask};
 use crate::oracle::clock::Window;
 use crate::oracle::history::Overrun;
 use crate::oracle::rules::existence::shows;
-use crate::oracle::verdict::{Break, Class, Observation, Rule, Verdict};
+use crate::oracle::verdict::{Break, Class, Rule, Verdict};
 
 /// Why a hole is not right.
 enum Missing {

@@ -6,8 +6,7 @@
 //! then made below the lanes until the page ends where it is wanted, and that is read again.
 
 use crate::engine::Mode;
-use crate::kernel::Arena;
-use crate::kernel::{MapsFile, MapsRead, parse};
+use crate::kernel::{Arena, MapsFile, MapsRead, parse};
 use rustix::io::Errno;
 
 /// Why the end of a page of output can't be brought to a line.

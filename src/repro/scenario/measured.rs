@@ -37,7 +37,7 @@ impl Measured {
         }
     }
 
-    /// Recheck that it took.
+    /// Seconds that it took.
     pub fn seconds(&self) -> f64 {
         self.time_ms as f64 / 1000.0
     }

@@ -7,8 +7,7 @@ use crate::engine::{
     Counts, Course, Cpus, Found, LayoutMarks, Live, Lock, Mode, OpSet, Pattern, Plan, Reading, Run,
     Script, Storm, StormError, calibrate, lay_out,
 };
-use crate::kernel::MapsFile;
-use crate::kernel::{Arena, Mm, ReserveError};
+use crate::kernel::{Arena, MapsFile, Mm, ReserveError};
 use crate::model::{KindSet, Layout, Op};
 use crate::oracle::Contract;
 use rustix::io::Errno;
