@@ -11,9 +11,10 @@
 //!   from two calls since, whoever was ahead in the queue is through. A thread that stands in a call
 //!   without a CPU may hold the lock: then nothing can be told.
 //!
-//! Everything else is no fault of the kernel's, or can't be told: see [`Doing`]. What a process
-//! outside does to this one (it reads the same maps, and gets no CPU while it holds a lock) can't be
-//! seen from here.
+//! Everything else is no fault of the kernel's, or can't be told: see [`Doing`]. One thing can't be seen
+//! from here: a lock of this process that somebody outside holds and gets no CPU meanwhile, another
+//! process that reads its maps, or khugepaged (nice 19). The report's evidence shows it, and the default
+//! limit is long for it.
 //!
 //! Only time that was watched counts. Between two looks at most an eighth of the limit counts,
 //! because the watching thread may have been stopped in between itself: by SIGSTOP, by the freezer
