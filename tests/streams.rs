@@ -1,36 +1,17 @@
 //! Drives every command with streams that can't be written: none panics, none loses its result to
 //! a line of progress, and what is kept on disk is whole.
 
+mod common;
+
+use common::{BINARY, Dir, skip, testable, text};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// A folder that goes with the test, with what the commands read.
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new(name: &str) -> Dir {
-        let path = std::env::temp_dir().join(format!("mapstorm-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path).unwrap();
-        Dir(path)
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
 /// mapstorm in `dir`, its streams as the shell's `redirections` say, else in pipes.
 fn mapstorm(dir: &Path, words: &str, redirections: &str) -> Command {
     let mut command = Command::new("sh");
-    let script = format!("exec {} {words} {redirections}", env!("CARGO_BIN_EXE_mapstorm"));
+    let script = format!("exec {} {words} {redirections}", BINARY);
     command.args(["-c", &script]).current_dir(dir).stdin(Stdio::null());
     command
 }
@@ -45,6 +26,10 @@ const SCENARIO: &str = r#"{ "schema_version": 1, "name": "hole/replaced-in-fligh
         {"op": "protect", "at": {"lane": 0, "start": 1, "len": 2}, "prot": "r--"},
         {"op": "protect", "at": {"lane": 0, "start": 1, "len": 2}, "prot": "rw-"}]],
     "readers": ["walk"] }"#;
+
+const TEAR: &str = include_str!("tears/6.18-hole.replaced-in-flight.remap.walk.json");
+
+const CASES: &str = "cases --only 1 --seconds-per-case 0.1 --interface read --boundary page";
 
 /// A storm that finds the planted fault and ends with it, however slow the machine is.
 const STORM: &str = "--threads 2 --lanes 24 --read walk --inject hole --fail-fast --seconds 60";
@@ -61,17 +46,10 @@ struct Row {
 
 fn rows(dir: &Path) -> Vec<Row> {
     std::fs::write(dir.join("scenario.json"), SCENARIO).unwrap();
-    let prepared = [
-        (format!("{STORM} --out saved -q"), 1),
-        ("latency --nsamples 2 --duration 0.05 --mb 8 --save latency.json -q".to_owned(), 0),
-    ];
-    for (words, code) in prepared {
-        let output = run(dir, &words, "");
-        let ended = output.status.code();
-        assert!(ended == Some(code) || ended == Some(5), "{words}: {}", text(&output.stderr));
-    }
-    let saved = std::fs::read_dir(dir.join("saved")).unwrap().next().unwrap().unwrap().path();
-    let saved = saved.display();
+    std::fs::write(dir.join("tear.json"), TEAR).unwrap();
+    let prepared = "latency --nsamples 2 --duration 0.05 --mb 8 --save latency.json -q";
+    let output = run(dir, prepared, "");
+    assert!(matches!(output.status.code(), Some(0 | 5)), "{}", text(&output.stderr));
     let row = |words: String, result, codes| Row { words, result, codes, out: None };
     let any = &[0, 1, 5][..];
     vec![
@@ -80,23 +58,9 @@ fn rows(dir: &Path) -> Vec<Row> {
             out: Some("json"),
             ..row(format!("{STORM} --out json --format json"), "schema_version", &[1])
         },
-        row(
-            "cases --only 1,2 --seconds-per-case 0.2 --interface read --boundary page".into(),
-            "maps is read under",
-            any,
-        ),
-        row(
-            "cases --only 1,2 --seconds-per-case 0.2 --interface read --boundary page --format json"
-                .into(),
-            "schema_version",
-            any,
-        ),
-        row(
-            "cases --only 1,2 --seconds-per-case 0.2 --interface read --boundary page --format ktap"
-                .into(),
-            "# Totals",
-            any,
-        ),
+        row(CASES.into(), "maps is read under", any),
+        row(format!("{CASES} --format json"), "schema_version", any),
+        row(format!("{CASES} --format ktap"), "# Totals", any),
         row("replay scenario.json --seconds 0.2".into(), "walks", any),
         row("minimize scenario.json -o least.json --seconds 0.2".into(), "shown", any),
         row("emit-c scenario.json".into(), "#include", &[0]),
@@ -105,22 +69,17 @@ fn rows(dir: &Path) -> Vec<Row> {
         row("compare latency.json latency.json".into(), "latency.json", &[0]),
         row("selfcheck --seconds 1 --only replaced-in-flight".into(), "seed", &[0]),
         row("probe".into(), "page size", &[0]),
-        row(format!("verify {saved}"), "proves", &[0]),
-        row(format!("explain {saved}"), "rule 2", &[0]),
+        row("verify tear.json".into(), "proves", &[0]),
+        row("explain tear.json".into(), "rule 2", &[0]),
         row("--help".into(), "Usage", &[0]),
         row("--version".into(), "mapstorm", &[0]),
     ]
 }
 
-/// Whether everything here can be tried; if not, says why not.
-fn testable(dir: &Path) -> bool {
-    let probe = run(dir, "probe", "");
-    let full = File::options().write(true).open("/dev/full").is_ok();
-    let fine = full && probe.status.code() == Some(0);
-    if !fine {
-        eprintln!("skipped: /dev/full is there: {full}; probe: {}", text(&probe.stderr));
-    }
-    fine
+/// Whether everything here can be tried; if not, the test is told as skipped.
+fn all_testable() -> bool {
+    let full = File::options().write(true).open("/dev/full");
+    full.inspect_err(|error| skip(format!("/dev/full: {error}"))).is_ok() && testable()
 }
 
 /// What was kept is whole, and nothing lies beside it.
@@ -150,74 +109,74 @@ fn code(row: &Row, how: &str, output: &Output) -> i32 {
 
 #[test]
 fn a_stderr_that_cannot_be_written_costs_nothing() {
-    let dir = Dir::new("streams-stderr");
-    if !testable(&dir.0) {
+    let dir = Dir::new();
+    if !all_testable() {
         return;
     }
-    for row in rows(&dir.0) {
+    for row in rows(dir.path()) {
         for how in ["2>/dev/full", "2>&-"] {
-            let output = run(&dir.0, &row.words, how);
+            let output = run(dir.path(), &row.words, how);
             let told = text(&output.stdout);
             assert!(row.codes.contains(&code(&row, how, &output)), "{} {how}: {told}", row.words);
             assert!(told.contains(row.result), "{} {how}: {told}", row.words);
-            is_whole(&dir.0, &row, how);
+            is_whole(dir.path(), &row, how);
         }
     }
 }
 
 #[test]
 fn a_stdout_that_cannot_be_written_is_told_and_the_result_goes_to_stderr() {
-    let dir = Dir::new("streams-stdout");
-    if !testable(&dir.0) {
+    let dir = Dir::new();
+    if !all_testable() {
         return;
     }
-    for row in rows(&dir.0) {
+    for row in rows(dir.path()) {
         for how in [">/dev/full", ">&-"] {
-            let output = run(&dir.0, &row.words, how);
+            let output = run(dir.path(), &row.words, how);
             let told = text(&output.stderr);
             assert_eq!(code(&row, how, &output), 70, "{} {how}: {told}", row.words);
             assert!(told.contains(row.result), "{} {how}: {told}", row.words);
             assert!(told.contains("cannot write the result to stdout"), "{} {how}", row.words);
-            is_whole(&dir.0, &row, how);
+            is_whole(dir.path(), &row, how);
         }
     }
 }
 
 #[test]
 fn with_neither_stream_the_exit_code_tells() {
-    let dir = Dir::new("streams-neither");
-    if !testable(&dir.0) {
+    let dir = Dir::new();
+    if !all_testable() {
         return;
     }
-    for row in rows(&dir.0) {
+    for row in rows(dir.path()) {
         let how = ">/dev/full 2>&-";
-        let output = run(&dir.0, &row.words, how);
+        let output = run(dir.path(), &row.words, how);
         assert_eq!(code(&row, how, &output), 70, "{} {how}", row.words);
-        is_whole(&dir.0, &row, how);
+        is_whole(dir.path(), &row, how);
     }
 }
 
 #[test]
 fn nobody_reading_is_no_error() {
-    let dir = Dir::new("streams-pipe");
-    if !testable(&dir.0) {
+    let dir = Dir::new();
+    if !all_testable() {
         return;
     }
-    for row in rows(&dir.0) {
+    for row in rows(dir.path()) {
         let closed = || {
             let (reader, writer) = std::io::pipe().unwrap();
             drop(reader);
             writer
         };
         // As in `mapstorm 2>&1 | head`, once head is satisfied.
-        let both = mapstorm(&dir.0, &row.words, "").stdout(closed()).stderr(closed()).output();
+        let both = mapstorm(dir.path(), &row.words, "").stdout(closed()).stderr(closed()).output();
         let output = both.unwrap();
         assert!(row.codes.contains(&code(&row, "into a closed pipe", &output)), "{}", row.words);
-        is_whole(&dir.0, &row, "into a closed pipe");
+        is_whole(dir.path(), &row, "into a closed pipe");
         let quiet = format!("{} --quiet", row.words);
-        let output = mapstorm(&dir.0, &quiet, "").stdout(closed()).output().unwrap();
+        let output = mapstorm(dir.path(), &quiet, "").stdout(closed()).output().unwrap();
         assert!(row.codes.contains(&code(&row, "quietly", &output)), "{quiet}");
         assert_eq!(text(&output.stderr), "", "{quiet}");
-        is_whole(&dir.0, &row, "quietly");
+        is_whole(dir.path(), &row, "quietly");
     }
 }
