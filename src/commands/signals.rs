@@ -13,11 +13,11 @@ impl Signals {
     /// further (ulimit -f) is an error of the write, and not the end of everything that is not yet
     /// told.
     ///
-    /// The first of them asks for an end with a report. SIGINT or SIGTERM after it kills, SIGHUP
-    /// does not: where a session is dropped it comes more than once (from the shell, from the kernel
-    /// when the shell ends, and right behind systemd's SIGTERM), and the report would be lost in the
-    /// very case that it is caught for. It stays ignored where it was ignored from the start, as
-    /// nohup(1) does.
+    /// The first of them asks for an end with a report. The second SIGINT or SIGTERM kills. SIGHUP
+    /// does not count: where a session is dropped it comes more than once (from the shell, from the
+    /// kernel when the shell ends, and beside systemd's SIGTERM, in any order when two threads take
+    /// them), and the report would be lost in the very case that it is caught for. It stays ignored
+    /// where it was ignored from the start, as nohup(1) does.
     ///
     /// # Errors
     /// What sigaction(2) gave.
@@ -31,7 +31,6 @@ impl Signals {
             note_first(signal, &number)?;
         }
         if !is_ignored(SIGHUP) {
-            flag::register(SIGHUP, Arc::clone(&raised))?;
             note_first(SIGHUP, &number)?;
         }
         flag::register(SIGXFSZ, Arc::default())?;
