@@ -238,7 +238,7 @@ impl Out {
         unreachable!("the attempts do not end")
     }
 
-    /// Writes aside, syncs, and then gives the file its name: whoever sees the name sees all of
+    /// Writes aside, syncs, and then gives the file its name: a reader that sees the name sees all of
     /// it, now and after a crash.
     fn save(&mut self, signature: &str, content: &[u8]) -> io::Result<PathBuf> {
         let stem = signature.replace('/', ".");

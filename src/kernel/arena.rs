@@ -88,7 +88,7 @@ fn free_range(bytes: u64) -> Result<u64, Errno> {
     }
 }
 
-/// Why there is no free range of so many bytes, of which the arena's own are so many.
+/// Why there is no free range of `bytes` bytes; the arena itself needs `arena` of them.
 fn refused(bytes: u64, arena: u64, source: Errno) -> ReserveError {
     let used = std::fs::read_to_string("/proc/self/statm").ok().and_then(|text| {
         let pages: u64 = text.split(' ').next()?.parse().ok()?;

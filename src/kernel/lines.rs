@@ -8,7 +8,7 @@
 /// (fs/d_path.c), and doubles its buffer until the line fits (fs/seq_file.c, `seq_read_iter`).
 pub struct Lines {
     carry: Box<[u8; Lines::HEAD]>,
-    /// Bytes of the line under way, of which the first [`Lines::HEAD`] are in `carry`.
+    /// Bytes of the line under way. The first [`Lines::HEAD`] of them are in `carry`.
     carried: usize,
     carried_from: u32,
     skip: bool,
@@ -63,9 +63,9 @@ impl Lines {
         self.feed_beyond(bytes, call, &mut (), |(), _| 0, |(), chunk| take(chunk));
     }
 
-    /// The same for somebody who may know what comes: wherever a line begins, `known` is given all
-    /// whole lines that are left, and tells how many bytes of them to pass over: whole lines, which
-    /// are then not handed over. Both closures are lent `with`.
+    /// The same, but a caller that knows what comes can take lines by itself. Wherever a line begins,
+    /// `known` is given all whole lines that are left, and tells how many bytes of whole lines it took.
+    /// These are not handed over. Both closures are lent `with`.
     #[inline]
     pub fn feed_beyond<T>(
         &mut self,

@@ -57,7 +57,8 @@ impl Suffixes {
         self.longest
     }
 
-    /// Adds the line of a mapping of `page`, of which `opening` says the rest, newline included.
+    /// Adds the line of a mapping of `page`, newline included. `opening` is what comes before the
+    /// device.
     #[inline]
     pub(super) fn print(&self, opening: &Opening, page: Page, out: &mut Vec<u8>) {
         let suffix = match page.is_file() {

@@ -148,8 +148,8 @@ pub fn cases_in(op: &Op, lane: u16, before: Divided<'_>, after: Divided<'_>) -> 
         .fold(CaseSet::NONE, CaseSet::union)
 }
 
-/// What became of neighbouring pages that one operation changed: as much as tells its cases, found
-/// without a branch, so that it can be counted for each operation and told when somebody asks.
+/// What became of neighbouring pages that one operation changed, as far as its cases depend on it. It
+/// is found without a branch and counted for each operation; the cases are told from the counts later.
 ///
 /// The pages are those from the first to the last that is not what it was. Five bits; none of them
 /// for pages that neither became part of one VMA nor were taken out of the middle of one.
@@ -169,8 +169,8 @@ impl Change {
     /// None of those that changed was mapped.
     const GAP: u8 = 1 << 4;
 
-    /// What became of the pages of `span`, of which those in `changed` are not what they were, in a
-    /// lane whose [masks](super::Layout::masks) were `before` and are `after`.
+    /// What became of the pages of `span` in a lane whose [masks](super::Layout::masks) were `before`
+    /// and are `after`. The pages in `changed` are not what they were.
     #[inline]
     pub fn new(span: Span, changed: u64, before: (u64, u64), after: (u64, u64)) -> Change {
         let changed = changed & span.mask();

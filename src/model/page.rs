@@ -298,7 +298,7 @@ pub(super) mod sse2 {
 
     #[inline]
     fn fours(pages: &[Page; TOGETHER]) -> [__m128i; 4] {
-        // SAFETY: both are 64 bytes, without padding, of which every value is valid.
+        // SAFETY: both types are 64 bytes long, have no padding, and take every value.
         unsafe { std::mem::transmute::<[Page; TOGETHER], _>(*pages) }
     }
 

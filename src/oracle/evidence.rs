@@ -21,7 +21,7 @@ pub struct VersionRecord {
     pub closed: Tick,
     /// The pages.
     pub layout: Layout,
-    /// Who made it.
+    /// How it came about.
     pub origin: Origin,
 }
 

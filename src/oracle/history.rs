@@ -70,16 +70,15 @@ pub struct History<W = AtomicU64> {
     stride: usize,
     mask: u64,
     pages: usize,
-    /// Newest version. Apart from the rest, which never changes, and from the tail, which seldom
-    /// does: whoever reads an old version need not wait for the line that the writer has just
-    /// written.
+    /// Newest version. It has a cache line of its own, because each push writes it: a reader of an old
+    /// version then does not wait for that line.
     head: CachePadded<Head<W>>,
     /// Oldest version that can still be read.
     tail: CachePadded<W>,
 }
 
-/// The newest version, and when it was invoked: on one line, because whoever asks for the one most
-/// often asks for the other, and the slot is another line to wait for.
+/// The newest version, and when it was invoked. Both are on one cache line, because a reader that
+/// loads the one mostly loads the other. The slot would be a second line to wait for.
 #[derive(Default)]
 struct Head<W> {
     version: W,
@@ -91,8 +90,8 @@ impl<W: Word> Head<W> {
     /// Makes `version` the newest. `order` is that of the version's own store.
     #[inline]
     fn raise(&self, version: Version, invoked: Tick, order: Ordering) {
-        // Relaxed: whoever finds the version by an acquiring load finds its tick or a later one,
-        // since only the writer raises the two, and ticks only grow.
+        // Relaxed: a reader that finds the version by an acquiring load finds its tick or a later
+        // one, since only the writer raises the two, and ticks only grow.
         self.invoked.store(invoked, Ordering::Relaxed);
         self.version.store(version, order);
     }
@@ -218,7 +217,7 @@ impl<W: Word> History<W> {
         }
         self.write(version, invoked, lane, origin);
         // Release: a reader that finds this head finds the whole slot. The system call comes
-        // after, so whoever sees its effect through the kernel's locks also finds this head.
+        // after, so a thread that sees its effect through the kernel's locks also finds this head.
         self.head.raise(version, invoked, Ordering::Release);
         self.fetch(version + 1);
         version
@@ -372,7 +371,7 @@ impl<W: Word> History<W> {
         layout
     }
 
-    /// Who made the version and how.
+    /// Which worker made the version, and by which operation.
     pub fn origin(&self, version: Version) -> Origin {
         let front = self.front(version);
         let word = |at: usize| front[at].load(Ordering::Relaxed);

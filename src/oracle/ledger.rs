@@ -1,4 +1,4 @@
-//! The lanes' books: who may change a lane, and what is written down before and after.
+//! The lanes' books: the lock of each lane, and what is written down before and after a change.
 
 use super::clock::{Clock, Tick};
 use super::evidence::VersionRecord;
@@ -41,7 +41,7 @@ impl Current {
         Current { layout: *layout, masks: layout.masks(), changed: 0, version, known }
     }
 
-    /// The layout, of which pages `changed` were changed just now, with its masks.
+    /// The layout with its masks, after the pages `changed` have changed.
     #[inline]
     pub(super) fn divide(&mut self, changed: u64) -> Divided<'_> {
         (self.masks, self.changed) = (self.layout.masks(), changed);
@@ -55,7 +55,7 @@ impl Current {
     }
 }
 
-/// A lane whose lock is held: nobody else changes it.
+/// A lane whose lock is held, so that no other thread changes it.
 pub struct Held<'a> {
     pub(super) lane: u16,
     pub(super) current: MutexGuard<'a, Current>,

@@ -1,13 +1,13 @@
 //! The one-pass walk checker: rules 1 to 5.
 //!
-//! A walk is right when instants t1 <= t2 <= ... exist, one for each line and for each page left
-//! out, such that each was true at its instant. To take the earliest instant that is left is never
-//! worse than a later one, because every later line is only bounded from below by it; so one pass
-//! with the earliest choice decides.
+//! A walk is right when there are instants t1 <= t2 <= ..., one for each line and one for each page
+//! left out, such that each was true at its instant. An instant bounds what comes later only from
+//! below. So the earliest instant that is left is never worse than a later one, and one pass that
+//! always takes the earliest decides the walk.
 //!
-//! An operation in flight takes effect at one point between its ticks. So within a lane the
-//! versions seen never go back, and the same holds across the two lanes of one move; between
-//! operations of different lanes only the ticks order.
+//! An operation in flight takes effect at one point between its ticks. So the versions seen of a lane
+//! never go back, and neither do those of the two lanes of one move. Operations of different lanes are
+//! ordered by their ticks alone.
 
 mod ahead;
 mod changing;
@@ -26,23 +26,22 @@ use crate::model::{KindSet, Observation, Op};
 
 const NO_LANE: u16 = u16::MAX;
 
-/// How far the walk has come in time: all that a line changes and a break puts back.
+/// How far the walk has come in time. A line changes it, and a break puts it back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Progress {
     /// The earliest instant left.
     earliest: Tick,
     /// The lane that `version` belongs to.
     lane: u16,
-    /// Invariant: no version of `lane` before this one explains what comes, because a page or a
-    /// line already judged needed this one, or because those before were closed before
-    /// `earliest`.
+    /// Invariant: no version of `lane` before this one explains what comes. Either a page or a line
+    /// already judged needed this one, or those before were closed before `earliest`.
     version: Version,
 }
 
 /// What explained the last line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Cursor {
-    /// The lane; `None` as long as no line of the arena came.
+    /// The lane; `None` before the first line of the arena.
     pub lane: Option<u16>,
     /// The version of the lane.
     pub version: Version,
@@ -61,8 +60,8 @@ pub struct Walk<'a> {
     /// For lanes above: the version that a move seen from its other lane demands, valid in `round`.
     floors: Box<[(u32, Version)]>,
     round: u32,
-    /// For each lane a tick, and the first version that could be seen then: walks follow each other,
-    /// and the next one has not far to search from there.
+    /// For each lane a tick, and the first version that could be seen then. The search of the next walk
+    /// begins there.
     firsts: Box<[(Tick, Version)]>,
     relaxation: Relaxation,
     /// Kinds of the operations that something was excused for.

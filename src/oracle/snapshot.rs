@@ -145,8 +145,8 @@ impl<'a> Snapshot<'a> {
         Ok((!possible).then_some(under_way))
     }
 
-    /// For a lane of which only one version can be seen in the window, as of most: whether it looks
-    /// as seen. What [`Snapshot::instants`] would give is then all of the window or nothing.
+    /// Whether a lane looks as seen, where only one version of it can be seen in the window. This is so
+    /// for most lanes. [`Snapshot::instants`] would then give all of the window or nothing.
     #[inline]
     fn still(
         &self,
@@ -209,8 +209,8 @@ impl<'a> Snapshot<'a> {
         history.confirm(first)
     }
 
-    /// The lines that lie in the lane, wholly or in part, none of which comes before line number
-    /// `first`; moves that to the first of them. Lines rise: see `broken`.
+    /// The lines that lie in the lane, wholly or in part. None of them comes before line number
+    /// `first`, which is moved to the first of them. Lines rise: see `broken`.
     #[inline]
     fn lines_in(&self, lane: u16, first: &mut usize) -> &[Observation] {
         let geometry = self.oracle.geometry();

@@ -87,9 +87,9 @@ impl Walk<'_> {
         seen.then_some(Ahead::Lane { lane, version, earliest })
     }
 
-    /// Passes lines that stand [ahead](Walk::ahead), the first of which begins at the walk's position
-    /// or above, with nothing between that `ahead` does not rule out. Whether it did: not where the
-    /// version was overwritten meanwhile. Then nothing has changed.
+    /// Passes lines that stand [ahead](Walk::ahead). The first of them begins at the walk's position or
+    /// above, and is the next line there. Gives whether it did: not where the version was overwritten
+    /// meanwhile, and then nothing has changed.
     pub(crate) fn pass(&mut self, ahead: Ahead, lines: &[Rendered]) -> bool {
         let Some(last) = lines.last() else { return false };
         let now = match ahead {
@@ -155,7 +155,7 @@ mod tests {
         (known(&first) && second.as_ref().is_none_or(known)).then_some((first, second))
     }
 
-    /// Operations, some of which fail, and as many of the last as are drawn still under way.
+    /// Draws and does operations. Some fail, and some of the last are still under way.
     fn operate(oracle: &Oracle, rng: &mut Stream, count: usize, meanwhile: &mut dyn FnMut()) {
         if count == 0 {
             return meanwhile();
@@ -204,7 +204,7 @@ mod tests {
         left: [u32; 3],
     }
 
-    /// The text of lines, of which those in the arena have to be mappings of its own.
+    /// The text of lines. Those in the arena have to be mappings of its own.
     fn text_of(identities: &Identities, lines: &[Observation]) -> Vec<u8> {
         let mut text = Vec::new();
         for line in lines {

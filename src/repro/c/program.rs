@@ -32,7 +32,7 @@ pub enum EmitError {
         /// What is missing.
         why: &'static str,
     },
-    /// Who is first among several mutators is not known to the program.
+    /// The program does not know which of several mutators comes first.
     #[error(
         "the scenario has {0} mutators, and a program that knows all layouts beforehand has room \
          for one: `mapstorm minimize FILE -o OUT` leaves no more than it takes"
