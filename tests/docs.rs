@@ -359,6 +359,24 @@ fn every_word_of_a_signature_is_explained() {
     Mechanism::ALL.iter().for_each(|mechanism| told("docs/tears.md", mechanism.word()));
 }
 
+/// Folders and files of the map of the code, as its rows name them: `oracle/`, `main.rs`.
+#[test]
+fn the_map_of_the_code_is_what_is_there() {
+    let text = fs::read_to_string(root().join("docs/internals.md")).unwrap();
+    let (_, map) = text.split_once("## Map of the code").unwrap();
+    let (map, _) = map.split_once("\n## ").unwrap();
+    let rows = map.lines().filter(|line| line.starts_with("| `"));
+    let named: BTreeSet<String> = rows
+        .flat_map(|row| spans(row.split('|').nth(1).unwrap_or_default()))
+        .map(|name| name.trim_end_matches('/').to_string())
+        .collect();
+    let there: BTreeSet<String> = fs::read_dir(root().join("src"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(named, there);
+}
+
 #[test]
 fn links_lead_somewhere_and_the_readme_is_short() {
     for page in pages() {
