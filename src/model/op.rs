@@ -116,6 +116,52 @@ impl Op {
         }
     }
 
+    /// The lanes it works on.
+    pub fn lanes(&self) -> impl Iterator<Item = u16> + use<> {
+        [Some(self.at().lane), self.other_lane()].into_iter().flatten()
+    }
+
+    /// Where it puts a VMA over whatever is there.
+    pub const fn puts(&self) -> Option<Place> {
+        match *self {
+            Op::Map { at, .. } => Some(at),
+            Op::Remap { to, .. } => Some(to),
+            _ => None,
+        }
+    }
+
+    /// The same operation in other places: `map` tells for each place what becomes of it. A resize
+    /// has two, its old size and its new one. Both ends of a move stay equally long: the longer one
+    /// gives up its last pages. `None` where a place is gone.
+    pub fn map_places(&self, map: impl Fn(Place) -> Option<Place>) -> Option<Op> {
+        Some(match *self {
+            Op::Map { at, page } => Op::Map { at: map(at)?, page },
+            Op::Unmap { at } => Op::Unmap { at: map(at)? },
+            Op::Protect { at, prot } => Op::Protect { at: map(at)?, prot },
+            Op::Resize { at, new_len } => {
+                let new = map(Place { span: Span { len: new_len, ..at.span }, ..at });
+                Op::Resize { at: map(at)?, new_len: new.map_or(0, |new| new.span.len) }
+            }
+            Op::Remap { from, to, keep } => {
+                let (from, to) = (map(from)?, map(to)?);
+                let len = from.span.len.min(to.span.len);
+                let cut = |place: Place| Place { span: Span { len, ..place.span }, ..place };
+                Op::Remap { from: cut(from), to: cut(to), keep }
+            }
+            Op::Name { at, name } => Op::Name { at: map(at)?, name },
+            Op::Advise { at, advice, on } => Op::Advise { at: map(at)?, advice, on },
+        })
+    }
+
+    /// The same operation with other pages, where it makes some.
+    #[must_use]
+    pub fn map_page(self, map: impl Fn(Page) -> Page) -> Op {
+        match self {
+            Op::Map { at, page } => Op::Map { at, page: map(page) },
+            other => other,
+        }
+    }
+
     /// Of a move between `lane` and another lane, the other.
     pub fn across(&self, lane: u16) -> Option<u16> {
         self.other_lane().map(|other| if other == lane { self.at().lane } else { other })
@@ -230,6 +276,15 @@ mod tests {
         #[test]
         fn packing_keeps_every_operation(op in any_op()) {
             prop_assert_eq!(Op::unpack(op.pack()), Some(op));
+        }
+
+        #[test]
+        fn an_operation_goes_where_its_places_go(op in any_op()) {
+            prop_assert_eq!(op.map_places(Some), Some(op));
+            prop_assert_eq!(op.map_places(|_| None), None);
+            let moved = op.map_places(|place| Some(Place { lane: place.lane ^ 1, ..place }));
+            let (old, new) = (op.lanes(), moved.unwrap().lanes());
+            prop_assert!(old.map(|lane| lane ^ 1).eq(new));
         }
     }
 }

@@ -111,15 +111,17 @@ pub fn derive(tear: &Tear) -> Result<Target, DeriveError> {
 /// The last version that was made by putting a VMA on the page that is missing.
 fn replacing(records: &[&VersionRecord], page: usize) -> Option<usize> {
     let puts = |kind: Kind| {
-        (1..records.len()).rev().find(|&at| match records[at].origin.op {
-            Some(Op::Remap { to, .. }) if kind == Kind::Remap => {
-                to.lane == records[at].lane && to.span.range().contains(&page)
-            }
-            Some(Op::Map { at, .. }) => kind == Kind::Map && at.span.range().contains(&page),
-            _ => false,
-        })
+        (1..records.len())
+            .rev()
+            .find(|&at| put_by(kind, records[at]).is_some_and(|span| span.range().contains(&page)))
     };
     puts(Kind::Remap).or_else(|| puts(Kind::Map))
+}
+
+/// The pages of the lane on which an operation of this kind put a VMA to make the version.
+fn put_by(kind: Kind, record: &VersionRecord) -> Option<Span> {
+    let op = record.origin.op.filter(|op| op.kind() == kind)?;
+    op.puts().filter(|place| place.lane == record.lane).map(|place| place.span)
 }
 
 /// The last version in which what lies below page `pos` has merged with what lies above.
@@ -146,11 +148,10 @@ fn splitting(records: &[&VersionRecord], pos: Option<usize>) -> Option<usize> {
 fn overtaken(records: &[&VersionRecord], found: &Break) -> Option<usize> {
     let last = records.iter().rposition(|record| record.invoked <= found.earliest)?;
     let mapped = |at: usize, page: usize| records[at].layout.pages()[page].is_mapped();
-    let left_out = |at: &usize| match records[*at].origin.op {
-        Some(Op::Remap { to, .. }) if to.lane == records[*at].lane => {
-            to.span.range().any(|page| mapped(*at - 1, page) && !mapped(last, page))
-        }
-        _ => false,
+    let left_out = |at: &usize| {
+        let moved = put_by(Kind::Remap, records[*at]);
+        let emptied = |page| mapped(*at - 1, page) && !mapped(last, page);
+        moved.is_some_and(|span| span.range().any(emptied))
     };
     (1..=last).rev().find(left_out)
 }
@@ -172,7 +173,7 @@ fn layouts_before(
 ) -> BTreeMap<u16, Layout> {
     let mut lanes = BTreeMap::from([(before.lane, before.layout)]);
     for op in ops {
-        for lane in [Some(op.at().lane), op.other_lane()].into_iter().flatten() {
+        for lane in op.lanes() {
             // Another lane's version at about that time: what matters in it is made anew below.
             let then = all.iter().rfind(|r| r.lane == lane && r.invoked <= before.invoked);
             let empty = Layout::empty(before.layout.len());
@@ -194,7 +195,7 @@ fn closed(
     let number: BTreeMap<u16, u16> =
         before.keys().enumerate().map(|(new, &old)| (old, new as u16)).collect();
     let mut first: Vec<Layout> = before.values().copied().collect();
-    let ops: Vec<Op> = ops.iter().map(|op| renumbered(op, &number)).collect();
+    let ops: Vec<Op> = ops.iter().map(|op| renumbered(op, &number)).collect::<Option<_>>()?;
     let mut now = first.clone();
     let mut cycle = Vec::new();
     for op in ops {
@@ -248,18 +249,9 @@ pub(crate) fn play(lanes: &mut [Layout], op: &Op) -> bool {
     true
 }
 
-/// The same operation in lanes numbered otherwise.
-pub(super) fn renumbered(op: &Op, number: &BTreeMap<u16, u16>) -> Op {
-    let place = |place: Place| Place { lane: number[&place.lane], ..place };
-    match *op {
-        Op::Map { at, page } => Op::Map { at: place(at), page },
-        Op::Unmap { at } => Op::Unmap { at: place(at) },
-        Op::Protect { at, prot } => Op::Protect { at: place(at), prot },
-        Op::Resize { at, new_len } => Op::Resize { at: place(at), new_len },
-        Op::Remap { from, to, keep } => Op::Remap { from: place(from), to: place(to), keep },
-        Op::Name { at, name } => Op::Name { at: place(at), name },
-        Op::Advise { at, advice, on } => Op::Advise { at: place(at), advice, on },
-    }
+/// The same operation in lanes numbered otherwise; `None` where one of its lanes has no number.
+pub(super) fn renumbered(op: &Op, number: &BTreeMap<u16, u16>) -> Option<Op> {
+    op.map_places(|place| Some(Place { lane: *number.get(&place.lane)?, ..place }))
 }
 
 /// What makes a lane again as it was, with as few operations as runs of pages differ.

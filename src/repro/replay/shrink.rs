@@ -152,17 +152,16 @@ fn operations(scenario: &Scenario, all: &mut Candidates) {
 fn lanes(scenario: &Scenario, layouts: &[Layout], all: &mut Candidates) {
     let touched = |lane: usize| {
         let ops = scenario.mutators.iter().flatten();
-        let mut on = ops.flat_map(|op| [Some(op.at().lane), op.other_lane()]).flatten();
-        on.any(|at| at as usize == lane)
+        ops.flat_map(Op::lanes).any(|at| at as usize == lane)
     };
     for lane in (0..layouts.len()).filter(|&lane| layouts.len() > 1 && !touched(lane)) {
         let left = (0..layouts.len() as u16).filter(|&at| at as usize != lane);
         let number: BTreeMap<u16, u16> = left.zip(0..).collect();
-        let mut fewer = scenario.clone();
+        let with_numbers = |ops: &Vec<Op>| ops.iter().map(|op| renumbered(op, &number)).collect();
+        // No operation is in the lane that goes, so all have numbers.
+        let Some(mutators) = scenario.mutators.iter().map(with_numbers).collect() else { continue };
+        let mut fewer = Scenario { mutators, ..scenario.clone() };
         fewer.lanes.remove(lane);
-        for op in fewer.mutators.iter_mut().flatten() {
-            *op = renumbered(op, &number);
-        }
         all.push((Change::Lane(lane), fewer));
     }
 }
@@ -197,9 +196,7 @@ fn repaged(scenario: &Scenario, layouts: &[Layout], change: Page4Page) -> Scenar
     let mut other = scenario.clone();
     other.lanes = layouts.iter().map(lane).collect();
     for op in other.mutators.iter_mut().flatten() {
-        if let Op::Map { page, .. } = op {
-            *page = change(*page);
-        }
+        *op = op.map_page(change);
     }
     other
 }
@@ -223,26 +220,7 @@ fn without_page(scenario: &Scenario, layouts: &[Layout], gone: usize) -> Option<
         let (start, end) = (down(place.span.start()), down(place.span.end()));
         (start < end).then(|| Place { span: Span::new(start, end), ..place })
     };
-    let shorter = |op: &Op| -> Option<Op> {
-        Some(match *op {
-            Op::Map { at, page } => Op::Map { at: place(at)?, page },
-            Op::Unmap { at } => Op::Unmap { at: place(at)? },
-            Op::Protect { at, prot } => Op::Protect { at: place(at)?, prot },
-            Op::Resize { at, new_len } => {
-                let grown = down(at.span.start() + new_len as usize) - down(at.span.start());
-                Op::Resize { at: place(at)?, new_len: grown as u8 }
-            }
-            Op::Remap { from, to, keep } => {
-                let (from, to) = (place(from)?, place(to)?);
-                // Both ends must stay equally long: the longer one gives up its last page.
-                let len = from.span.len.min(to.span.len);
-                let cut = |place: Place| Place { span: Span { len, ..place.span }, ..place };
-                Op::Remap { from: cut(from), to: cut(to), keep }
-            }
-            Op::Name { at, name } => Op::Name { at: place(at)?, name },
-            Op::Advise { at, advice, on } => Op::Advise { at: place(at)?, advice, on },
-        })
-    };
+    let shorter = |op: &Op| op.map_places(place);
     let loops = scenario.mutators.iter().map(|ops| ops.iter().map(shorter).collect());
     let boundary = scenario
         .boundary
