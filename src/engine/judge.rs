@@ -6,7 +6,8 @@ use super::read_log::ReadLog;
 use super::reader::Place;
 use super::recheck::Recheck;
 use super::tally::Tally;
-use super::violations::{Findings, Witness};
+use super::violations::Findings;
+use super::witness::Witness;
 use crate::kernel::{Identities, is_detail, parse};
 use crate::model::Observation;
 use crate::oracle::{

@@ -1,7 +1,7 @@
 //! Signatures as people write them: whole, or their beginnings.
 
 use super::modes::Mode;
-use super::violations::Signature;
+use super::signature::Signature;
 use crate::model::{Kind, KindSet};
 use crate::oracle::{Class, Mechanism};
 use crate::vocabulary::unknown;

@@ -2,7 +2,8 @@
 
 use super::judge::Judge;
 use super::read_log::ReadLog;
-use super::violations::{NoEvidence, Piece, Signature};
+use super::signature::Signature;
+use super::witness::{NoEvidence, Piece};
 use crate::kernel::{is_detail, parse};
 use crate::model::{KindSet, Observation};
 use crate::oracle::{

@@ -1,150 +1,14 @@
-//! Violations, gathered by signature.
+//! The table of violations by signature, each with a few witnesses. It does not allocate.
 
 use super::incidents::{Incident, Incidents};
-use super::modes::Mode;
 use super::pattern::Pattern;
-use super::read_log::{ReadCall, ReadLog};
-use crate::model::{Geometry, KindSet};
-use crate::oracle::{Class, Evidence, Mechanism, Overrun};
+use super::signature::Signature;
+use super::witness::{Keeping, NoEvidence, Witness};
+use crate::model::Geometry;
+use crate::oracle::Class;
 use arrayvec::ArrayVec;
 use parking_lot::Mutex;
-use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-/// What makes two violations the same.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Signature {
-    /// The class.
-    pub class: Class,
-    /// The mechanism, where the evidence points to one.
-    pub mechanism: Option<Mechanism>,
-    /// The kinds of operation in flight: the mechanism's, or all.
-    pub in_flight: KindSet,
-    /// How it was read; `None` for what no reader found.
-    pub mode: Option<Mode>,
-}
-
-impl Signature {
-    /// That of a violation that no reader found.
-    pub const fn bare(class: Class) -> Signature {
-        Signature { class, mechanism: None, in_flight: KindSet::EMPTY, mode: None }
-    }
-}
-
-impl fmt::Display for Signature {
-    /// `hole/replaced-in-flight/remap/query`: class, mechanism or `-`, kinds joined by `+` or
-    /// `-`, way of reading or `-`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/", self.class, self.mechanism.map_or("-", Mechanism::word))?;
-        for (i, kind) in self.in_flight.iter().enumerate() {
-            write!(f, "{}{kind}", if i == 0 { "" } else { "+" })?;
-        }
-        if self.in_flight.is_empty() {
-            f.write_str("-")?;
-        }
-        write!(f, "/{}", self.mode.map_or("-", Mode::word))
-    }
-}
-
-/// A violation in full: enough to judge it again elsewhere.
-pub struct Witness {
-    /// The verdict and the versions it was judged by.
-    pub evidence: Evidence,
-    /// The bytes read in the walk; of a query, its answer as maps prints it.
-    pub bytes: Vec<u8>,
-    /// The calls that delivered them.
-    pub calls: Vec<ReadCall>,
-    /// Which reader.
-    pub reader: usize,
-    /// The piece of the bytes that was judged as one walk.
-    pub piece: Piece,
-    /// Whether all that the verdict rests on is there: of a walk too long for the log the
-    /// beginning is not, and what is left may suffice to prove the violation or not.
-    pub whole: bool,
-    /// Of a query, the address and whether it asked for the next VMA, too.
-    pub asked: Option<(u64, bool)>,
-}
-
-/// The bytes `from..to` of a log, judged as one walk: from where nothing was held against what
-/// came before, to the end of the line that breaks it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Piece {
-    /// The first byte. Where it is not the log's first, a line ends before it.
-    pub from: usize,
-    /// One past the last byte.
-    pub to: usize,
-    /// Whether the end of the line before the first byte is where the walk goes on from.
-    pub after: bool,
-    /// Whether the file ended there.
-    pub end: bool,
-}
-
-impl Witness {
-    /// An empty one with room for `versions` versions and all of a log.
-    pub fn with_room(versions: usize) -> Witness {
-        Witness {
-            evidence: Evidence::with_room(versions),
-            bytes: Vec::with_capacity(ReadLog::bytes_that_fit()),
-            calls: Vec::with_capacity(ReadLog::CALLS),
-            reader: 0,
-            piece: Piece::default(),
-            whole: false,
-            asked: None,
-        }
-    }
-}
-
-/// An example's way to the disk.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Keeping {
-    /// Not looked at yet.
-    #[default]
-    New,
-    /// Confirmed by the second checker and dealt with; the number is the keeper's.
-    Done(usize),
-}
-
-/// Why no example was kept of a violation.
-///
-/// What a verdict rests on is copied after it was passed, beside mutators that go on: a violation
-/// counts by its verdict, but only one whose evidence is all there can be judged again elsewhere.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum NoEvidence {
-    /// An operation in one of the lanes read had not come back, or had failed.
-    Unsettled,
-    /// With the versions copied, the line or the answer was not wrong any more.
-    Redeemed,
-    /// The call in which the break lies was not in the log any more.
-    OffTape,
-    /// The versions of the lanes passed were written over, or too many.
-    Overwritten,
-    /// The second checker, going by the example alone, did not come to the same verdict.
-    Unproved,
-}
-
-impl NoEvidence {
-    /// In a sentence.
-    pub fn sentence(self) -> &'static str {
-        match self {
-            NoEvidence::Unsettled => {
-                "an operation in the lanes read had not come back, or had failed"
-            }
-            NoEvidence::Redeemed => "what was copied of the history did not prove it",
-            NoEvidence::OffTape => "the walk was longer than the log of its bytes",
-            NoEvidence::Overwritten => {
-                "the history of the lanes read was written over, or too long, while it was copied"
-            }
-            NoEvidence::Unproved => "the second checker could not prove it from the example alone",
-        }
-    }
-}
-
-impl From<Overrun> for NoEvidence {
-    fn from(_: Overrun) -> NoEvidence {
-        NoEvidence::Overwritten
-    }
-}
 
 /// All violations with one signature.
 pub struct Found {
@@ -393,7 +257,9 @@ impl Findings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Mode;
     use crate::model::Kind;
+    use crate::oracle::Mechanism;
 
     fn signature(mode: Mode) -> Signature {
         Signature {
@@ -442,18 +308,6 @@ mod tests {
             assert!(found[0].examples().is_empty());
             assert_eq!(found[0].lost(), Some(NoEvidence::Overwritten));
         });
-    }
-
-    #[test]
-    fn signatures_read_as_paths() {
-        assert_eq!(signature(Mode::Query).to_string(), "hole/replaced-in-flight/map+remap/query");
-        let bare = Signature {
-            mechanism: None,
-            in_flight: KindSet::EMPTY,
-            mode: None,
-            ..signature(Mode::Walk)
-        };
-        assert_eq!(bare.to_string(), "hole/-/-/-");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::engine::incidents::{ArenaText, Call, Stall};
 use crate::engine::overlap::RunTimes;
 use crate::engine::program::draw_layout;
 use crate::engine::quiesce::{SeenLane, read_lanes_and};
-use crate::engine::violations::Signature;
+use crate::engine::signature::Signature;
 use crate::host;
 use crate::host::{Pulse, Sampler, Stuck as StuckThread, Watch, priority};
 use crate::kernel::{Arena, Lines, MapsRead};
