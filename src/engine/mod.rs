@@ -24,7 +24,6 @@ mod recheck;
 mod scheduler;
 mod script;
 mod signature;
-mod sources;
 mod storm;
 mod tally;
 mod violations;

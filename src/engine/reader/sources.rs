@@ -1,15 +1,15 @@
 //! The descriptors of a reader: one for each file that it reads, and those that readers share.
 
-use super::modes::Mode;
+use crate::engine::modes::Mode;
 use crate::kernel::MapsFile;
 use rustix::io::Errno;
 
 /// What a reader reads from, by [`Mode::source`].
-pub(super) struct Sources<M>([Option<M>; Mode::COUNT]);
+pub(in crate::engine) struct Sources<M>([Option<M>; Mode::COUNT]);
 
 impl<M> Sources<M> {
     /// `own` for the ways that read maps alone, and `shared` for [`Mode::Shared`].
-    pub(super) fn of_maps(own: M, shared: Option<M>) -> Sources<M> {
+    pub(in crate::engine) fn of_maps(own: M, shared: Option<M>) -> Sources<M> {
         let mut sources = Sources([const { None }; Mode::COUNT]);
         sources.put(Mode::Walk, own);
         if let Some(shared) = shared {
@@ -20,17 +20,17 @@ impl<M> Sources<M> {
 
     /// What a way reads from, to be [put](Sources::put) back.
     #[inline]
-    pub(super) fn take(&mut self, mode: Mode) -> Option<M> {
+    pub(in crate::engine) fn take(&mut self, mode: Mode) -> Option<M> {
         self.0[mode.source()].take()
     }
 
     #[inline]
-    pub(super) fn put(&mut self, mode: Mode, source: M) {
+    pub(in crate::engine) fn put(&mut self, mode: Mode, source: M) {
         self.0[mode.source()] = Some(source);
     }
 
     /// Each with something around it; `with` is given its number, too.
-    pub(super) fn map<N>(self, mut with: impl FnMut(usize, M) -> N) -> Sources<N> {
+    pub(in crate::engine) fn map<N>(self, mut with: impl FnMut(usize, M) -> N) -> Sources<N> {
         let mut number = 0;
         Sources(self.0.map(|source| {
             number += 1;
@@ -44,7 +44,7 @@ impl Sources<MapsFile> {
     ///
     /// # Errors
     /// What open(2) gave.
-    pub(super) fn shared(modes: &[Mode]) -> Result<Sources<MapsFile>, Errno> {
+    pub(in crate::engine) fn shared(modes: &[Mode]) -> Result<Sources<MapsFile>, Errno> {
         let mut sources = Sources([const { None }; Mode::COUNT]);
         for mode in modes.iter().filter(|mode| mode.is_shared()) {
             sources.put(*mode, MapsFile::open(mode.path())?);
@@ -56,7 +56,7 @@ impl Sources<MapsFile> {
     ///
     /// # Errors
     /// What open(2) gave.
-    pub(super) fn open_own(&self, modes: &[Mode]) -> Result<Sources<MapsFile>, Errno> {
+    pub(in crate::engine) fn open_own(&self, modes: &[Mode]) -> Result<Sources<MapsFile>, Errno> {
         let mut sources = Sources(self.0.clone());
         for &mode in modes {
             if sources.0[mode.source()].is_none() {
