@@ -1,11 +1,11 @@
 //! Which workload the next slice has: more often those in which it nearly happened.
 //!
 //! A violation is rare; what comes before one is not. Readers count near misses, none of which
-//! knows a mechanism: lines at a changing place, VMAs told twice because they grew under the reader's
-//! hands, and windows with an operation inside. A workload is worth the lines at a changing place that a
-//! second of it brought lately: the other two hardly differ between workloads that tear often and others
-//! that don't, because windows are long, and VMAs grow less where they are small. What was played little
-//! is taken for nearly as good as the best.
+//! knows a mechanism: lines at a changing place, VMAs told twice because they grew under the
+//! reader's hands, and windows with an operation inside. A workload is worth the lines at a
+//! changing place that a second of it brought lately: the other two hardly differ between workloads
+//! that tear often and others that don't, because windows are long, and VMAs grow less where they
+//! are small. What was played little is taken for nearly as good as the best.
 
 use super::tally::NearMisses;
 use super::workload::Workload;
@@ -28,9 +28,9 @@ pub struct ArmStats {
 }
 
 impl ArmStats {
-    /// Lines at a changing place a second, lately, as if [`UNKNOWN`] had been played besides and had
-    /// brought `expected` a second. What was played for a few milliseconds is worth nearly that,
-    /// whatever it brought; what has been played for long is worth what it brings.
+    /// Lines at a changing place a second, lately, as if [`UNKNOWN`] had been played besides and
+    /// had brought `expected` a second. What was played for a few milliseconds is worth nearly
+    /// that, whatever it brought; what has been played for long is worth what it brings.
     fn worth(&self, expected: f64) -> f64 {
         let (places, seconds) = self.lately;
         let unknown = UNKNOWN.as_secs_f64();
@@ -42,8 +42,8 @@ impl ArmStats {
 pub(super) const SLICE: Duration = Duration::from_millis(16);
 /// The same of one whose workload is tried: with many threads some workloads bring nothing at all.
 const TRIAL: Duration = Duration::from_millis(4);
-/// How long a workload is taken to bring as much as the best, beside what it did bring: one that had
-/// bad luck in its trial would have to wait for seconds, otherwise, until it is tried again.
+/// How long a workload is taken to bring as much as the best, beside what it did bring: one that
+/// had bad luck in its trial would have to wait for seconds, otherwise, until it is tried again.
 const UNKNOWN: Duration = Duration::from_millis(8);
 /// What the last slice counts beside all those before it, at least.
 const LAST: f64 = 0.125;
@@ -63,10 +63,10 @@ impl Bandit {
         Bandit { workloads, arms: Default::default() }
     }
 
-    /// The next workload, and how long to play it: by worth, with one in `TRY_ONE_IN` at random. Before
-    /// that, as long as there are workloads never played, every other slice goes to the next of them, in
-    /// their order. What is not chosen for its worth, or before all are known, is played for a short
-    /// time only: the more spots are hammered the sooner one tears.
+    /// The next workload, and how long to play it: by worth, with one in `TRY_ONE_IN` at random.
+    /// Before that, as long as there are workloads never played, every other slice goes to the next
+    /// of them, in their order. What is not chosen for its worth, or before all are known, is
+    /// played for a short time only: the more spots are hammered the sooner one tears.
     pub fn next(&self, rng: &mut Stream) -> (Workload, Duration) {
         if let [only] = self.workloads[..] {
             return (only, SLICE);
@@ -91,8 +91,9 @@ impl Bandit {
         let expected = most(0.0);
         let best = most(expected);
         // The sixth power, so that what is worth half as much gets a 64th of the slices, and nine
-        // tenths as much half of them. Near misses are no tears, and each mechanism has workloads that it
-        // likes best, so no workload that is nearly as good as the best is left out for long.
+        // tenths as much half of them. Near misses are no tears, and each mechanism has workloads
+        // that it likes best, so no workload that is nearly as good as the best is left out for
+        // long.
         let weight = |stats: &ArmStats| match stats.slices {
             // Its turn comes.
             0 => 0,

@@ -75,7 +75,7 @@ impl Mismatch {
         }
     }
 
-    /// Takes the books of all lanes, while nobody changes any.
+    /// Copies the history of all lanes, while no lane changes.
     fn copy(&mut self, oracle: &Oracle) {
         let mut room = MOST_VERSIONS;
         for lane in 0..oracle.geometry().lanes {
@@ -175,7 +175,7 @@ impl Incidents {
         self.found.push(Incident::Stall(stall));
     }
 
-    /// What nobody has looked at.
+    /// What has not been looked at.
     pub(super) fn take(&mut self) -> impl Iterator<Item = Incident> + '_ {
         self.found.drain(..)
     }

@@ -37,7 +37,7 @@ pub(super) struct Judge<'a> {
     snapshot: Snapshot<'a>,
     /// The violation under way; exchanged for an empty one when it is kept.
     pub(super) example: Witness,
-    /// Those who go the way of a violation once more.
+    /// The checkers that go the way of a violation once more.
     pub(super) seconds: Recheck<'a>,
     /// The checker as it was where the piece begins, or what of it is in the log; once the walk has
     /// come up to the arena, as it was there.
@@ -62,8 +62,8 @@ pub(super) struct Judge<'a> {
     pub(super) piece: Option<(u32, u32, bool)>,
     /// The lowest address that the piece says something of.
     pub(super) low: Option<u64>,
-    /// Text that has to come, and what of it lies outside of the arena; without the former each line
-    /// is judged by the rules.
+    /// Text that has to come, and what of it lies outside of the arena; without the former each
+    /// line is judged by the rules.
     pub(super) cache: Option<LineCache>,
     outside: &'a RwLock<Outside>,
     /// For each lane the last version that was counted as a changing place.
@@ -203,10 +203,10 @@ impl Judge<'_> {
         self.count_window(window);
     }
 
-    /// Takes the lines that `text` begins with as long as they are those that have to come, and gives
-    /// their bytes. `text` is what call number `call` delivered behind the line judged last. For each
-    /// stretch of lines in one lane, or on one side of the arena, `passed` is given its bytes and where
-    /// the walk stands behind it.
+    /// Takes the lines that `text` begins with as long as they are those that have to come, and
+    /// gives their bytes. `text` is what call number `call` delivered behind the line judged last.
+    /// For each stretch of lines in one lane, or on one side of the arena, `passed` is given its
+    /// bytes and where the walk stands behind it.
     pub(super) fn take_expected(
         &mut self,
         text: &[u8],
@@ -307,11 +307,11 @@ impl Judge<'_> {
         }
     }
 
-    /// Counts the line judged just now if it lies at a changing place. `reached` and `before` tell where
-    /// the walk stood before it.
+    /// Counts the line judged just now if it lies at a changing place. `reached` and `before` tell
+    /// where the walk stood before it.
     ///
-    /// Each change counts once: one that is in flight while its thread has lost the CPU has a changing
-    /// place for as long as that lasts, in every walk, and nothing moves there.
+    /// Each change counts once: one that is in flight while its thread has lost the CPU has a
+    /// changing place for as long as that lasts, in every walk, and nothing moves there.
     #[inline]
     fn count_place(&mut self, reached: Cursor, before: Option<u64>, seen: &Observation) {
         if let Some((lane, made)) = self.walk.changing_place(reached, before, seen)

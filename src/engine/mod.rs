@@ -1,7 +1,7 @@
-//! The threads: mutators and readers, and the director that starts, paces, pauses and stops them.
+//! The storm's engine: mutators and readers, and what starts, paces, pauses and stops them.
 //!
-//! Nothing in here prints. What the readers find goes to [`Findings`], what everybody does is
-//! counted in [`Tally`]s; the report is made of both.
+//! Nothing in here prints. What readers find goes to [`Findings`], and what workers do is counted
+//! in [`Tally`]s. The report is made of both.
 
 mod bandit;
 mod calibrate;

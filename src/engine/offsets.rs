@@ -28,8 +28,8 @@ pub(super) struct OffsetPredictor {
 const SLACK: u64 = 128;
 
 impl OffsetPredictor {
-    /// The lanes at these addresses are in play from now on. If they are others than before, what was
-    /// learned of those is void.
+    /// The lanes at these addresses are in play from now on. If they are others than before, what
+    /// was learned of those is void.
     pub(super) fn aim(&mut self, lanes: Range<u64>) {
         if self.lanes != lanes {
             *self = OffsetPredictor { lanes, ..OffsetPredictor::default() };
@@ -48,9 +48,9 @@ impl OffsetPredictor {
         (self.passed, self.begun, self.inside) = (0, None, 0);
     }
 
-    /// The walk has passed a line of `bytes` bytes, its newline included, that ends at address `end`;
-    /// or several, all of which lie below the lanes in play, or in them, or above. `end` is `None`
-    /// where it isn't known.
+    /// The walk has passed a line of `bytes` bytes, its newline included, that ends at address
+    /// `end`; or several, all of which lie below the lanes in play, or in them, or above. `end` is
+    /// `None` where it isn't known.
     #[inline]
     pub(super) fn lines(&mut self, bytes: usize, end: Option<u64>) {
         if let Some(end) = end.filter(|&end| end > self.lanes.start) {

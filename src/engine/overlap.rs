@@ -1,22 +1,22 @@
 //! How much of the time a reader and a mutator ran at once.
 //!
-//! A tear takes a reader in the middle of a read while a mutator gets through. Where the two share a
-//! CPU, or others take the CPUs, that is rare, and a storm that finds nothing says little. How long
-//! each worker ran is known (its CPU clock, taken before and after each slice); who ran beside whom
-//! is not, without tracing. The estimate: each CPU has a reader on it for some part of the slice, a
-//! mutator for another, and neither for the rest, and which of them it has at a moment does not
-//! depend on the other CPUs. A worker that keeps to a CPU is counted there; the time of those that
-//! run anywhere is shared out evenly. So
+//! A tear takes a reader in the middle of a read while a mutator gets through. Where the two share
+//! a CPU, or others take the CPUs, that is rare, and a storm that finds nothing says little. How
+//! long each worker ran is known (its CPU clock, taken before and after each slice); who ran beside
+//! whom is not, without tracing. The estimate: each CPU has a reader on it for some part of the
+//! slice, a mutator for another, and neither for the rest, and which of them it has at a moment
+//! does not depend on the other CPUs. A worker that keeps to a CPU is counted there; the time of
+//! those that run anywhere is shared out evenly. So
 //!
 //! ```text
 //! P(both) = 1 - P(no reader) - P(no mutator) + P(neither)
 //!         = 1 - prod(1 - r) - prod(1 - m) + prod(1 - r - m)
 //! ```
 //!
-//! over all CPUs, with r and m the parts of the slice that a CPU had for readers and mutators. On one
-//! CPU it is 0, and with a reader on one and a mutator on the other all the time it is 1. Workers that
-//! wait for each other are together less than this says, and those that the same third party keeps
-//! waiting are together more.
+//! over all CPUs, with r and m the parts of the slice that a CPU had for readers and mutators. On
+//! one CPU it is 0, and with a reader on one and a mutator on the other all the time it is 1.
+//! Workers that wait for each other are together less than this says, and those that the same third
+//! party keeps waiting are together more.
 
 use crate::host::Cpus;
 use std::time::{Duration, Instant};
@@ -37,8 +37,8 @@ pub struct Overlap {
 }
 
 /// Of a hundred parts of the time, so many have to be a reader's and a mutator's at once. Beside
-/// other work on two CPUs a storm of 5 s found 26 to 133 tears with 6 %, and 5 with 1.1 %; beside 14
-/// busy loops, with 0.1 %, one of 10 s found one tear or none.
+/// other work on two CPUs a storm of 5 s found 26 to 133 tears with 6 %, and 5 with 1.1 %; beside
+/// 14 busy loops, with 0.1 %, one of 10 s found one tear or none.
 const FEWEST_PERCENT: f64 = 5.0;
 
 impl std::ops::AddAssign for Overlap {
@@ -106,8 +106,8 @@ impl RunTimes {
         self.begun = Instant::now();
     }
 
-    /// The slice is over. The first `readers` workers read; `cpu` is the place of a worker's CPU among
-    /// those allowed, if it keeps to one.
+    /// The slice is over. The first `readers` workers read; `cpu` is the place of a worker's CPU
+    /// among those allowed, if it keeps to one.
     pub(super) fn end(
         &mut self,
         readers: usize,
@@ -158,8 +158,8 @@ fn both(cpus: &[(f64, f64)]) -> f64 {
 
 /// How long thread `tid` of this process has run, by its CPU clock. Nothing when there is none.
 fn ran(tid: u32) -> Option<Duration> {
-    // clock_getcpuclockid(3) for a thread: include/linux/posix-timers.h, `make_thread_cpuclock` with
-    // CPUCLOCK_SCHED (2); the third bit makes it a thread's.
+    // clock_getcpuclockid(3) for a thread: include/linux/posix-timers.h, `make_thread_cpuclock`
+    // with CPUCLOCK_SCHED (2); the third bit makes it a thread's.
     let clock = (!(tid as libc::clockid_t) << 3) | 6;
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` lives on this stack and is written.

@@ -14,7 +14,8 @@ const FORM: &str = "a signature is CLASS/MECHANISM/OPERATIONS/READER or the begi
 
 /// A signature, or the beginning of one: what `--allow`, `--until` and the name of a scenario take.
 ///
-/// Invariant: where a part is open all behind it are. So it is made from text, or by [`Pattern::of`].
+/// Invariant: where a part is open all behind it are. So it is made from text, or by
+/// [`Pattern::of`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pattern {
     class: Class,

@@ -82,7 +82,7 @@ pub(super) fn corrupting<M>(
     Injector::new(source, fault, range, ONE_IN, Stream::new(seed, "inject", number))
 }
 
-/// A source of which one call does not come back.
+/// A source with one call that does not come back.
 pub(super) struct Stuck<M> {
     inner: M,
     stay: Stay,

@@ -26,8 +26,8 @@ pub struct ReadCall {
 /// The kernel writes straight into it. A walk too long for it begins again at the front: what is
 /// lost is evidence, never a verdict.
 pub struct ReadLog {
-    /// Pages of their own, which cost nothing until they are written: an allocator that has had them
-    /// before writes zeros into all of them, which for the readers of 256 threads takes 20 ms.
+    /// Pages of their own, which cost nothing until they are written: an allocator that has had
+    /// them before writes zeros into all of them, which for the readers of 256 threads takes 20 ms.
     bytes: MmapMut,
     used: usize,
     calls: Vec<ReadCall>,
@@ -49,7 +49,8 @@ impl ReadLog {
         ReadLog::fitting(rustix::param::page_size()).0
     }
 
-    /// The most that one call may ask for: two of the kernel's pages of output, or a scenario's most.
+    /// The most that one call may ask for: two of the kernel's pages of output, or a scenario's
+    /// most.
     pub fn longest() -> usize {
         ReadLog::fitting(rustix::param::page_size()).1
     }
@@ -82,8 +83,8 @@ impl ReadLog {
         &self.bytes[..self.used]
     }
 
-    /// How far they have come: the end of the last line that is whole, as far as it can be told from
-    /// that line alone.
+    /// How far they have come: the end of the last line that is whole, as far as it can be told
+    /// from that line alone.
     pub(super) fn reached(&self) -> Option<u64> {
         let bytes = self.bytes();
         // Nearly always a call ends with a line.

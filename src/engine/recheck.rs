@@ -68,8 +68,8 @@ fn judged_by_line(rule: Rule) -> bool {
 }
 
 impl Judge<'_> {
-    /// Waits for the operations under way in the lanes that bear on the break: one that fails leaves
-    /// a layout that nobody predicted, and a violation that rests on it is none.
+    /// Waits for the operations under way in the lanes that bear on the break: one that fails
+    /// leaves a layout that nobody predicted, and a violation that rests on it is none.
     ///
     /// Then the verdict has to be the same once more. An operation takes its first tick and only
     /// then writes down what it makes: one that had got no further when the line was judged is by
@@ -131,7 +131,7 @@ impl Judge<'_> {
     }
 
     /// Waits until the newest operation in the lane has returned, if it may have been seen before
-    /// tick `until`: all before it have, because whoever makes one holds the lane's lock until then.
+    /// tick `until`: all before it have, because an operation holds the lane's lock until then.
     ///
     /// # Errors
     /// When it does not come back while the storm goes on.
@@ -259,9 +259,9 @@ impl Judge<'_> {
         low.min(high)..=high.max(low)
     }
 
-    /// The mechanism that explains a break, and the kinds of operation it blames: with it
-    /// excused, the line or the answer would be right. What a weaker contract tolerates is excused by
-    /// that, and its mechanism is known.
+    /// The mechanism that explains a break, and the kinds of operation it blames: with it excused,
+    /// the line or the answer would be right. What a weaker contract tolerates is excused by that,
+    /// and its mechanism is known.
     fn explain(&mut self, found: &Break) -> Option<(Mechanism, KindSet)> {
         if let Some(known) = found.known {
             let kinds = found.observation.map_or(KindSet::EMPTY, |_| self.walk.maker());

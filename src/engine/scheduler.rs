@@ -1,4 +1,4 @@
-//! Who plays and who rests: the director's hold on the workers.
+//! Which workers run and which rest: the director's hold on them.
 
 use super::modes::Mode;
 use crossbeam_utils::CachePadded;
@@ -222,7 +222,7 @@ impl Scheduler {
         }
     }
 
-    /// Calls everybody to rest; [`Scheduler::at_rest`] tells when they do.
+    /// Calls all workers to rest; [`Scheduler::at_rest`] tells when they do.
     pub fn rest(&self) {
         for affinity in &self.sharing {
             affinity.plays.store(false, Ordering::Relaxed);
@@ -236,7 +236,7 @@ impl Scheduler {
         self.resting.load(Ordering::SeqCst) as usize == self.sharing.len()
     }
 
-    /// Ends the storm: everybody leaves at the next call.
+    /// Ends the storm: each worker leaves at its next call.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
         self.raise();

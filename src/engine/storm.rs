@@ -115,8 +115,8 @@ impl Storm {
             scheduler: Scheduler::new(plan.threads),
             over: AtomicBool::new(false),
             call_times: Arc::default(),
-            // The program's own, and for each thread what it allocates from and its stack, each with a
-            // guard.
+            // The program's own, and for each thread what it allocates from and its stack, each
+            // with a guard.
             outside: RwLock::new(Outside::with_room(
                 512 + 4 * plan.threads,
                 (512 + 4 * plan.threads) * 80,
@@ -206,7 +206,7 @@ impl Storm {
             None => Workload::distinct(&self.plan, self.arena.geometry().lanes),
         };
         let mut run = Run::new(workloads);
-        // Everybody has allocated what it needs when everybody rests.
+        // Once all workers rest, each has allocated what it needs.
         while !self.scheduler.at_rest() {
             std::thread::sleep(Duration::from_micros(100));
         }
@@ -273,7 +273,7 @@ impl Storm {
     ) {
         let begun = Instant::now();
         let mut rng = Stream::new(self.plan.seed, "director", 0);
-        // In a scenario everybody plays.
+        // In a scenario all workers take part.
         let mut turn = None;
         let (mut shown, mut paused) = (begun, begun);
         run.ended = loop {

@@ -1,4 +1,4 @@
-//! What everybody does, counted: one block of counters a worker, summed by whoever reports.
+//! Counters of what workers do: one block for each worker, added up for the report.
 
 use super::layout_marks::View;
 use super::modes::Mode;

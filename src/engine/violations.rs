@@ -207,8 +207,8 @@ impl Findings {
         self.incidents.lock().take().for_each(take);
     }
 
-    /// Calls `look` with every example that nobody has looked at; one for which it gives `None`
-    /// makes room for another.
+    /// Calls `look` with every example that is new. One for which it gives `None` makes room for
+    /// another.
     pub fn look(&self, mut look: impl FnMut(&Found, &Witness) -> Option<usize>) {
         let mut table = self.table.lock();
         for found in &mut table.found {

@@ -1,4 +1,4 @@
-//! Who plays in a slice, where, and what they do.
+//! Which workers take part in a slice, in which lanes and on which CPUs, and what they do.
 //!
 //! Threads that wait for a CPU tear nothing, so how the parts are given matters more than how many
 //! threads it has. A [`Workload`] is one way to spend a slice; which one comes next is for
@@ -37,13 +37,13 @@ pub enum Workload {
     /// A reader and a mutator on each CPU: the reader has idle priority, and the mutator, woken by
     /// a timer, takes its place.
     Idle,
-    /// Everybody, in all lanes.
+    /// All workers, in all lanes.
     Crowd,
-    /// Everybody, in one lane.
+    /// All workers, in one lane.
     Queue,
 }
 
-/// Who plays, and where.
+/// The workers that take part, and where.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Players {
     /// As many as there are CPUs, each on its own.
@@ -184,9 +184,9 @@ struct Outline {
 }
 
 impl Workload {
-    /// The workloads that are slices of their own in this storm: where two threads a CPU are everybody, or
-    /// there is one CPU only, some are the same. One whose readers would stay at idle priority for the
-    /// rest of the storm is none of them.
+    /// The workloads that are slices of their own in this storm: where two threads a CPU are
+    /// everybody, or there is one CPU only, some are the same. One whose readers would stay at idle
+    /// priority for the rest of the storm is none of them.
     pub(super) fn distinct(plan: &Plan, lanes: u16) -> Vec<Workload> {
         let mut outlines = Vec::new();
         let mut is_new = |workload: &Workload| {
@@ -247,7 +247,7 @@ impl FromStr for Workload {
     }
 }
 
-/// A slice as it is drawn: who plays in it, on which CPU, and what they do.
+/// A slice as it is drawn: which workers take part, on which CPU, and what they do.
 pub(super) struct Casting {
     /// What those that play do.
     pub slice: Slice,
@@ -258,7 +258,7 @@ pub(super) struct Casting {
     sharing: Sharing,
 }
 
-/// Who sits where.
+/// Which worker runs on which CPU.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sharing {
     Anywhere,
@@ -268,17 +268,17 @@ enum Sharing {
     Together,
 }
 
-/// Whose turn it is where not everybody plays.
+/// Which workers are next where not all take part.
 ///
-/// The same workers play for some slices in a row: those that rested come back to cold caches, and to
-/// a CPU that others have to leave first. With two CPUs and 64 threads it cost a seventh of the tears
-/// and a twelfth of the operations when others came with every slice of 16 ms.
+/// The same workers play for some slices in a row: those that rested come back to cold caches, and
+/// to a CPU that others have to leave first. With two CPUs and 64 threads it cost a seventh of the
+/// tears and a twelfth of the operations when others came with every slice of 16 ms.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Turn {
     /// The first of those that play, counted among readers and among mutators.
     first_reader: usize,
     first_mutator: usize,
-    /// Slices until it is somebody else's.
+    /// Slices until other workers are next.
     left: u32,
 }
 
@@ -295,8 +295,8 @@ impl Turn {
         }
     }
 
-    /// A slice of this turn begins. Those that play in the last one of a turn are followed by the next
-    /// ones, so that nobody is left out.
+    /// A slice of this turn begins. Those that play in the last one of a turn are followed by the
+    /// next ones, so that no worker is left out.
     pub fn pass(&mut self, casting: &Casting, plan: &Plan) {
         self.left -= 1;
         if self.left == 0 {
@@ -339,7 +339,7 @@ impl Casting {
         }
     }
 
-    /// Everybody plays: the scenario's workers in their lanes, noise in those beyond.
+    /// All workers take part: the scenario's in their lanes, noise in those beyond.
     pub fn script(script: &Script, plan: &Plan, lanes: u16) -> Casting {
         let own = script.layouts.len() as u16;
         // Without lanes beyond there is no noise, and the slice's lanes mean nothing.
@@ -450,7 +450,7 @@ mod tests {
         assert_eq!(left_out(2, 8, 8), [Workload::Queue]);
         // Both of two lanes are all of them, but less is hammered there.
         assert_eq!(left_out(5, 2, 2), []);
-        // Nobody has the only CPU to itself.
+        // No worker has the only CPU to itself.
         assert_eq!(left_out(3, 1, 8), [Workload::Double]);
         assert_eq!(left_out(2, 1, 8), [Workload::Double, Workload::Queue]);
     }

@@ -30,8 +30,8 @@ use walks::{WALKS, WalkBuffer};
 pub struct Reader<'a, M> {
     sources: Sources<M>,
     lines: Lines,
-    /// The walks of this turn: so many were begun, the last of which may be under way, and so many
-    /// of these are judged.
+    /// The walks of this turn: how many were begun, and how many of those are judged. The last
+    /// one begun may be under way.
     buffers: [WalkBuffer; WALKS],
     begun: usize,
     judged: usize,
@@ -93,7 +93,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
         Reader::from_sources(Sources::of_maps(source, shared), rng, place)
     }
 
-    /// A reader of `sources`. It does not read in a way of which the source is not among them.
+    /// A reader of `sources`. It skips turns for which it has no source.
     pub(super) fn from_sources(
         sources: Sources<M>,
         rng: Stream,

@@ -7,7 +7,7 @@ use crate::engine::tally::Tally;
 use crate::kernel::{Chunk, MapsRead};
 use crate::oracle::Window;
 
-/// Where no call has to show one instant, the turns of which one is tried for it, to tell how often
+/// Where no call has to show one instant, one in so many turns is tried for it, to tell how often
 /// calls do: all lines of a call are gone through once more for that, which costs a third of all
 /// judging.
 const ONE_TRIED_IN: usize = 64;
@@ -86,8 +86,8 @@ impl<M: MapsRead> Reader<'_, M> {
         let later = self.part.and_then(|part| part.later_reads);
         match course {
             Course::Pages => {
-                // In a scenario each walk says how the next one is best held up; and where the lanes
-                // in play are is only known once a walk to them is judged.
+                // In a scenario each walk says how the next one is best held up; and where the
+                // lanes in play are is only known once a walk to them is judged.
                 let known = self.delay_timer.is_none() || self.approach.begins().is_some();
                 let many = self.part.is_none() && known && !self.judge.mode.has_details();
                 let walks = if many { WALKS } else { 1 };
@@ -117,7 +117,7 @@ impl<M: MapsRead> Reader<'_, M> {
         }
     }
 
-    /// One call on the shared descriptor. Somebody else may have moved the kernel's position in
+    /// One call on the shared descriptor. Another reader may have moved the kernel's position in
     /// between, so calls are judged each by itself, and what comes before the first newline may
     /// be left over from another reader's call. With room for more than a page and what can be
     /// left over, nothing made in one call is delivered whole by another.

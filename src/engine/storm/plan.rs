@@ -103,7 +103,7 @@ pub enum StormError {
     },
 }
 
-/// A storm as it is, for whoever shows progress.
+/// A storm as it is now, to show progress.
 pub struct Live<'a> {
     /// Time since the start.
     pub elapsed: Duration,
@@ -141,7 +141,8 @@ pub struct Run {
     pub stalled: Option<u32>,
     /// Calls that took longer than they may and were no stalls.
     pub overdue: Overdue,
-    /// The worker that did not come to rest at the end, and what it does: its thread can't be joined.
+    /// The worker that did not come to rest at the end, and what it does: its thread can't be
+    /// joined.
     pub(super) left: Option<(usize, Doing)>,
     /// How long readers and mutators ran, and at once.
     pub overlap: Overlap,

@@ -1,4 +1,4 @@
-//! Standstills: everybody rests, and the kernel's layout is held against the oracle's.
+//! Standstills: all workers rest, and the kernel's layout is compared with the oracle's.
 
 use super::{Ended, MOST_DIFFERENCES, Run, Storm, lay_out};
 use crate::engine::incidents::{ArenaText, Call, Stall};
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 /// Standstills in a row at which no lane could be laid out anew, and the storm gives up.
 const MOST_HOPELESS: u32 = 10;
 
-/// How often readers are raised from idle priority while everybody waits for them.
+/// How often readers are raised from idle priority while all wait for them.
 const RAISE_EVERY: Duration = Duration::from_millis(2);
 
 /// How often the end of the last calls is looked for, and for how many times the limit of a call.
@@ -45,7 +45,7 @@ pub(super) struct Pause {
 
 /// What became of a call to rest.
 pub(super) enum Rest {
-    /// Everybody rests.
+    /// All workers rest.
     All,
     /// All do but those whose call is overdue.
     Missed,
@@ -71,7 +71,7 @@ impl Pause {
 }
 
 impl Storm {
-    /// Calls everybody to rest and waits for it, but not for those whose call is overdue.
+    /// Calls all workers to rest and waits for it, but not for those with an overdue call.
     pub(super) fn rest(&self, run: &mut Run, pause: &mut Pause, begun: Instant) -> Rest {
         self.scheduler.rest();
         let mut raised = Instant::now();
@@ -83,7 +83,7 @@ impl Storm {
             if let Some(ended) = self.watch(run, pause, begun) {
                 return Rest::Over(ended);
             }
-            // Whoever has just come to rest may not be counted yet.
+            // A worker that has just come to rest may not be counted yet.
             let away = (0..self.plan.threads).filter(|&worker| !self.scheduler.rests(worker));
             let (mut overdue, mut coming) = (0, 0);
             for worker in away {
@@ -125,8 +125,8 @@ impl Storm {
         }
     }
 
-    /// The pause after the last slice, which takes everybody. Somebody who waits for a CPU is waited
-    /// for, but not for ever: then the storm is over without.
+    /// The pause after the last slice, which takes everybody. Somebody who waits for a CPU is
+    /// waited for, but not for ever: then the storm is over without.
     pub(super) fn last_pause(&self, run: &mut Run, pause: &mut Pause, begun: Instant) {
         let patience = LAST_PATIENCE * self.plan.stall;
         let mut waited = Duration::ZERO;
@@ -154,7 +154,7 @@ impl Storm {
         }
     }
 
-    /// Everybody rests, and the kernel's layout is held against the oracle's.
+    /// While all workers rest, compares the kernel's layout with the oracle's.
     pub(super) fn pause(&self, run: &mut Run, pause: &mut Pause, begun: Instant) -> Rest {
         match self.rest(run, pause, begun) {
             Rest::All => self.compare_all(run, pause, begun).map_or(Rest::All, Rest::Over),

@@ -86,7 +86,7 @@ impl Storm {
             }
             while self.scheduler.is_on(cue.generation) {
                 if !mutator.step(&self.arena, &cue.slice) {
-                    // The lane is somebody else's: give way, on few CPUs to that somebody.
+                    // Another mutator holds the lane: give way. On few CPUs, that one runs next.
                     std::thread::yield_now();
                 }
                 self.scheduler.beat(index);
