@@ -1,5 +1,10 @@
-//! The limits a storm can run into, checked before it begins.
+//! The limits that a storm or a measurement can run into, checked before it begins.
 
+mod region;
+
+pub use region::RegionTooLarge;
+
+use super::facts::{kib_in, max_map_count, meminfo, number};
 use rustix::process::{Resource, getrlimit};
 use serde::Serialize;
 
@@ -14,6 +19,10 @@ pub struct Limits {
     pub data: Option<u64>,
     /// With vm.overcommit_memory=2, the bytes that may still be promised to anybody.
     pub commit_left: Option<u64>,
+    /// MemAvailable of /proc/meminfo in bytes. It bounds what is touched at once, which a storm's
+    /// arena is not; so `probe` does not list it.
+    #[serde(skip)]
+    pub available: Option<u64>,
     /// memory.max of the cgroup in bytes.
     pub memory_of_cgroup: Option<u64>,
     /// RLIMIT_NPROC: the most threads of this user.
@@ -44,10 +53,6 @@ pub struct TooMuch {
     pub remedy: &'static str,
 }
 
-fn number(path: &str) -> Option<u64> {
-    std::fs::read_to_string(path).ok()?.trim().parse().ok()
-}
-
 fn of_cgroup(file: &str) -> Option<u64> {
     let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
@@ -56,10 +61,7 @@ fn of_cgroup(file: &str) -> Option<u64> {
 
 /// What mm/util.c, `__vm_enough_memory` lets be promised beyond what is, where it counts.
 fn commit_left(overcommit: Option<u64>, meminfo: &str) -> Option<u64> {
-    let kib = |name: &str| -> Option<u64> {
-        let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-        line.trim().strip_suffix(" kB")?.parse().ok()
-    };
+    let kib = |name| kib_in(meminfo, name);
     let left = || Some(kib("CommitLimit")?.saturating_sub(kib("Committed_AS")?) << 10);
     (overcommit == Some(2)).then(left)?
 }
@@ -81,14 +83,13 @@ impl Limits {
 
     /// The limits as they are now.
     pub fn here() -> Limits {
+        let meminfo = meminfo();
         Limits {
-            max_map_count: number("/proc/sys/vm/max_map_count"),
+            max_map_count: max_map_count(),
             address_space: getrlimit(Resource::As).current,
             data: getrlimit(Resource::Data).current,
-            commit_left: commit_left(
-                number("/proc/sys/vm/overcommit_memory"),
-                &std::fs::read_to_string("/proc/meminfo").unwrap_or_default(),
-            ),
+            commit_left: commit_left(number("/proc/sys/vm/overcommit_memory"), &meminfo),
+            available: kib_in(&meminfo, "MemAvailable").map(|kib| kib << 10),
             memory_of_cgroup: of_cgroup("memory.max"),
             threads_of_user: getrlimit(Resource::Nproc).current,
             threads_of_machine: number("/proc/sys/kernel/threads-max"),
@@ -174,11 +175,12 @@ impl Limits {
 mod tests {
     use super::*;
 
-    const NONE: Limits = Limits {
+    pub(super) const NONE: Limits = Limits {
         max_map_count: None,
         address_space: None,
         data: None,
         commit_left: None,
+        available: None,
         memory_of_cgroup: None,
         threads_of_user: None,
         threads_of_machine: None,

@@ -2,6 +2,7 @@
 
 mod affinity;
 mod cpus;
+pub mod facts;
 pub mod fault;
 mod hang;
 mod limits;
@@ -15,7 +16,7 @@ mod thread;
 pub use affinity::Affinity;
 pub use cpus::{Cpus, allowed_cpus, cpu_list, parse_cpu_list, pin};
 pub use hang::{Doing, Found, Overdue, Pulse, Standing, Stuck, Watch};
-pub use limits::{Limits, TooMuch};
+pub use limits::{Limits, RegionTooLarge, TooMuch};
 pub use locks::{MapsLocking, observe_locking, observe_smaps_locking};
 pub use machine::{Machine, query_works};
 pub use own_thread::{ThreadFile, thread_files, thread_words};

@@ -18,7 +18,6 @@ mod figures;
 mod file;
 mod hang;
 mod heartbeat;
-mod limits;
 mod machine;
 mod mapper;
 mod meter;

@@ -1,9 +1,9 @@
 //! A run: samples of all columns by turns, until done, stopped, or hung.
 
 use super::args::LatencyArgs;
+use super::failure::Failure;
 use super::file::Saved;
 use super::hang;
-use super::limits::Limits;
 use super::machine::Machine;
 use super::meter::Meter;
 use super::outcome::{Column, Ended, KIND, Outcome, SCHEMA_VERSION, Setup};
@@ -15,7 +15,7 @@ use super::region::PAUSE;
 use super::sample::{self, Spec, Taken};
 use super::team::SCANNER_NICE;
 use crate::console::{self, Progress};
-use crate::host::{allowed_cpus, pin};
+use crate::host::{Limits, allowed_cpus, pin};
 use anyhow::Context;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
@@ -36,7 +36,9 @@ pub fn measure(
     let placement =
         place(&allowed, args.mapper_cpu, args.scanner_cpus.as_deref(), args.scanners as usize)?;
     let flag = if args.gb.is_some() { "--gb" } else { "--mb" };
-    Limits::here().check(flag, args.region_bytes())?;
+    Limits::here()
+        .allow_region(args.region_bytes(), rustix::param::page_size() as u64)
+        .map_err(|refused| Failure::usage(flag, refused.to_string(), refused.remedy("--mb")))?;
     let conditions = conditions(Reader::File(args.procfile.clone()), &args.against);
     probe(&conditions, &args.procfile)?;
     let saved = args.save.as_deref().map(Saved::open).transpose()?;
