@@ -8,6 +8,7 @@ use super::outcome::Column;
 use super::plan::Role;
 use super::plot::{self, Trace};
 use super::series::Series;
+use crate::markup::escaped;
 
 const STYLE: &str = include_str!("page.css");
 
@@ -114,20 +115,6 @@ fn columns<'a>(comparison: &'a Comparison, line: &'a Line) -> Vec<(&'a Column, S
         all.push((column, title(column), format!("c{}", i % 8)));
     }
     all
-}
-
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe += "&amp;",
-            '<' => safe += "&lt;",
-            '>' => safe += "&gt;",
-            '"' => safe += "&quot;",
-            other => safe.push(other),
-        }
-    }
-    safe
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::paint::{Heading, marked};
 use super::story::{Row, Story};
 use super::svg::Picture;
+use crate::markup::escaped;
 use crate::model::{Geometry, Page, Vma};
 use crate::oracle::OPEN;
 use std::fmt::Write;
@@ -201,9 +202,4 @@ fn path(svg: &mut String, story: &Story) {
         }
         last = Some((to, y));
     }
-}
-
-/// Text as HTML shows it.
-pub(super) fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -1,9 +1,10 @@
 //! The picture of a tear or a mismatch as a file of its own, which any page or mail can show.
 
-use super::html::{MARKS, escaped, tear_picture};
+use super::html::{MARKS, tear_picture};
 use super::incident::IncidentStory;
 use super::incident_html::pictures;
 use super::story::Story;
+use crate::markup::escaped;
 use std::fmt::Write;
 
 /// A picture within the file.
