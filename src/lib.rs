@@ -15,6 +15,7 @@ pub mod count;
 pub mod engine;
 pub mod evidence;
 pub mod exit;
+pub mod header;
 pub mod host;
 pub mod kernel;
 pub mod latency;

@@ -98,6 +98,23 @@ fn a_changed_byte_that_matters_no_longer_proves_it() {
 }
 
 #[test]
+fn a_file_of_version_1_still_loads_and_says_what_it_does_not_know() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/version1/tear.json");
+    let old: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(old["schema_version"], 1);
+    assert_eq!(run(["verify", path]).status.code(), Some(0));
+    assert_eq!(run(["explain", path]).status.code(), Some(0));
+    let Ok(mapstorm::evidence::Saved::Tear(tear)) = mapstorm::evidence::load(path.as_ref()) else {
+        panic!("{path} is a tear");
+    };
+    assert_eq!((tear.header.version.as_str(), tear.header.boot_id.as_str()), ("0.1.0", "unknown"));
+    assert_eq!(tear.header.seed.as_deref(), old["seed"].as_str());
+    // What writes it again writes the header's fields of today, and loses nothing.
+    let again = serde_json::to_vec(&tear).unwrap();
+    assert_eq!(mapstorm::evidence::decode(&again).unwrap(), mapstorm::evidence::Saved::Tear(tear));
+}
+
+#[test]
 fn files_that_are_no_good_are_refused_with_the_reason_by_every_command() {
     if !testable() {
         return;

@@ -3,6 +3,7 @@
 use clap::Parser;
 use mapstorm::cases::{Around, AtOnce, CaseReport, Interface, Position, find, play, prove};
 use mapstorm::engine::{Cpus, Mode, OpSet, Plan, Planted, Storm};
+use mapstorm::header::Header;
 use mapstorm::host::{Machine, MapsLocking};
 use mapstorm::kernel::Arena;
 use mapstorm::model::KindSet;
@@ -82,11 +83,10 @@ fn a_storm_fails_the_promises_that_its_violations_break_with_their_example() {
     let may = OpSet::full(KindSet::all(), arena.file_count());
     let storm = Arc::new(Storm::prepare(arena, plan, may).unwrap());
     let run = storm.run(|| None, |_| {}, |_| {}, |_| {}).unwrap();
-    let machine = Machine::here();
+    let header = Header::new(&Machine::here(), Some(1), "mapstorm <&\"'>".into());
     let around = Circumstances {
-        machine: &machine,
+        header: &header,
         locking: MapsLocking::Unknown,
-        command: "mapstorm <&\"'>".into(),
         dropped: &[],
         allocations: None,
         kept: &[],
@@ -157,7 +157,7 @@ struct Line {
 #[test]
 fn selfcheck_has_a_test_for_each_bug_and_each_right_kernel() {
     let line = Line::parse_from(["selfcheck", "--seconds", "1", "--seed", "3"]);
-    let report = check(&line.selfcheck, true, &AtomicUsize::new(0));
+    let report = check(&line.selfcheck, |_| String::new(), true, &AtomicUsize::new(0));
     let (tests, json) = both(&report);
     let bugs = json["bugs"].as_array().unwrap();
     for bug in bugs {
@@ -171,7 +171,7 @@ fn selfcheck_has_a_test_for_each_bug_and_each_right_kernel() {
     }
     assert_eq!(tests.len(), bugs.len() + kernels.len());
     // Ended before it began: nothing was run, and nothing was found or missed.
-    let report = check(&line.selfcheck, true, &AtomicUsize::new(15));
+    let report = check(&line.selfcheck, |_| String::new(), true, &AtomicUsize::new(15));
     let (tests, _) = both(&report);
     assert!(tests.values().all(|told| kind(told) == "skipped"), "{tests:?}");
 }

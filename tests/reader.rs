@@ -2,6 +2,7 @@
 
 use mapstorm::engine::{Counts, Findings, Mode, Place, Reader, Signature, Tally, read_outside};
 use mapstorm::evidence::{Checked, Origins, Saver};
+use mapstorm::header::Header;
 use mapstorm::host::Machine;
 use mapstorm::kernel::{Fault, Identities, Injector, MapsRead};
 use mapstorm::model::Geometry;
@@ -261,9 +262,7 @@ fn by_mechanism(
             delay_timer: None,
         };
         let origins = Origins {
-            machine: Machine::here(),
-            seed,
-            command: "none".into(),
+            header: Header::new(&Machine::here(), Some(seed), "none".into()),
             contract,
             geometry: setup.geometry,
             identities: identities.clone(),

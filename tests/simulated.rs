@@ -6,6 +6,7 @@ mod common;
 use common::{Dir, run, testable, told};
 use mapstorm::engine::{Findings, Mode, Place, Reader, Tally, read_outside};
 use mapstorm::evidence::{Checked, Origins, Saver};
+use mapstorm::header::Header;
 use mapstorm::host::Machine;
 use mapstorm::kernel::{Identities, MapsRead};
 use mapstorm::oracle::{Class, Contract, Oracle, Outside};
@@ -47,9 +48,10 @@ fn saved(bug: Bug, class: Class, mode: Mode, dir: &Path) -> Option<PathBuf> {
             delay_timer: None,
         };
         let origins = Origins {
-            machine: Machine { kernel: format!("simulated, {bug}"), ..Machine::here() },
-            seed,
-            command: "none".into(),
+            header: Header {
+                kernel: format!("simulated, {bug}"),
+                ..Header::new(&Machine::here(), Some(seed), "none".into())
+            },
             contract: Contract::Series,
             geometry: setup.geometry,
             identities: identities.clone(),

@@ -93,7 +93,10 @@ fn a_short_storm_reports_what_it_did() {
     let output = run(["--threads", "4", "--seconds", "1", "--seed", "0x2a", "--format", "json"]);
     let report = json(&output);
     agrees(&output, &report);
-    assert_eq!(report["schema_version"], 1);
+    assert_eq!(report["schema_version"], 2);
+    assert_eq!(report["program"], "mapstorm");
+    let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    assert_eq!(report["boot_id"], boot_id.trim());
     assert_eq!(report["seed"], "0x2a");
     assert!(report["command"].as_str().unwrap().contains("--seed 0x2a"));
     assert!(report["operations"]["total"].as_u64().unwrap() > 0);

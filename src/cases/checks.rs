@@ -73,7 +73,7 @@ pub fn check(name: &str, runs: &[&RunReport]) -> Check {
 /// The tests of a run that is over.
 pub(super) fn checklist(report: &CasesReport) -> Checklist {
     let notes = [
-        Some(format!("seed {}: {}", report.seed, report.command)),
+        Some(format!("seed {}: {}", report.header.seed_word(), report.header.command)),
         report.overlap.doubt(),
         report.overlap.remedy(false).map(str::to_owned),
     ];

@@ -8,6 +8,7 @@ use super::text;
 use crate::count::counted;
 use crate::engine::Overlap;
 use crate::exit::Exit;
+use crate::header::Header;
 use crate::host::MapsLocking;
 use crate::oracle::Mechanism;
 use crate::report::checks::Checklist;
@@ -26,7 +27,7 @@ pub(super) fn too_little(lines: u64, windows: u64, undecided: u64) -> Option<Str
 }
 
 /// The version of the JSON form.
-const SCHEMA_VERSION: u32 = 1;
+const SCHEMA_VERSION: u32 = 2;
 
 /// Violations with one signature.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -311,20 +312,9 @@ fn outcome(foreseen: Foreseen, sum: &Sum) -> Outcome {
 pub struct CasesReport {
     /// Version of this form.
     pub schema_version: u32,
-    /// mapstorm's own version.
-    pub version: &'static str,
-    /// uname's release.
-    pub kernel: String,
-    /// uname's machine.
-    pub arch: String,
-    /// CPUs this process may run on.
-    pub cpus: usize,
-    /// Bytes in a page.
-    pub page_size: usize,
-    /// The seed, in hexadecimal.
-    pub seed: String,
-    /// The command, the seed included.
-    pub command: String,
+    /// The program, the machine and the run.
+    #[serde(flatten)]
+    pub header: Header,
     /// How maps is read here.
     pub maps_locking: MapsLocking,
     /// How smaps is read here.

@@ -183,5 +183,5 @@ pub fn last_lines(out: &mut impl Write, report: &CasesReport) -> io::Result<()> 
     if let Some(remedy) = report.overlap.remedy(false) {
         writeln!(out, "# {remedy}")?;
     }
-    writeln!(out, "# again: {}", report.command)
+    writeln!(out, "# again: {}", report.header.command)
 }

@@ -12,6 +12,7 @@ use mapstorm::console;
 use mapstorm::count::counted;
 use mapstorm::engine::Overlap;
 use mapstorm::exit::Exit;
+use mapstorm::header::Header;
 use mapstorm::host::{Machine, MapsLocking, observe_locking, observe_smaps_locking};
 use mapstorm::report::checks::{Check, Totals};
 use mapstorm::report::ktap::Ktap;
@@ -39,7 +40,8 @@ pub fn cases(args: &CasesArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let machine = Machine::here();
     let signals = Signals::catch().map_err(|error| Failure::Environment(error.to_string()))?;
     let seed = args.seed.unwrap_or_else(draw_seed);
-    announce(args.format, print.quiet, &machine, seed, &command_line(seed));
+    let header = Header::new(&machine, Some(seed), command_line(seed));
+    announce(args.format, print.quiet, &header);
     let without = lacking();
     let stop = || signals.arrived();
     let locking = [observe_locking(machine.version()), observe_smaps_locking(machine.version())];
@@ -55,8 +57,7 @@ pub fn cases(args: &CasesArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         },
         without,
         locking,
-        machine,
-        command: command_line(seed),
+        header,
         begun,
     };
     let allocations = allocations::count();
@@ -141,8 +142,7 @@ struct Session<'a> {
     around: Around<'a>,
     without: Vec<(Interface, String)>,
     locking: [MapsLocking; 2],
-    machine: Machine,
-    command: String,
+    header: Header,
     begun: Instant,
 }
 
@@ -280,17 +280,10 @@ impl Session<'_> {
     }
 
     fn report(&self, cases: Vec<CaseReport>, allocations: u64) -> CasesReport {
-        let machine = &self.machine;
         let without = |(what, why): &(Interface, String)| [what.to_string(), why.clone()];
         CasesReport {
             schema_version: CasesReport::SCHEMA_VERSION,
-            version: env!("CARGO_PKG_VERSION"),
-            kernel: machine.kernel.clone(),
-            arch: machine.arch.clone(),
-            cpus: machine.cpus,
-            page_size: machine.page_size,
-            seed: format!("{:#x}", self.around.seed),
-            command: self.command.clone(),
+            header: self.header.clone(),
             maps_locking: self.locking[0],
             smaps_locking: self.locking[1],
             maps_at_once: self.around.at_once.maps,
@@ -330,7 +323,7 @@ impl Session<'_> {
         environment: &Environment,
     ) -> std::io::Result<Totals> {
         let mut ktap = Ktap::begin(console::Results::new(), tests.len(), environment.verbose)?;
-        ktap.remark(&format!("seed {:#x}: {}", self.around.seed, self.command))?;
+        ktap.remark(&format!("seed {:#x}: {}", self.around.seed, self.header.command))?;
         let mut overlap = Overlap::default();
         let tests_here = counted(tests.len() as u64, "test");
         ktap.remark(&match each {

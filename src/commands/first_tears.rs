@@ -7,6 +7,7 @@ use mapstorm::console;
 use mapstorm::count::counted;
 use mapstorm::engine::{Cpus, Dropped, Mode, Pattern, Plan, Run, Storm};
 use mapstorm::exit::Exit;
+use mapstorm::header::Header;
 use mapstorm::host::{Limits, Machine, MapsLocking, observe_locking};
 use mapstorm::kernel::{Arena, MapsFile};
 use mapstorm::model::KindSet;
@@ -35,9 +36,10 @@ pub fn first_tears(args: &FirstTearsArgs, print: &PrintArgs) -> Result<Exit, Fai
     can_play(args.workload, LANES)?;
     let signals = Signals::catch().map_err(|error| Failure::Environment(error.to_string()))?;
     let seed = args.seed.unwrap_or_else(draw_seed);
-    let mut table = FirstTears::new(&machine, seed, command_line(seed), args.seconds);
+    let header = Header::new(&machine, Some(seed), command_line(seed));
+    announce(args.format, print.quiet, &header);
+    let mut table = FirstTears::new(header, args.seconds);
     table.until = args.until.iter().map(ToString::to_string).collect();
-    announce(args.format, print.quiet, &machine, seed, &table.command);
     let locking = observe_locking(machine.version());
     let mut seeds = Stream::new(seed, "storms", 0);
     'all: for &threads in &args.threads {

@@ -1,11 +1,14 @@
 //! `mapstorm minimize`: the smallest scenario that still shows a tear.
 
 use super::replay::{fits_here, name, not_run, target};
+use super::storm::given;
 use super::{Failure, Signals};
 use crate::cli::{MinimizeArgs, PrintArgs};
 use mapstorm::console;
 use mapstorm::count::counted;
 use mapstorm::exit::Exit;
+use mapstorm::header::Header;
+use mapstorm::host::Machine;
 use mapstorm::report::Report;
 use mapstorm::report::text::quoted;
 use mapstorm::repro::replay::{
@@ -25,6 +28,8 @@ struct Searched<'a> {
     #[serde(skip)]
     took: Duration,
     schema_version: u32,
+    #[serde(flatten)]
+    header: Header,
     shows: String,
     file: String,
     complete: bool,
@@ -98,6 +103,7 @@ pub fn minimize(args: &MinimizeArgs, print: &PrintArgs) -> Result<Exit, Failure>
     }
     let budget = Duration::from_secs_f64(args.seconds);
     let begun = Instant::now();
+    let header = Header::new(&Machine::here(), None, given());
     let mut trouble = None;
     let mut progress = |tried: &Tried, best: &Scenario| {
         if tried.decision == Decision::Accepted {
@@ -132,7 +138,7 @@ pub fn minimize(args: &MinimizeArgs, print: &PrintArgs) -> Result<Exit, Failure>
         found.best.scenario.measured = Some(Measured::here(sightings, walks, time));
     }
     write(&found.best.scenario)?;
-    let searched = Searched::new(&found, &args.output, begun.elapsed());
+    let searched = Searched::new(header, &found, &args.output, begun.elapsed());
     console::result(&args.format.write(&searched, print.verbose));
     Ok(found.signal.map_or(Exit::Upheld, Exit::of_signal))
 }
@@ -192,12 +198,13 @@ fn ending(found: &Minimized) -> &'static str {
 }
 
 impl<'a> Searched<'a> {
-    fn new(found: &'a Minimized, output: &Path, took: Duration) -> Searched<'a> {
+    fn new(header: Header, found: &'a Minimized, output: &Path, took: Duration) -> Searched<'a> {
         let Fates { accepted, rejected, undecided } = found.fates;
         Searched {
             found,
             took,
-            schema_version: 1,
+            schema_version: 2,
+            header,
             shows: name(&found.best),
             file: output.display().to_string(),
             complete: found.complete,

@@ -31,14 +31,14 @@ pub use verify::verify;
 use mapstorm::console;
 use mapstorm::engine::StormError;
 use mapstorm::exit::Exit;
-use mapstorm::host::Machine;
+use mapstorm::header::Header;
 use mapstorm::kernel::ReserveError;
 use mapstorm::report::{Format, text};
 
-/// The first line, before anything can go wrong: on stdout for people, else on stderr.
-fn announce(format: Format, quiet: bool, machine: &Machine, seed: u64, command: &str) {
+/// The first lines, before anything can go wrong: on stdout for people, else on stderr.
+fn announce(format: Format, quiet: bool, header: &Header) {
     let mut line = Vec::new();
-    text::first_line(&mut line, machine, &format!("{seed:#x}"), command).expect("into memory");
+    text::first_lines(&mut line, header).expect("into memory");
     match format {
         Format::Text => console::result(&line),
         _ if !quiet => console::to_stderr(&line),

@@ -1,10 +1,12 @@
 //! `mapstorm probe`.
 
 use super::Failure;
+use super::storm::given;
 use crate::cli::ProbeArgs;
 use mapstorm::console;
 use mapstorm::engine::{Calibration, Dropped, OpSet, calibrate};
 use mapstorm::exit::Exit;
+use mapstorm::header::Header;
 use mapstorm::host::{
     Limits, Machine, MapsLocking, observe_locking, observe_smaps_locking, query_works,
 };
@@ -20,7 +22,7 @@ use std::io::{self, Write};
 struct Probed {
     schema_version: u32,
     #[serde(flatten)]
-    machine: Machine,
+    header: Header,
     maps_locking: MapsLocking,
     smaps_locking: MapsLocking,
     procmap_query: bool,
@@ -50,7 +52,7 @@ pub fn probe(args: &ProbeArgs) -> Result<Exit, Failure> {
     let wanted = OpSet::full(KindSet::all(), arena.file_count());
     let calibration = calibrate(&arena, &mut file, wanted).map_err(not_testable)?;
     let probed = Probed {
-        schema_version: 1,
+        schema_version: 2,
         maps_locking,
         smaps_locking,
         procmap_query: query_works(&mut file).is_ok(),
@@ -61,7 +63,7 @@ pub fn probe(args: &ProbeArgs) -> Result<Exit, Failure> {
         operations: calibration.kinds().iter().map(Kind::word).collect(),
         calibration_steps: calibration.tried,
         dropped: reasons(&calibration),
-        machine,
+        header: Header::new(&machine, None, given()),
     };
     console::result(&args.format.write(&probed, false));
     Ok(Exit::Upheld)
@@ -89,9 +91,10 @@ fn for_people(probed: &Probed) -> String {
     let mut line = |name: &str, what: String| {
         let _ = writeln!(text, "{name:<22} {what}");
     };
-    line("kernel", format!("Linux {} {}", probed.machine.kernel, probed.machine.arch));
-    line("CPUs", probed.machine.cpus.to_string());
-    line("page size", format!("{} bytes", probed.machine.page_size));
+    line("kernel", format!("Linux {} {}", probed.header.kernel, probed.header.arch));
+    line("machine", probed.header.place());
+    line("CPUs", probed.header.cpus.to_string());
+    line("page size", format!("{} bytes", probed.header.page_size));
     line("maps is read under", probed.maps_locking.words().into());
     line("smaps is read under", probed.smaps_locking.words().into());
     line("PROCMAP_QUERY", if probed.procmap_query { "yes" } else { "no" }.into());

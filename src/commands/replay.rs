@@ -1,12 +1,15 @@
 //! `mapstorm replay`: shows a tear again.
 
+use super::storm::command_line;
 use super::{Failure, Signals};
 use crate::cli::{PrintArgs, ReplayArgs};
 use mapstorm::console;
 use mapstorm::count::counted;
 use mapstorm::engine::StormError;
-use mapstorm::evidence::{Proof, Saved, SavedIncident, Tear, load};
+use mapstorm::evidence::{Proof, Saved, SavedIncident, load};
 use mapstorm::exit::Exit;
+use mapstorm::header::Header;
+use mapstorm::host::Machine;
 use mapstorm::oracle::{Class, Contract};
 use mapstorm::report::Report;
 use mapstorm::repro::replay::{
@@ -27,6 +30,8 @@ struct Replayed<'a> {
     #[serde(skip)]
     attempt: &'a Attempt,
     schema_version: u32,
+    #[serde(flatten)]
+    header: Header,
     shows: String,
     /// `shown`, `not-shown`, or, where that means nothing, `untestable` or `undecided`.
     verdict: &'static str,
@@ -77,14 +82,14 @@ fn once(path: &Path, incident: &SavedIncident) -> Failure {
         "{} is {what}; there is no scenario in it to run again. `mapstorm explain` tells what it \
          shows; to look for another, run the storm again: {}",
         path.display(),
-        incident.command
+        incident.header.command
     ))
 }
 
 /// Whether a tear can be shown again on this machine at all.
 pub(super) fn fits_here(path: &Path) -> Result<(), Failure> {
     let Saved::Tear(tear) = load(path)? else { return Ok(()) };
-    let Tear { page_size, .. } = *tear;
+    let page_size = tear.header.page_size;
     let here = rustix::param::page_size() as u64;
     if page_size == here {
         return Ok(());
@@ -121,11 +126,12 @@ pub fn replay(args: &ReplayArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let signals = Signals::catch().map_err(|e| Failure::Environment(e.to_string()))?;
     let time = Duration::from_secs_f64(args.seconds);
     let seed = args.seed.unwrap_or(1);
+    let header = Header::new(&Machine::here(), Some(seed), command_line(seed));
     if !print.quiet {
         console::note(format_args!("{}: {}", name(&target), Size::of(&target.scenario)));
     }
     let attempt = attempt(&target, contract, time, seed, || signals.arrived()).map_err(not_run)?;
-    let replayed = Replayed::new(&target, &attempt);
+    let replayed = Replayed::new(header, &target, &attempt);
     console::result(&args.format.write(&replayed, print.verbose));
     Ok(exit(&attempt))
 }
@@ -173,12 +179,13 @@ fn second_checker(proof: &Proof) -> &'static str {
 }
 
 impl<'a> Replayed<'a> {
-    fn new(target: &'a Target, attempt: &'a Attempt) -> Replayed<'a> {
+    fn new(header: Header, target: &'a Target, attempt: &'a Attempt) -> Replayed<'a> {
         let (verdict, why) = verdict(attempt);
         Replayed {
             target,
             attempt,
-            schema_version: 1,
+            schema_version: 2,
+            header,
             shows: name(target),
             verdict,
             why,

@@ -10,6 +10,7 @@ use mapstorm::engine::{
 };
 use mapstorm::evidence::{Checked, Kept, Origins, Saver};
 use mapstorm::exit::Exit;
+use mapstorm::header::Header;
 use mapstorm::host::{Limits, Machine, MapsLocking, observe_locking, priority};
 use mapstorm::kernel::{Arena, MapsFile};
 use mapstorm::model::{Kind, KindSet};
@@ -42,8 +43,8 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let signals = Signals::catch().map_err(|e| Failure::Environment(e.to_string()))?;
 
     let seed = args.seed.unwrap_or_else(draw_seed);
-    let command = command_line(seed);
-    announce(args.format, print.quiet, &machine, seed, &command);
+    let header = Header::new(&machine, Some(seed), command_line(seed));
+    announce(args.format, print.quiet, &header);
 
     let mut file = MapsFile::own().map_err(|errno| {
         Failure::Untestable(format!("cannot open /proc/self/maps ({errno}); is /proc mounted?"))
@@ -74,9 +75,7 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         nice: args.nice,
     };
     let origins = Origins {
-        machine: machine.clone(),
-        seed,
-        command: command.clone(),
+        header: header.clone(),
         contract: plan.contract,
         geometry: *arena.geometry(),
         identities: arena.identities().clone(),
@@ -94,9 +93,8 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     console::clear();
     keeper.finish();
     let around = Circumstances {
-        machine: &machine,
+        header: &header,
         locking,
-        command,
         dropped: &dropped,
         allocations: Some(allocations::count()),
         kept: keeper.kept(),
@@ -226,11 +224,17 @@ pub(super) fn draw_seed() -> u64 {
 
 /// The command as it was given, with the seed: to be pasted.
 pub(super) fn command_line(seed: u64) -> String {
-    let mut words: Vec<String> =
-        std::env::args_os().skip(1).map(|word| text::quoted(&word.to_string_lossy())).collect();
-    if !words.iter().any(|word| word == "--seed" || word.starts_with("--seed=")) {
-        words.push(format!("--seed {seed:#x}"));
+    let words = given();
+    match words.contains(" --seed ") || words.contains(" --seed=") {
+        true => words,
+        false => format!("{words} --seed {seed:#x}"),
     }
+}
+
+/// The command as it was given.
+pub(super) fn given() -> String {
+    let words = std::env::args_os().skip(1);
+    let words: Vec<String> = words.map(|word| text::quoted(&word.to_string_lossy())).collect();
     format!("mapstorm {}", words.join(" "))
 }
 

@@ -1,6 +1,7 @@
 //! `mapstorm verify`: does a file prove a violation?
 
 use super::Failure;
+use super::storm::given;
 use crate::cli::VerifyArgs;
 use mapstorm::console;
 use mapstorm::count::counted;
@@ -8,6 +9,8 @@ use mapstorm::evidence::{
     FileError, Proof, SavedIncident, SavedViolation, Shown, Tear, TearError, load_violation,
 };
 use mapstorm::exit::Exit;
+use mapstorm::header::Header;
+use mapstorm::host::Machine;
 use mapstorm::report::Report;
 use mapstorm::verify::Unlike;
 use serde::Serialize;
@@ -28,6 +31,8 @@ struct Verified {
 #[derive(Serialize)]
 struct AllVerified {
     schema_version: u32,
+    #[serde(flatten)]
+    header: Header,
     files: Vec<Verified>,
 }
 
@@ -78,7 +83,8 @@ pub fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
         }
     }
     let all = files.iter().all(Verified::is_fine);
-    let verified = AllVerified { schema_version: 1, files };
+    let header = Header::new(&Machine::here(), None, given());
+    let verified = AllVerified { schema_version: 2, header, files };
     console::result(&args.format.write(&verified, false));
     match broken {
         Some(error) => Err(error.into()),

@@ -134,6 +134,7 @@ mod tests {
     use super::*;
     use crate::engine::{ArenaText, Incident, Mismatch, Mode, Stall};
     use crate::evidence::{Origins, RawText, Saved, decode};
+    use crate::header::Header;
     use crate::host::Machine;
     use crate::kernel::{FileIdentity, Identities};
     use crate::model::Geometry;
@@ -158,9 +159,7 @@ mod tests {
             name: b"/memfd:m (deleted)".to_vec(),
         };
         Origins {
-            machine: Machine::here(),
-            seed: 1,
-            command: "mapstorm".into(),
+            header: Header::new(&Machine::here(), Some(1), "mapstorm".into()),
             contract: Contract::Series,
             geometry: Geometry::new(0x7f00_0000_0000, 4096, 2, 4),
             identities: Identities::new(12, vec![file]),

@@ -1,7 +1,7 @@
 //! Reading files back: what they are, and why not.
 
 use super::incident::{INCIDENT, SavedIncident};
-use super::tear::{KIND, SCHEMA_VERSION, SavedLane, Tear};
+use super::tear::{KIND, OLDEST_VERSION, SCHEMA_VERSION, SavedLane, Tear};
 use crate::model::{Geometry, MAX_PAGES};
 use crate::repro::scenario::{Scenario, ScenarioError, WordError};
 use serde::Deserialize;
@@ -20,7 +20,7 @@ pub enum TearError {
     #[error("is no saved tear and no scenario: {0}")]
     Form(serde_json::Error),
     /// It is of another version.
-    #[error("is of version {found}; this mapstorm ({own}) reads version {SCHEMA_VERSION}: use the mapstorm that wrote it", own = env!("CARGO_PKG_VERSION"))]
+    #[error("is of version {found}; this mapstorm ({own}) reads versions {OLDEST_VERSION} to {SCHEMA_VERSION}: use the mapstorm that wrote it", own = env!("CARGO_PKG_VERSION"))]
     Version {
         /// The version it has.
         found: u64,
@@ -124,17 +124,17 @@ pub fn decode(bytes: &[u8]) -> Result<Saved, TearError> {
         false => TearError::Form(error),
     };
     let head: Head = serde_json::from_slice(bytes).map_err(form)?;
-    if head.schema_version != SCHEMA_VERSION as u64 {
+    if !(OLDEST_VERSION as u64..=SCHEMA_VERSION as u64).contains(&head.schema_version) {
         return Err(TearError::Version { found: head.schema_version });
     }
     if head.kind.as_deref() == Some(KIND) {
         let tear: Tear = serde_json::from_slice(bytes).map_err(form)?;
-        check_arena(&tear.geometry, tear.page_size, &tear.lanes)?;
+        check_arena(&tear.geometry, tear.header.page_size, &tear.lanes)?;
         return Ok(Saved::Tear(Box::new(tear)));
     }
     if head.kind.as_deref() == Some(INCIDENT) {
         let incident: SavedIncident = serde_json::from_slice(bytes).map_err(form)?;
-        check_arena(&incident.geometry, incident.page_size, incident.lanes())?;
+        check_arena(&incident.geometry, incident.header.page_size, incident.lanes())?;
         return Ok(Saved::SavedIncident(Box::new(incident)));
     }
     let scenario: Scenario = serde_json::from_slice(bytes).map_err(form)?;

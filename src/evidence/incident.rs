@@ -4,6 +4,7 @@ use super::provenance::Origins;
 use super::tear::{SCHEMA_VERSION, SavedFile, SavedLane};
 use super::text::RawText;
 use crate::engine::{Call, Incident, Mismatch, SeenLane, Signature, Stall, sort_lanes};
+use crate::header::Header;
 use crate::host::{Doing, ThreadFile, thread_files};
 use crate::model::Geometry;
 use crate::oracle::{Class, Contract, VersionRecord};
@@ -29,20 +30,9 @@ pub struct SavedIncident {
     pub signature: String,
     /// What makes an anomaly a violation.
     pub contract: Contract,
-    /// Version of the mapstorm that saved it.
-    pub mapstorm: String,
-    /// uname's release.
-    pub kernel: String,
-    /// uname's machine.
-    pub arch: String,
-    /// Bytes in a page.
-    pub page_size: u64,
-    /// The run's seed, in hexadecimal.
-    pub seed: String,
-    /// The generator and the version of the way it is used.
-    pub generator: String,
-    /// The run's command, the seed included.
-    pub command: String,
+    /// Which run it is of.
+    #[serde(flatten)]
+    pub header: Header,
     /// Where the lanes lay.
     pub geometry: Geometry,
     /// How mappings of the memfds show in maps, by number.
@@ -144,13 +134,7 @@ impl SavedIncident {
             kind: INCIDENT.into(),
             signature: signature.to_string(),
             contract: origins.contract,
-            mapstorm: env!("CARGO_PKG_VERSION").into(),
-            kernel: origins.machine.kernel.clone(),
-            arch: origins.machine.arch.clone(),
-            page_size: origins.geometry.page_size(),
-            seed: format!("{:#x}", origins.seed),
-            generator: crate::seed::GENERATOR.into(),
-            command: origins.command.clone(),
+            header: origins.header.clone(),
             geometry: origins.geometry,
             files: origins.files(),
             found_ns: ns(at),

@@ -4,7 +4,7 @@ use super::tear::{Asked, FoundBreak, KIND, SCHEMA_VERSION, SavedCall, SavedFile,
 use super::text::RawText;
 use super::walk::lines;
 use crate::engine::{Signature, Witness};
-use crate::host::Machine;
+use crate::header::Header;
 use crate::kernel::{FileIdentity, Identities};
 use crate::model::Geometry;
 use crate::oracle::{Break, Contract, Rule, VersionRecord};
@@ -12,12 +12,8 @@ use crate::oracle::{Break, Contract, Rule, VersionRecord};
 /// What a run says of all its tears.
 #[derive(Clone, Debug)]
 pub struct Origins {
-    /// The machine.
-    pub machine: Machine,
-    /// The run's seed.
-    pub seed: u64,
-    /// The run's command.
-    pub command: String,
+    /// The program, the machine and the run.
+    pub header: Header,
     /// What makes an anomaly a violation.
     pub contract: Contract,
     /// Where the lanes lie.
@@ -74,13 +70,7 @@ impl Tear {
             signature: signature.to_string(),
             found: FoundBreak::of(&example.evidence.found),
             contract: origins.contract,
-            mapstorm: env!("CARGO_PKG_VERSION").into(),
-            kernel: origins.machine.kernel.clone(),
-            arch: origins.machine.arch.clone(),
-            page_size: origins.geometry.page_size(),
-            seed: format!("{:#x}", origins.seed),
-            generator: crate::seed::GENERATOR.into(),
-            command: origins.command.clone(),
+            header: origins.header.clone(),
             geometry: origins.geometry,
             files: origins.files(),
             reader: example.reader,

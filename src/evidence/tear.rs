@@ -2,13 +2,18 @@
 
 use super::text::RawText;
 use crate::engine::{Mode, Piece};
+use crate::header::Header;
 use crate::model::{Geometry, Op};
 use crate::oracle::{Class, Contract, OPEN, Origin, Rule, Tick, Version, VersionRecord, Window};
 use crate::repro::scenario::{WordError, layout_from_words};
 use serde::{Deserialize, Serialize};
 
 /// The version of the file's form.
-pub const SCHEMA_VERSION: u32 = 1;
+///
+/// Version 1 has less in its header.
+pub const SCHEMA_VERSION: u32 = 2;
+/// The oldest version that can be read.
+pub const OLDEST_VERSION: u32 = 1;
 
 /// What kind of file it is; scenarios have none.
 pub const KIND: &str = "tear";
@@ -31,20 +36,9 @@ pub struct Tear {
     pub found: FoundBreak,
     /// What makes an anomaly a violation.
     pub contract: Contract,
-    /// Version of the mapstorm that saved it.
-    pub mapstorm: String,
-    /// uname's release.
-    pub kernel: String,
-    /// uname's machine.
-    pub arch: String,
-    /// Bytes in a page.
-    pub page_size: u64,
-    /// The run's seed, in hexadecimal.
-    pub seed: String,
-    /// The generator and the version of the way it is used.
-    pub generator: String,
-    /// The run's command, the seed included.
-    pub command: String,
+    /// Which run it is of.
+    #[serde(flatten)]
+    pub header: Header,
     /// Where the lanes lay.
     pub geometry: Geometry,
     /// How mappings of the memfds show in maps, by number.

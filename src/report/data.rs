@@ -8,14 +8,15 @@ use crate::engine::{
 };
 use crate::evidence::{Checked, Kept};
 use crate::exit::Exit;
-use crate::host::{Machine, MapsLocking, Overdue, thread_files, thread_words};
+use crate::header::Header;
+use crate::host::{MapsLocking, Overdue, thread_files, thread_words};
 use crate::model::{Case, Kind, KindSet};
 use crate::oracle::{Class, Contract, Mechanism, Rule, Tolerated};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// The version of the JSON form; raised when a field changes its meaning or goes away.
-const SCHEMA_VERSION: u32 = 1;
+const SCHEMA_VERSION: u32 = 2;
 
 /// Of the windows judged, this many in a thousand may be undecided.
 pub(crate) const MOST_UNDECIDED_PER_MILLE: u64 = 10;
@@ -237,22 +238,9 @@ impl OverdueCalls {
 pub struct StormReport {
     /// Version of this form.
     pub schema_version: u32,
-    /// mapstorm's own version.
-    pub version: &'static str,
-    /// uname's release.
-    pub kernel: String,
-    /// uname's machine.
-    pub arch: String,
-    /// CPUs this process may run on.
-    pub cpus: usize,
-    /// Bytes in a page.
-    pub page_size: usize,
-    /// The seed, in hexadecimal.
-    pub seed: String,
-    /// The generator and the version of the way it is used.
-    pub generator: &'static str,
-    /// The command, the seed included.
-    pub command: String,
+    /// The program, the machine and the run.
+    #[serde(flatten)]
+    pub header: Header,
     /// The contract judged by.
     pub contract: Contract,
     /// How maps is read here.
@@ -316,12 +304,10 @@ pub struct StormReport {
 /// What the report says that the storm does not know.
 #[derive(Clone, Debug)]
 pub struct Circumstances<'a> {
-    /// The machine.
-    pub machine: &'a Machine,
+    /// The program, the machine and the run.
+    pub header: &'a Header,
     /// How maps is read.
     pub locking: MapsLocking,
-    /// The command.
-    pub command: String,
     /// What was dropped.
     pub dropped: &'a [Dropped],
     /// Heap allocations counted.
@@ -342,14 +328,7 @@ impl StormReport {
         let by_kind = Kind::ALL.map(|kind| (kind.word(), counts.operations[kind as usize]));
         StormReport {
             schema_version: SCHEMA_VERSION,
-            version: env!("CARGO_PKG_VERSION"),
-            kernel: around.machine.kernel.clone(),
-            arch: around.machine.arch.clone(),
-            cpus: around.machine.cpus,
-            page_size: around.machine.page_size,
-            seed: format!("{:#x}", plan.seed),
-            generator: crate::seed::GENERATOR,
-            command: around.command.clone(),
+            header: around.header.clone(),
             contract: plan.contract,
             maps_locking: around.locking,
             elapsed_ms: run.elapsed.as_millis() as u64,

@@ -4,7 +4,7 @@ use super::format::Report;
 use crate::count::counted;
 use crate::engine::{Findings, Run};
 use crate::exit::Exit;
-use crate::host::Machine;
+use crate::header::Header;
 use anstyle::Style;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -18,18 +18,9 @@ const BOLD: Style = Style::new().bold();
 pub struct FirstTears {
     /// Version of this form; raised when a field changes its meaning or goes away.
     pub schema_version: u32,
-    /// Version of mapstorm.
-    pub version: &'static str,
-    /// `uname -r`.
-    pub kernel: String,
-    /// `uname -m`.
-    pub arch: String,
-    /// CPUs this process may run on.
-    pub cpus: usize,
-    /// Seed of the run; each storm has one of its own drawn from it.
-    pub seed: String,
-    /// The command, to be pasted.
-    pub command: String,
+    /// The program, the machine and the run; each storm has a seed drawn from its own.
+    #[serde(flatten)]
+    pub header: Header,
     /// How long a storm went on at most, in seconds.
     pub seconds: f64,
     /// What ended a storm sooner when all of it had been found.
@@ -111,18 +102,13 @@ fn median(times: &[f64], of: usize) -> Option<f64> {
 
 impl FirstTears {
     /// The version of the JSON form.
-    const SCHEMA_VERSION: u32 = 1;
+    const SCHEMA_VERSION: u32 = 2;
 
     /// A table without rows.
-    pub fn new(machine: &Machine, seed: u64, command: String, seconds: f64) -> FirstTears {
+    pub fn new(header: Header, seconds: f64) -> FirstTears {
         FirstTears {
             schema_version: FirstTears::SCHEMA_VERSION,
-            version: env!("CARGO_PKG_VERSION"),
-            kernel: machine.kernel.clone(),
-            arch: machine.arch.clone(),
-            cpus: machine.cpus,
-            seed: format!("{seed:#x}"),
-            command,
+            header,
             seconds,
             until: Vec::new(),
             signal: None,

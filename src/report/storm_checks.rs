@@ -25,7 +25,7 @@ impl Report for StormReport {
         let whole = asked().filter(|score| !is_of_readers(score.rule));
         let whole = whole.map(|score| self.check(word(score.rule), score, None));
         let notes = [
-            Some(format!("seed {}: {}", self.seed, self.command)),
+            Some(format!("seed {}: {}", self.header.seed_word(), self.header.command)),
             self.overlap.doubt(),
             self.overlap.remedy(self.nice.is_none()).map(str::to_owned),
         ];

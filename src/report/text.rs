@@ -3,6 +3,7 @@
 use super::data::{Ending, StormReport, Violation};
 use super::verdict::Verdict;
 use crate::count::counted;
+use crate::header::Header;
 use crate::oracle::Tolerated;
 use anstyle::{AnsiColor, Style};
 use std::io::{self, Write};
@@ -21,21 +22,19 @@ pub fn style(verdict: Verdict) -> Style {
     }
 }
 
-/// The first line of a run: what, where, how.
-pub fn first_line(
-    out: &mut impl Write,
-    machine: &crate::host::Machine,
-    seed: &str,
-    command: &str,
-) -> io::Result<()> {
+/// The first lines of a run: what and how, and where and when.
+///
+/// # Errors
+/// What writing gave.
+pub fn first_lines(out: &mut impl Write, header: &Header) -> io::Result<()> {
+    let Header { program, version, commit, kernel, arch, page_size, command, .. } = header;
     writeln!(
         out,
-        "# mapstorm {} on Linux {} {}, {}, pages of {} bytes, seed {seed}: {command}",
-        env!("CARGO_PKG_VERSION"),
-        machine.kernel,
-        machine.arch,
-        counted(machine.cpus, "CPU"),
-        machine.page_size,
+        "# {program} {version} ({commit}) on Linux {kernel} {arch}, {}, pages of {page_size} bytes, \
+         seed {}: {command}\n# {}",
+        counted(header.cpus, "CPU"),
+        header.seed_word(),
+        header.place(),
     )
 }
 
@@ -312,7 +311,7 @@ fn last_line(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
              is a bug in mapstorm; do not trust this verdict."
         )?;
     }
-    writeln!(out, "# again: {}", report.command)?;
+    writeln!(out, "# again: {}", report.header.command)?;
     commands(out, report)
 }
 

@@ -1,6 +1,7 @@
 //! What pictures on the terminal have in common.
 
 use crate::evidence::{SavedIncident, Tear};
+use crate::header::Header;
 use crate::model::{Page, Vma};
 use crate::oracle::Contract;
 use anstyle::{AnsiColor, Style};
@@ -20,22 +21,24 @@ pub(super) struct Heading<'a> {
     pub command: &'a str,
 }
 
-fn origin(kernel: &str, arch: &str, page_size: u64, contract: Contract, seed: &str) -> String {
+fn origin(header: &Header, contract: Contract) -> String {
+    let Header { kernel, arch, page_size, .. } = header;
+    let seed = header.seed_word();
     format!("Linux {kernel} {arch}, pages of {page_size} bytes, contract {contract}, seed {seed}")
 }
 
 impl<'a> From<&'a Tear> for Heading<'a> {
     fn from(tear: &'a Tear) -> Heading<'a> {
-        let origin = origin(&tear.kernel, &tear.arch, tear.page_size, tear.contract, &tear.seed);
+        let origin = origin(&tear.header, tear.contract);
         let origin = format!("{origin}, reader {}", tear.reader);
-        Heading { signature: &tear.signature, origin, command: &tear.command }
+        Heading { signature: &tear.signature, origin, command: &tear.header.command }
     }
 }
 
 impl<'a> From<&'a SavedIncident> for Heading<'a> {
     fn from(file: &'a SavedIncident) -> Heading<'a> {
-        let origin = origin(&file.kernel, &file.arch, file.page_size, file.contract, &file.seed);
-        Heading { signature: &file.signature, origin, command: &file.command }
+        let origin = origin(&file.header, file.contract);
+        Heading { signature: &file.signature, origin, command: &file.header.command }
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn read_alike(scenario: &mut Scenario, tear: &Tear, found: &Break, la
     let boundary = |page: u8| Boundary { lane: lane.1, page };
     let asked = tear.calls[broke.call].asked as usize;
     let steps = !mode.begins_in_middle();
-    let by_pages = mode.course() != Some(Course::Pieces) && asked as u64 >= tear.page_size;
+    let by_pages = mode.course() != Some(Course::Pieces) && asked as u64 >= tear.header.page_size;
     // A pread knows nothing of what lies below its first whole line: only one that began in the
     // lane has to begin in the same place. A walk by pages has its boundaries where they fall.
     scenario.boundary = match page {

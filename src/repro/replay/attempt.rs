@@ -3,6 +3,7 @@
 use super::derive::Target;
 use crate::engine::{Ended, Pattern};
 use crate::evidence::{Origins, Proof, Tear};
+use crate::header::Header;
 use crate::host::Machine;
 use crate::oracle::Contract;
 use crate::report::{FEWEST_CHECKED, MOST_UNDECIDED_PER_MILLE};
@@ -133,9 +134,7 @@ pub fn attempt(
 fn proof(done: &ScenarioRun, until: &[Pattern], contract: Contract, seed: u64) -> Option<Proof> {
     let arena = done.storm.arena();
     let origins = Origins {
-        machine: Machine::here(),
-        seed,
-        command: String::new(),
+        header: Header::new(&Machine::here(), Some(seed), String::new()),
         contract,
         geometry: *arena.geometry(),
         identities: arena.identities().clone(),

@@ -2,6 +2,7 @@
 
 use super::report::{BugRow, ModelRow, Report};
 use crate::console::{self, Progress};
+use crate::header::Header;
 use crate::oracle::Oracle;
 use crate::sim::{Bug, Deaf, Found, Model, Setup, SimFile, Watch, World};
 use rayon::prelude::*;
@@ -50,6 +51,7 @@ fn stopped(stop: &AtomicUsize) -> bool {
 
 /// Runs everything: the bugs first, then the right kernels for as long as there is time.
 pub(super) fn sweep(
+    header: Header,
     seed: u64,
     time: Duration,
     only: Option<Bug>,
@@ -78,7 +80,7 @@ pub(super) fn sweep(
     console::clear();
     // Relaxed: nothing else is published with it.
     let interrupted = Some(stop.load(Ordering::Relaxed) as i32).filter(|signal| *signal != 0);
-    Report { seed, elapsed: begun.elapsed(), interrupted, bugs: bug_rows, models: model_rows }
+    Report { header, elapsed: begun.elapsed(), interrupted, bugs: bug_rows, models: model_rows }
 }
 
 /// Shows what is under way, on a terminal only: a log gets the table soon enough.

@@ -6,6 +6,8 @@ mod report;
 
 use crate::console;
 use crate::exit::Exit;
+use crate::header::Header;
+use crate::host::Machine;
 use crate::report::Format;
 use crate::seed::Stream;
 use crate::sim::Bug;
@@ -35,17 +37,29 @@ pub struct SelfcheckArgs {
 /// Runs the check, writes its result to stdout, and says how it ended. A signal's number in
 /// `stop` ends it early: what was not run by then counts as neither found nor missed. `quiet` shows
 /// no progress, `verbose` tells each bug's mechanism.
-pub fn run(args: &SelfcheckArgs, quiet: bool, verbose: bool, stop: &AtomicUsize) -> Exit {
-    let report = check(args, quiet, stop);
+pub fn run(
+    args: &SelfcheckArgs,
+    command: fn(u64) -> String,
+    quiet: bool,
+    verbose: bool,
+    stop: &AtomicUsize,
+) -> Exit {
+    let report = check(args, command, quiet, stop);
     console::result(&args.format.write(&report, verbose));
     args.format.exit(&report, report.exit())
 }
 
-/// Runs the check.
-pub fn check(args: &SelfcheckArgs, quiet: bool, stop: &AtomicUsize) -> Report {
+/// Runs the check. `command` gives the command line with the seed in it.
+pub fn check(
+    args: &SelfcheckArgs,
+    command: fn(u64) -> String,
+    quiet: bool,
+    stop: &AtomicUsize,
+) -> Report {
     let seed = args.seed.unwrap_or_else(|| Stream::new(clock(), "selfcheck", 0).bits() >> 16);
     let time = Duration::from_secs(args.seconds as u64);
-    kernels::sweep(seed, time, args.only, quiet, stop)
+    let header = Header::new(&Machine::here(), Some(seed), command(seed));
+    kernels::sweep(header, seed, time, args.only, quiet, stop)
 }
 
 /// Nanoseconds, for a seed that nobody asked for.

@@ -3,8 +3,10 @@
 use super::kernels::Life;
 use crate::count::counted;
 use crate::exit::Exit;
+use crate::header::Header;
 use crate::oracle::{Class, Rule};
 use crate::report::checks::{Check, Checklist};
+use crate::report::text::first_lines;
 use crate::sim::{Bug, Model};
 use serde::{Serialize, Serializer};
 use serde_json::json;
@@ -13,7 +15,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 /// The version of the JSON form.
-const SCHEMA_VERSION: u32 = 1;
+const SCHEMA_VERSION: u32 = 2;
 
 /// One bug over many simulated kernels.
 #[derive(Clone, Debug)]
@@ -148,8 +150,8 @@ impl ModelRow {
 /// The whole result.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// The first seed.
-    pub seed: u64,
+    /// The program, the machine and the run; its seed is the first kernel's.
+    pub header: Header,
     /// How long it took.
     pub elapsed: Duration,
     /// The signal that stopped it early.
@@ -176,7 +178,8 @@ impl Report {
 
     /// The table; with `mechanisms` each bug's is told below its row.
     fn table(&self, out: &mut impl Write, mechanisms: bool) -> io::Result<()> {
-        writeln!(out, "# selfcheck seed {} took {:.1} s", self.seed, self.elapsed.as_secs_f64())?;
+        first_lines(out, &self.header)?;
+        writeln!(out, "# selfcheck took {:.1} s", self.elapsed.as_secs_f64())?;
         writeln!(
             out,
             "{:<28}{:<9}{:>8}{:>10}{:>10}  {:<14} caught by",
@@ -228,17 +231,24 @@ impl Report {
 
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        json!({
-            "schema_version": SCHEMA_VERSION,
+        #[derive(Serialize)]
+        struct Whole<'a> {
+            schema_version: u32,
+            #[serde(flatten)]
+            header: &'a Header,
+            #[serde(flatten)]
+            rest: serde_json::Value,
+        }
+        let rest = json!({
             "kind": "selfcheck",
-            "seed": self.seed,
             "elapsed_ms": self.elapsed.as_millis() as u64,
             "interrupted": self.interrupted.is_some(),
             "upheld": self.exit() == Exit::Upheld,
             "bugs": self.bugs.iter().map(bug_json).collect::<Vec<_>>(),
             "right_kernels": self.models.iter().map(model_json).collect::<Vec<_>>(),
-        })
-        .serialize(serializer)
+        });
+        let schema_version = SCHEMA_VERSION;
+        Whole { schema_version, header: &self.header, rest }.serialize(serializer)
     }
 }
 
@@ -251,7 +261,7 @@ impl crate::report::Report for Report {
         let bugs = self.bugs.iter().map(BugRow::check);
         Some(Checklist {
             suite: "selfcheck",
-            notes: vec![format!("seed {}", self.seed)],
+            notes: vec![format!("seed {}: {}", self.header.seed_word(), self.header.command)],
             seconds: self.elapsed.as_secs_f64(),
             checks: bugs.chain(self.models.iter().map(ModelRow::check)).collect(),
         })
@@ -316,9 +326,10 @@ mod tests {
 
     #[test]
     fn the_table_tells_mechanisms_when_asked() {
+        let header = Header::new(&crate::host::Machine::here(), Some(1), String::new());
         let bugs = vec![BugRow::of(Bug::EarlyEnd, &[], Duration::ZERO)];
         let report =
-            Report { seed: 1, elapsed: Duration::ZERO, interrupted: None, bugs, models: vec![] };
+            Report { header, elapsed: Duration::ZERO, interrupted: None, bugs, models: vec![] };
         let table = |mechanisms| {
             let mut text = Vec::new();
             crate::report::Report::text(&report, &mut text, mechanisms).unwrap();
