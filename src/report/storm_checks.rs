@@ -59,7 +59,7 @@ impl StormReport {
     fn puts_to_the_test(&self, rule: Rule, mode: Mode) -> bool {
         let asked = self.reads.by_mode.get(mode.word()).is_some_and(|&calls| calls > 0)
             || self.lacks(mode).is_some();
-        let shows = mode != Mode::Query
+        let shows = !mode.is_query()
             || matches!(rule, Rule::Existence | Rule::NoHole | Rule::Order)
             || self.violations_of(rule, Some(mode)).next().is_some();
         asked && shows
