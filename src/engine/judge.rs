@@ -5,6 +5,7 @@ use super::modes::Mode;
 use super::read_log::ReadLog;
 use super::reader::Place;
 use super::recheck::Recheck;
+use super::settle::Settle;
 use super::tally::Tally;
 use super::violations::Findings;
 use super::witness::Witness;
@@ -16,7 +17,6 @@ use crate::oracle::{
 };
 use parking_lot::RwLock;
 use rustix::io::Errno;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 /// Everything a reader judges with, apart from the source and the log.
@@ -75,7 +75,7 @@ pub(super) struct Judge<'a> {
     broke: bool,
     /// How a violation waits for operations under way: the storm's way, or not at all where
     /// nothing moves while the reader judges.
-    pub(super) settle: Option<&'a AtomicBool>,
+    pub(super) settle: Option<&'a dyn Settle>,
     /// What tells a scenario's layouts apart, and what the walk has shown so far.
     pub(super) views: Option<&'a LayoutMarks>,
     pub(super) view: View,

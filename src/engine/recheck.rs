@@ -9,7 +9,6 @@ use crate::model::{KindSet, Observation};
 use crate::oracle::{
     Break, Class, Mechanism, Oracle, Rule, Tick, Verdict, Walk, Window, in_flight,
 };
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// The fewest bytes of a line that can be parsed, its newline included.
@@ -141,15 +140,14 @@ impl Judge<'_> {
         until: Tick,
         deadline: &mut Option<Instant>,
     ) -> Result<(), NoEvidence> {
-        let Some(over) = self.settle else { return Ok(()) };
+        let Some(others) = self.settle else { return Ok(()) };
         let history = self.oracle.history(lane);
         let newest = history.head();
         while history.invoked(newest) < until && !self.oracle.settled(lane, newest) {
             let deadline = deadline.get_or_insert_with(|| Instant::now() + Duration::from_secs(10));
-            if over.load(Ordering::Relaxed) || Instant::now() > *deadline {
+            if Instant::now() > *deadline || !others.wait() {
                 return Err(NoEvidence::Unsettled);
             }
-            std::thread::yield_now();
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ mod worker;
 mod world;
 
 pub use bugs::{Bug, Model};
-pub use file::SimFile;
+pub use file::{Process, SimFile};
 pub use kernel::{Kernel, Still};
 pub use reader::{Deaf, Found, Listen, Reading, Tally, Watch};
 pub use record::{Recorder, Settled, Spoken};

@@ -3,6 +3,7 @@
 use super::bugs::Model;
 use super::file::SimFile;
 use super::text::identities;
+use crate::engine::Settle;
 use crate::kernel::{Answer, Chunk, Identities, Lines, MapsRead, QueryFlags, parse};
 use crate::model::Observation;
 use crate::oracle::{Break, Class, Oracle, Rule, Snapshot, Tolerated, Verdict, Walk, Window};
@@ -161,7 +162,7 @@ impl<'a, L: Listen> Watch<'a, L> {
 
     /// Steps of the reader so far.
     pub fn steps(&self) -> u64 {
-        self.file.world().steps()
+        self.file.process().steps()
     }
 
     /// The process that is read.
@@ -386,7 +387,7 @@ impl<'a, L: Listen> Watch<'a, L> {
                     break;
                 }
                 while !self.oracle.settled(lane, version) {
-                    self.file.wait();
+                    self.file.process().wait();
                 }
                 if !history.known(version) || history.confirm(version).is_err() {
                     return Verdict::Undecided;

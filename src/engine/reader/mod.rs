@@ -15,6 +15,7 @@ use super::layout_marks::{LayoutMarks, View};
 use super::modes::{Mode, Reads};
 use super::offsets::{OffsetPredictor, TailBudget};
 use super::script::Reading;
+use super::settle::Settle;
 use super::tally::Tally;
 use super::violations::Findings;
 use crate::kernel::{Identities, Lines, MapsRead};
@@ -22,7 +23,6 @@ use crate::oracle::{Contract, Oracle, Outside};
 use crate::seed::Stream;
 use parking_lot::RwLock;
 use queries::Answers;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 use walks::{WALKS, WalkBuffer};
 
@@ -81,10 +81,10 @@ pub struct Place<'a> {
     pub versions: usize,
     /// What holds the reader up in mid-call now and then.
     pub delay_timer: Option<DelayTimer>,
-    /// Raised when the storm is over. A violation waits, as long as it is not, until the
-    /// operations it is about have returned: had one failed, nothing would be known of its lane.
-    /// `None` where no operation goes on while the reader judges.
-    pub settle: Option<&'a AtomicBool>,
+    /// How a violation waits until the operations it is about have returned: had one failed,
+    /// nothing would be known of its lane. `None` where no operation goes on while the reader
+    /// judges.
+    pub settle: Option<&'a dyn Settle>,
 }
 
 impl<'a, M: MapsRead> Reader<'a, M> {

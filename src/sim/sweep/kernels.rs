@@ -1,11 +1,16 @@
-//! Simulated kernels, many at a time.
+//! Simulated kernels, many at a time, each read by the storm's own reader.
 
 use super::report::{BugRow, ModelRow, Report};
 use crate::console::{self, Progress};
+use crate::engine::{Counts, Findings, Mode, Place, Reader, Tally};
 use crate::header::Header;
-use crate::oracle::Oracle;
-use crate::sim::{Bug, Deaf, Found, Model, Setup, SimFile, Watch, World};
+use crate::kernel::{Answer, Line, MapsRead, QueryFlags};
+use crate::oracle::{Class, Contract, Oracle, Outside, Rule};
+use crate::seed::Stream;
+use crate::sim::{Bug, Model, Setup, SimFile, World, identities};
+use parking_lot::RwLock;
 use rayon::prelude::*;
+use rustix::io::Errno;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -18,6 +23,22 @@ const LEAST: u64 = 11;
 /// And at most.
 const MOST: u64 = 201;
 
+/// Versions of the history that a verdict may rest on.
+const VERSIONS: usize = 512;
+/// The ways of reading, each as often as its share of the turns.
+const MODES: [Mode; 8] = [
+    Mode::Walk,
+    Mode::Walk,
+    Mode::Walk,
+    Mode::Short,
+    Mode::Short,
+    Mode::Pread,
+    Mode::Pread,
+    Mode::Query,
+];
+/// Calls of one walk at most. Two bugs repeat a line for ever when the calls are shorter than it.
+const CALLS: u32 = 4000;
+
 /// What became of one simulated kernel.
 pub(super) struct Life {
     pub steps: u64,
@@ -25,8 +46,49 @@ pub(super) struct Life {
     pub found: Option<Found>,
 }
 
-/// One kernel, from its birth to the first verdict or the given number of steps.
-fn live(model: Model, bug: Option<Bug>, seed: u64, steps: u64) -> Life {
+/// The first violation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Found {
+    /// Its class.
+    pub class: Class,
+    /// The rules that were broken in the turn that found it.
+    pub rules: Vec<Rule>,
+    /// The reader's steps until the end of that turn.
+    pub steps: u64,
+}
+
+/// A maps file in which no walk goes on for ever.
+struct Bounded<'a> {
+    file: SimFile<'a>,
+    /// Where a call goes on with the walk, and the calls of the walk so far.
+    next: u64,
+    calls: u32,
+}
+
+impl MapsRead for Bounded<'_> {
+    fn pread(&mut self, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        self.calls = if offset == self.next { self.calls + 1 } else { 1 };
+        if self.calls > CALLS {
+            self.calls = 0;
+            return Err(Errno::INTR);
+        }
+        let got = self.file.pread(buf, offset)?;
+        self.next = offset + got as u64;
+        Ok(got)
+    }
+
+    fn query<'a>(
+        &mut self,
+        address: u64,
+        flags: QueryFlags,
+        answer: &'a mut Answer,
+    ) -> Result<Option<Line<'a>>, Errno> {
+        self.file.query(address, flags, answer)
+    }
+}
+
+/// How big the kernel of a seed is.
+fn setup(bug: Option<Bug>, seed: u64) -> Setup {
     let mut setup = Setup::draw(seed);
     if bug == Some(Bug::HistoryTailStays) {
         // An overrun needs a history that is soon full.
@@ -36,11 +98,58 @@ fn live(model: Model, bug: Option<Bug>, seed: u64, steps: u64) -> Life {
         // Operations that fail must not raise an alarm.
         setup.failures = 30;
     }
+    setup
+}
+
+/// One kernel, read by the storm's reader from its birth to the first verdict or the given number
+/// of steps.
+fn live(model: Model, bug: Option<Bug>, seed: u64, steps: u64) -> Life {
+    let setup = setup(bug, seed);
     let oracle = Oracle::new(setup.geometry, &setup.initial(seed), setup.history);
-    let world = World::new(&oracle, setup, model, bug, seed);
-    let mut watch = Watch::new(&oracle, SimFile::new(world), model, seed, Deaf);
-    let found = watch.run(steps);
-    Life { steps: watch.steps(), undecided: watch.tally().undecided, found }
+    let file = SimFile::new(World::new(&oracle, setup, model, bug, seed));
+    let process = file.process().clone();
+    let identities = identities(setup.geometry.page_shift);
+    // A simulated process has nothing outside of the arena.
+    let outside = RwLock::new(Outside::with_room(0, 0));
+    // What is found is counted, and no example of it kept.
+    let findings = Findings::new(Vec::new(), false, 0, 0);
+    let tally = Tally::default();
+    let place = Place {
+        oracle: &oracle,
+        identities: &identities,
+        outside: &outside,
+        findings: &findings,
+        tally: &tally,
+        contract: Contract::Series,
+        reader: 0,
+        begun: Instant::now(),
+        versions: VERSIONS,
+        settle: Some(&process),
+        delay_timer: None,
+    };
+    let source = Bounded { file, next: 0, calls: 0 };
+    let mut reader = Reader::new(source, None, Stream::new(seed, "reader", 0), place)
+        .with_one_instant(model.one_instant());
+    let mut modes = Stream::new(seed, "modes", 0);
+    while process.steps() < steps && findings.counts().0 == 0 {
+        reader.turn(*modes.pick(&MODES));
+    }
+    let counts = Counts::from(&tally);
+    let class = findings.with(|found, _| found.first().map(|found| found.signature.class));
+    let steps = process.steps();
+    let found = class.map(|class| Found { class, rules: broken(&counts, model), steps });
+    Life { steps, undecided: counts.undecided, found }
+}
+
+/// The rules that were broken, of those that this model has to keep by the contract of the series.
+fn broken(counts: &Counts, model: Model) -> Vec<Rule> {
+    let judged = |rule: &Rule| match rule {
+        Rule::NeverBack => false,
+        Rule::OneInstant => model.one_instant(),
+        _ => true,
+    };
+    let broken = |rule: &Rule| counts.broken[*rule as usize] > 0;
+    Rule::ALL.into_iter().filter(judged).filter(broken).collect()
 }
 
 /// Whether a signal has arrived.

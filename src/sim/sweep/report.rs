@@ -1,10 +1,9 @@
 //! What selfcheck found: the table for people, the JSON form, and the checks.
 
-use super::kernels::Life;
+use super::kernels::{Found, Life};
 use crate::count::counted;
 use crate::exit::Exit;
 use crate::header::Header;
-use crate::oracle::{Class, Rule};
 use crate::report::checks::{Check, Checklist};
 use crate::report::text::first_lines;
 use crate::sim::{Bug, Model};
@@ -36,9 +35,9 @@ impl BugRow {
     pub(super) fn of(bug: Bug, lives: &[Life], elapsed: Duration) -> BugRow {
         let (kernels, steps, caught) = (lives.len(), Vec::new(), BTreeMap::new());
         let mut row = BugRow { bug, kernels, steps, caught, elapsed };
-        for found in lives.iter().filter_map(|life| life.found) {
+        for found in lives.iter().filter_map(|life| life.found.as_ref()) {
             row.steps.push(found.steps);
-            *row.caught.entry(caught_by(found.rule, found.class)).or_insert(0) += 1;
+            *row.caught.entry(caught_by(found)).or_insert(0) += 1;
         }
         row.steps.sort_unstable();
         row
@@ -82,8 +81,9 @@ impl BugRow {
     }
 }
 
-fn caught_by(rule: Rule, class: Class) -> String {
-    format!("{} ({class})", rule.promise())
+fn caught_by(found: &Found) -> String {
+    let rules: Vec<&str> = found.rules.iter().map(|rule| rule.promise()).collect();
+    format!("{} ({})", rules.join(", "), found.class)
 }
 
 /// A right kernel.
@@ -95,7 +95,7 @@ pub struct ModelRow {
     pub kernels: u64,
     /// Reader steps in all of them.
     pub steps: u64,
-    /// Lines and answers that were not decided.
+    /// Calls with a line or an answer that was not decided.
     pub undecided: u64,
     /// Alarms, with the seed of the first one.
     pub alarms: u64,
@@ -140,9 +140,9 @@ impl ModelRow {
         self.kernels += 1;
         self.steps += life.steps;
         self.undecided += life.undecided;
-        if let Some(found) = life.found {
+        if let Some(found) = &life.found {
             self.alarms += 1;
-            self.first.get_or_insert_with(|| (seed, caught_by(found.rule, found.class)));
+            self.first.get_or_insert_with(|| (seed, caught_by(found)));
         }
     }
 }
@@ -225,7 +225,7 @@ impl Report {
                 writeln!(out, "# first alarm: seed {seed}, {rule}")?;
             }
         }
-        writeln!(out, "# steps are the simulated reader's, until the first verdict")
+        writeln!(out, "# steps are the reader's, until the end of the turn with the first verdict")
     }
 }
 
