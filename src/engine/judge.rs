@@ -361,6 +361,11 @@ impl Judge<'_> {
         // All lines of the call are right by themselves, or it would not have been tried.
         let known = (!self.at_once).then_some(Mechanism::LineByLine);
         let found = Break { known, ..found };
+        // Had an operation failed that was under way, nothing would be known of its lane.
+        if !self.certain(&found, log) {
+            self.undecided = true;
+            return;
+        }
         Tally::add(&self.tally.broken[Rule::OneInstant as usize], 1);
         if self.one_instant {
             self.record(found, log);

@@ -77,7 +77,12 @@ impl Judge<'_> {
     /// passed over, and one that is not known leaves it undecided.
     pub(super) fn certain(&mut self, found: &Break, log: &ReadLog) -> bool {
         if !judged_by_line(found.rule) {
-            return self.settled(found, self.lanes_of(found)).is_ok();
+            // No single line is to blame where a call shows no instant: any of its lanes may be.
+            let lanes = match found.rule {
+                Rule::OneInstant => self.lanes_passed(found),
+                _ => self.lanes_of(found),
+            };
+            return self.settled(found, lanes).is_ok();
         }
         let mut deadline = None;
         let mut lanes = self.lanes_of(found);
@@ -185,8 +190,8 @@ impl Judge<'_> {
         })
     }
 
-    /// Makes the example whole: the versions of all lanes that were passed, and the bytes read.
-    fn gather(&mut self, found: &Break, log: &ReadLog) -> Result<(), NoEvidence> {
+    /// The lanes that were passed from where the piece begins to the break.
+    fn lanes_passed(&self, found: &Break) -> std::ops::RangeInclusive<u16> {
         let geometry = self.oracle.geometry();
         let clamp =
             |address: u64| geometry.locate(address.clamp(geometry.base, geometry.end() - 1)).0;
@@ -196,7 +201,12 @@ impl Judge<'_> {
             Some(address) => clamp(address).max(*self.lanes_of(found).end()),
             None => *self.lanes_of(found).end(),
         };
-        let lanes = low.min(high)..=high;
+        low.min(high)..=high
+    }
+
+    /// Makes the example whole: the versions of all lanes that were passed, and the bytes read.
+    fn gather(&mut self, found: &Break, log: &ReadLog) -> Result<(), NoEvidence> {
+        let lanes = self.lanes_passed(found);
         // What an operation came to is known when it has returned.
         self.settled(found, lanes.clone())?;
         self.example.evidence.fill(self.oracle, *found, self.since, lanes);

@@ -1,4 +1,14 @@
-//! A reader of the simulated file, and the judgement of what it reads.
+//! A reader of the simulated file that judges each line once and tells a listener every verdict.
+//!
+//! The storm's own reader (`engine::Reader`) is what `selfcheck` drives. This one is kept for what
+//! that cannot do:
+//!
+//! - The duel of the two checkers (`tests/checkers.rs`) needs every walk with the first checker's
+//!   verdict, right ones included. The storm's reader keeps nothing of a walk that is right.
+//! - The proof that a line may come from the call before (`without_widening`) needs a reader that
+//!   does not know it.
+//! - `Bug::HistoryHeadFirst` is hidden by the second judgement of the storm's reader; see
+//!   `sweep/kernels.rs`.
 
 use super::bugs::Model;
 use super::file::SimFile;
