@@ -228,7 +228,7 @@ fn results_compare_side_by_side_with_a_page() {
     let output = run(&format!("compare {a} {b} --html {page}"));
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let table = text(&output.stdout);
-    assert!(table.contains("confounders: scanners: 1 in"), "{table}");
+    assert!(table.contains("confounder: scanners: 1 in"), "{table}");
     for word in ["control", "maps", "p99.9", "to first", "to control", "hangs"] {
         assert!(table.contains(word), "{word}:\n{table}");
     }

@@ -105,7 +105,7 @@ pub struct LatencyArgs {
 /// Hold results of `latency` side by side.
 ///
 /// The first is what the others are compared with. Ratios come with intervals from resampling
-/// whole samples. Differences of machine or setup that make the comparison confounders are named.
+/// whole samples. Differences of machine or setup that make the comparison unfair are named.
 #[derive(clap::Args, Clone, Debug)]
 pub struct CompareArgs {
     /// Results written by `latency --save` or `latency --format json`

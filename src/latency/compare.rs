@@ -26,7 +26,7 @@ pub struct Comparison {
     pub results: Vec<Named>,
     /// Columns that belong together.
     pub lines: Vec<Line>,
-    /// What makes it confounders or weak.
+    /// What makes it unfair or weak.
     pub warnings: Vec<String>,
     /// How the intervals were made.
     pub resampling: Resampling,
@@ -147,12 +147,12 @@ fn doubts(results: &[Named]) -> Vec<String> {
         for other in others {
             let pair = (&*first.name, &first.outcome);
             let differences = confounders::differences(pair, (&*other.name, &other.outcome));
-            all.extend(differences.into_iter().map(|d| format!("confounders: {d}")));
+            all.extend(differences.into_iter().map(|d| format!("confounder: {d}")));
             if let (Some(a), Some(b)) = (main(first), main(other))
                 && a != b
             {
                 all.push(format!(
-                    "confounders: scanners read {a} in {}, {b} in {}",
+                    "confounder: scanners read {a} in {}, {b} in {}",
                     first.name, other.name
                 ));
             }
@@ -223,7 +223,7 @@ mod tests {
         results[2].outcome.columns[1].samples.truncate(2);
         let all = held_together(results, Resampling::default()).warnings;
         assert_eq!(all.len(), 4, "{all:?}");
-        assert!(all[0].starts_with("confounders: number of CPUs"));
+        assert!(all[0].starts_with("confounder: number of CPUs"));
         assert!(all[1].contains("scanners read maps in a, smaps in c"));
         assert!(all[2].starts_with("c: fewer than"));
         assert!(all[3].starts_with("c: maps has 2 of 6"));

@@ -1,4 +1,4 @@
-//! Differences that make a comparison confounders.
+//! Confounders: differences that make a comparison unfair.
 
 use super::machine::Machine;
 use super::outcome::{Outcome, Setup};
