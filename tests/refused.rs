@@ -98,7 +98,7 @@ fn what_this_kernel_does_not_do_is_not_testable() {
         (no_query, &["first-tears", "--until=hole/-/-/query"], "takes query: "),
         (no_query, &["replay", asks, "--seconds=1"], "does not offer its reader query"),
         (no_query, &["minimize", asks, "-o", &out], "does not offer its reader query"),
-        (no_query, &["cases", "--only=1", "--interface=query"], "no PROCMAP_QUERY"),
+        (no_query, &["cases", "--only=1", "--interface=query"], "PROCMAP_QUERY came with"),
     ] {
         let Some(output) = run_without(refused, args) else { return };
         let told = told(&output);
