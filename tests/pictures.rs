@@ -378,6 +378,20 @@ fn rule_4_but_again_when_it_grew() {
 }
 
 #[test]
+fn rule_4_behind_a_line_that_could_not_be_decided_it_goes_back_all_the_same() {
+    let story = Story::of(&["ww.r"]);
+    let from = story.now();
+    story.invoke(0, "wwwr");
+    let during = window(from, story.now());
+    let mut reader = story.reader(2, during);
+    let again = reader.sees(story.line(0, 0, "www"), during);
+    assert_eq!(again, Verdict::Tolerated(Tolerated::Twice));
+    reader.saved.contract = Contract::Documented;
+    let documented = judge(&reader.saved);
+    assert!(matches!(documented, Ok(Judgement::Wrong(r)) if r.rule == Rule::NeverBack));
+}
+
+#[test]
 fn rule_4_a_gap_and_then_the_vma_that_filled_it() {
     let story = Story::of(&["r.ww"]);
     let from = story.now();

@@ -61,7 +61,12 @@ fn explain(walk: &SavedWalk, generous: bool) -> Result<Vec<Explained>, Refutatio
     let game = Game::new(walk, generous);
     let mut layers = vec![game.start()];
     let mut events: Vec<Event> = Vec::new();
-    let mut pos = None;
+    // A walk that goes on behind a line goes back, too, when its first line begins below that line's
+    // end.
+    let mut pos = match walk.reading {
+        Reading::Walk(pos) => pos,
+        Reading::Query { .. } => None,
+    };
     let refute = |rule, line, missing, layers: &[Layer], events: &[Event]| Refutation {
         rule,
         line,
