@@ -1,15 +1,17 @@
 //! The storm's own reader on the simulated kernel: the same code that judges the real one.
 
-use mapstorm::engine::{Counts, Findings, Mode, Place, Reader, Signature, Tally, read_outside};
+mod common;
+
+use common::outside;
+use mapstorm::engine::{Counts, Findings, Mode, Place, Reader, Signature, Tally};
 use mapstorm::evidence::{Checked, Origins, Saver};
 use mapstorm::header::Header;
 use mapstorm::host::Machine;
-use mapstorm::kernel::{Fault, Identities, Injector, MapsRead};
+use mapstorm::kernel::{Fault, Injector, MapsRead};
 use mapstorm::model::Geometry;
-use mapstorm::oracle::{Class, Contract, Mechanism, Oracle, Outside, Rule, Tolerated};
+use mapstorm::oracle::{Class, Contract, Mechanism, Oracle, Rule, Tolerated};
 use mapstorm::seed::Stream;
 use mapstorm::sim::{Bug, Model, Setup, SimFile, World, identities};
-use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -45,13 +47,6 @@ fn found_in(
     read(setup, model, bug, fault, seed, turns, modes, true).0
 }
 
-/// The lines outside of the arena, as the file shows them before anything moves.
-fn outside(file: &mut impl MapsRead, identities: &Identities, setup: &Setup) -> RwLock<Outside> {
-    let mut outside = Outside::with_room(64, 8192);
-    read_outside(file, identities, &setup.geometry, &mut outside).unwrap();
-    RwLock::new(outside)
-}
-
 /// What a reader counted, and how many violations it found of each signature, and of those for which
 /// there was no room in the table.
 #[derive(PartialEq, Debug)]
@@ -76,7 +71,7 @@ fn read(
     let oracle = Oracle::new(setup.geometry, &setup.initial(seed), setup.history);
     let mut file = SimFile::new(World::new(&oracle, setup, model, bug, seed));
     let identities = identities(setup.geometry.page_shift);
-    let outside = outside(&mut file, &identities, &setup);
+    let outside = outside(&mut file, &identities, &setup.geometry);
     let findings = Findings::new(Vec::new(), false, 1, 512);
     let tally = Tally::default();
     let place = Place {
@@ -245,7 +240,7 @@ fn by_mechanism(
         let oracle = Oracle::new(setup.geometry, &setup.initial(seed), setup.history);
         let mut file = SimFile::new(World::new(&oracle, setup, model, None, seed));
         let identities = identities(setup.geometry.page_shift);
-        let outside = outside(&mut file, &identities, &setup);
+        let outside = outside(&mut file, &identities, &setup.geometry);
         let findings = Findings::new(Vec::new(), false, 1, 512);
         let tally = Tally::default();
         let place = Place {

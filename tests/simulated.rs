@@ -3,25 +3,16 @@
 
 mod common;
 
-use common::{Dir, run, testable, told};
-use mapstorm::engine::{Findings, Mode, Place, Reader, Tally, read_outside};
+use common::{Dir, outside, run, testable, told};
+use mapstorm::engine::{Findings, Mode, Place, Reader, Tally};
 use mapstorm::evidence::{Checked, Origins, Saver};
 use mapstorm::header::Header;
 use mapstorm::host::Machine;
-use mapstorm::kernel::{Identities, MapsRead};
-use mapstorm::oracle::{Class, Contract, Oracle, Outside};
+use mapstorm::oracle::{Class, Contract, Oracle};
 use mapstorm::seed::Stream;
 use mapstorm::sim::{Bug, Setup, SimFile, World, identities};
-use parking_lot::RwLock;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-
-/// The lines outside of the arena, as the file shows them before anything moves.
-fn outside(file: &mut impl MapsRead, identities: &Identities, setup: &Setup) -> RwLock<Outside> {
-    let mut outside = Outside::with_room(64, 8192);
-    read_outside(file, identities, &setup.geometry, &mut outside).unwrap();
-    RwLock::new(outside)
-}
 
 /// The storm's own reader on a kernel with the bug, until it has found the class; what was saved of
 /// it in `dir`.
@@ -31,7 +22,7 @@ fn saved(bug: Bug, class: Class, mode: Mode, dir: &Path) -> Option<PathBuf> {
         let oracle = Oracle::new(setup.geometry, &setup.initial(seed), setup.history);
         let mut file = SimFile::new(World::new(&oracle, setup, bug.model(), Some(bug), seed));
         let identities = identities(setup.geometry.page_shift);
-        let outside = outside(&mut file, &identities, &setup);
+        let outside = outside(&mut file, &identities, &setup.geometry);
         let findings = Findings::new(Vec::new(), false, 1, 512);
         let tally = Tally::default();
         let place = Place {

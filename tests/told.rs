@@ -5,7 +5,10 @@
 //! many that are as they were. And what it finds wrong while an operation is under way is only a
 //! violation when that has returned and the lane is known.
 
-use mapstorm::engine::{Counts, Findings, Mode, Place, Reader, Tally, read_outside};
+mod common;
+
+use common::outside;
+use mapstorm::engine::{Counts, Findings, Mode, Place, Reader, Tally};
 use mapstorm::kernel::{Identities, MemoryFile};
 use mapstorm::model::{Geometry, Layout, Op, Page, Place as Pages, Prot, Span};
 use mapstorm::oracle::{Class, Contract, Oracle, Outside};
@@ -70,12 +73,11 @@ impl Stand {
         let lanes: Vec<Layout> = (0..LANES).map(layout).collect();
         let (mut told, identities) =
             (MemoryFile::new(&text(&lines(&lanes))), Identities::new(12, Vec::new()));
-        let mut outside = Outside::with_room(64, 8192);
-        read_outside(&mut told, &identities, &geometry(), &mut outside).unwrap();
+        let outside = outside(&mut told, &identities, &geometry());
         Stand {
             oracle: Oracle::new(geometry(), &lanes, 64),
             identities,
-            outside: RwLock::new(outside),
+            outside,
             findings: Findings::new(Vec::new(), false, 1, 64),
             tally: Tally::default(),
             told,

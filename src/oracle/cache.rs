@@ -108,8 +108,8 @@ impl Outside {
         self.above.clear();
     }
 
-    /// Adds the next line, `text` without its newline, if it lies outside of the arena. Lines that find
-    /// no room are left out, and all that come behind them on the same side.
+    /// Adds the next line, `text` without its newline, if it lies outside of the arena. A line that finds
+    /// no room is left out, and is judged by the rules wherever it comes.
     pub fn push(&mut self, seen: Observation, text: &[u8], geometry: &Geometry) {
         let side = match geometry.overlaps(seen.start, seen.end) {
             true => return,

@@ -3,6 +3,11 @@
 // Each driver takes a part of it.
 #![allow(dead_code)]
 
+use mapstorm::engine::read_outside;
+use mapstorm::kernel::{Identities, MapsRead};
+use mapstorm::model::Geometry;
+use mapstorm::oracle::Outside;
+use parking_lot::RwLock;
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::fmt::Display;
@@ -96,4 +101,15 @@ pub fn skip(reason: impl Display) {
     // The test harness holds back what `eprintln!` prints of a test that passes.
     #[expect(clippy::disallowed_methods, reason = "a test tells its skips on its own stderr")]
     std::io::stderr().write_all(line.as_bytes()).expect("stderr");
+}
+
+/// The lines outside of the arena, as the file shows them before anything moves.
+pub fn outside(
+    file: &mut impl MapsRead,
+    identities: &Identities,
+    geometry: &Geometry,
+) -> RwLock<Outside> {
+    let mut outside = Outside::with_room(64, 8192);
+    read_outside(file, identities, geometry, &mut outside).expect("the file can be read");
+    RwLock::new(outside)
 }
