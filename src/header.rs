@@ -1,6 +1,7 @@
 //! What every report and every saved file says of its run: which program, where, when, and how.
 
 use crate::host::Machine;
+use crate::oracle::Contract;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::time::SystemTime;
@@ -17,7 +18,7 @@ pub struct Header {
     #[serde(default = "unknown")]
     pub program: String,
     /// The program's version.
-    #[serde(alias = "mapstorm")]
+    #[serde(default = "unknown", alias = "mapstorm", alias = "mapstorm_version")]
     pub version: String,
     /// The commit that it was built from.
     #[serde(default = "unknown")]
@@ -25,14 +26,16 @@ pub struct Header {
     /// uname's release.
     pub kernel: String,
     /// uname's version: which build of the kernel.
-    #[serde(default = "unknown")]
+    #[serde(default = "unknown", alias = "build")]
     pub kernel_version: String,
     /// uname's machine.
+    #[serde(default = "unknown")]
     pub arch: String,
     /// CPUs that the process may run on; 0 where a file of version 1 does not say.
     #[serde(default)]
     pub cpus: usize,
-    /// Bytes in a page.
+    /// Bytes in a page; 0 where a file of version 1 does not say.
+    #[serde(default)]
     pub page_size: u64,
     /// The name of the host.
     #[serde(default = "unknown")]
@@ -41,7 +44,7 @@ pub struct Header {
     #[serde(default = "unknown")]
     pub boot_id: String,
     /// When the run began, in the form of RFC 3339.
-    #[serde(default = "unknown")]
+    #[serde(default = "unknown", alias = "when")]
     pub started: String,
     /// The run's seed, in hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,7 +53,11 @@ pub struct Header {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generator: Option<String>,
     /// The command, the seed included.
+    #[serde(default = "unknown")]
     pub command: String,
+    /// What makes an anomaly a violation, where something is judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract: Option<Contract>,
 }
 
 fn unknown() -> String {
@@ -78,7 +85,13 @@ impl Header {
             seed: seed.map(|seed| format!("{seed:#x}")),
             generator: seed.map(|_| crate::seed::GENERATOR.to_owned()),
             command,
+            contract: None,
         }
+    }
+
+    /// The same, of a run that is judged by `contract`.
+    pub fn judged_by(self, contract: Contract) -> Header {
+        Header { contract: Some(contract), ..self }
     }
 
     /// The seed, or a word for none.

@@ -10,6 +10,7 @@ mod unknown;
 
 pub mod allocations;
 pub mod cases;
+pub mod command_line;
 pub mod console;
 pub mod count;
 pub mod engine;

@@ -7,6 +7,25 @@ use rand::{Rng, SeedableRng};
 /// changes when the same seed would draw something else.
 pub const GENERATOR: &str = "xoshiro256++/1";
 
+/// A seed that nobody asked for.
+pub fn draw() -> u64 {
+    // The only randomness of a run that its seed does not give: the addresses and the time.
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::time::SystemTime::now())
+}
+
+/// The seed that a flag gives.
+///
+/// # Errors
+/// A word that is no number of 64 bits.
+pub fn parse(text: &str) -> Result<u64, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| format!("{text:?} is not a 64-bit number, decimal or 0x hexadecimal"))
+}
+
 /// A stream of random numbers.
 ///
 /// Xoshiro256++ seeded through SplitMix64. Ranges are drawn by [`Stream::below`] and not by the
@@ -59,6 +78,13 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seeds_are_decimal_or_hexadecimal() {
+        assert_eq!(parse("17"), Ok(17));
+        assert_eq!(parse("0xff"), Ok(255));
+        assert!(parse("ff").is_err() && parse("0x1ffffffffffffffff").is_err());
+    }
 
     #[test]
     fn a_seed_draws_the_same_on_every_machine() {

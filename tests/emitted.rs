@@ -343,7 +343,7 @@ fn a_program_says_what_was_measured_of_it_and_nothing_else() {
     let rare = Measured::here(1, 900_000, Duration::from_secs(90));
     let rates = Rates { program: Some(rare.clone()), replay: None };
     let slow = text(&rates);
-    assert!(slow.contains(&rare.kernel) && slow.contains("-s 270"), "{slow}");
+    assert!(slow.contains(&rare.header.kernel) && slow.contains("-s 270"), "{slow}");
     // A file keeps what was measured of it.
     let mut kept = scenario(CYCLE);
     kept.measured = Some(rare);

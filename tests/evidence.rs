@@ -115,6 +115,24 @@ fn a_file_of_version_1_still_loads_and_says_what_it_does_not_know() {
 }
 
 #[test]
+fn a_scenario_of_version_1_still_loads_and_keeps_what_was_counted() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/version1/scenario.json");
+    let Ok(mapstorm::evidence::Saved::Scenario(scenario)) = mapstorm::evidence::load(path.as_ref())
+    else {
+        panic!("{path} is a scenario");
+    };
+    assert_eq!(scenario.schema_version, 1);
+    let place = scenario.measured.as_ref().unwrap().place();
+    assert_eq!(place, "Linux 6.18.44-fc-v657 (#1 SMP PREEMPT_DYNAMIC @0), 2026-11-28T12:06:45Z");
+    let emitted = run(["emit-c", path]);
+    assert_eq!(emitted.status.code(), Some(0), "{}", told(&emitted));
+    assert!(String::from_utf8_lossy(&emitted.stdout).contains("2026-11-28T12:06:45Z"));
+    let again = serde_json::to_vec(&scenario).unwrap();
+    let again = mapstorm::evidence::decode(&again).unwrap();
+    assert_eq!(again, mapstorm::evidence::Saved::Scenario(scenario));
+}
+
+#[test]
 fn files_that_are_no_good_are_refused_with_the_reason_by_every_command() {
     if !testable() {
         return;

@@ -157,7 +157,7 @@ struct Line {
 #[test]
 fn selfcheck_has_a_test_for_each_bug_and_each_right_kernel() {
     let line = Line::parse_from(["selfcheck", "--seconds", "1", "--seed", "3"]);
-    let report = check(&line.selfcheck, |_| String::new(), true, &AtomicUsize::new(0));
+    let report = check(&line.selfcheck, true, &AtomicUsize::new(0));
     let (tests, json) = both(&report);
     let bugs = json["bugs"].as_array().unwrap();
     for bug in bugs {
@@ -171,7 +171,7 @@ fn selfcheck_has_a_test_for_each_bug_and_each_right_kernel() {
     }
     assert_eq!(tests.len(), bugs.len() + kernels.len());
     // Ended before it began: nothing was run, and nothing was found or missed.
-    let report = check(&line.selfcheck, |_| String::new(), true, &AtomicUsize::new(15));
+    let report = check(&line.selfcheck, true, &AtomicUsize::new(15));
     let (tests, _) = both(&report);
     assert!(tests.values().all(|told| kind(told) == "skipped"), "{tests:?}");
 }

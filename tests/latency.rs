@@ -74,7 +74,7 @@ fn a_short_run_agrees_with_itself() {
     let output = run(words);
     assert!(done(&output), "{}", text(&output.stderr));
     let outcome: Outcome = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((outcome.schema_version, outcome.seed), (SCHEMA_VERSION, 7));
+    assert_eq!((outcome.schema_version, outcome.header.seed_word()), (SCHEMA_VERSION, "0x7"));
     assert_eq!(outcome.ended, Ended::Complete);
     assert!(outcome.overhead.loop_ns > outcome.overhead.clock_ns);
     let labels: Vec<&str> = outcome.columns.iter().map(|c| &*c.label).collect();
@@ -108,7 +108,7 @@ fn the_table_counts_every_call_and_ends_with_the_command() {
     let command = "mapstorm latency --nsamples 1 --duration 0.05 --mb 8 --scanners 0 --seed 3";
     assert_eq!(table.lines().next().unwrap(), format!("# {command}"));
     let last = table.lines().last().unwrap();
-    assert!(last.starts_with("# complete, ") && last.ends_with(&format!("seed 3: {command}")));
+    assert!(last.starts_with("# complete, ") && last.ends_with(&format!("seed 0x3: {command}")));
     for word in ["p50", "p90", "p99", "p99.9", "max", "calls", "hangs", "(limit 100)"] {
         assert!(table.contains(word), "{word}:\n{table}");
     }
@@ -260,12 +260,12 @@ fn damaged_files_and_other_versions_are_refused_by_name() {
     let (good, bad) = (place.name("good.json"), place.name("bad.json"));
     saved(&good, "");
     let content = fs::read_to_string(&good).unwrap();
-    let version = content.replacen("\"schema_version\":1", "\"schema_version\":2", 1);
+    let version = content.replacen("\"schema_version\":2", "\"schema_version\":7", 1);
     let flipped = content.replacen("HISTF", "HISTX", 1);
     for (broken, word) in [
         (&content[..content.len() / 2], "is not a result"),
         ("", "is not a result"),
-        (&version, "schema version 2"),
+        (&version, "schema version 7"),
         (&flipped, "is damaged"),
     ] {
         fs::write(&bad, broken).unwrap();

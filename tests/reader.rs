@@ -257,8 +257,7 @@ fn by_mechanism(
             delay_timer: None,
         };
         let origins = Origins {
-            header: Header::new(&Machine::here(), Some(seed), "none".into()),
-            contract,
+            header: Header::new(&Machine::here(), Some(seed), "none".into()).judged_by(contract),
             geometry: setup.geometry,
             identities: identities.clone(),
         };

@@ -42,8 +42,8 @@ fn saved(bug: Bug, class: Class, mode: Mode, dir: &Path) -> Option<PathBuf> {
             header: Header {
                 kernel: format!("simulated, {bug}"),
                 ..Header::new(&Machine::here(), Some(seed), "none".into())
+                    .judged_by(Contract::Series)
             },
-            contract: Contract::Series,
             geometry: setup.geometry,
             identities: identities.clone(),
         };

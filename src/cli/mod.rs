@@ -9,6 +9,7 @@ use mapstorm::latency::{CompareArgs, LatencyArgs};
 use mapstorm::model::{Kind, MAX_PAGES};
 use mapstorm::oracle::Contract;
 use mapstorm::report::Format;
+use mapstorm::seed;
 use mapstorm::sim::sweep::SelfcheckArgs;
 use mapstorm::vocabulary::unknown;
 use std::path::PathBuf;
@@ -147,7 +148,7 @@ pub struct FirstTearsArgs {
     #[arg(long, value_delimiter = ',', value_name = "WAY")]
     pub read: Vec<Mode>,
     /// Seed of the random choices, decimal or 0x hexadecimal [default: drawn]
-    #[arg(long, value_parser = seed)]
+    #[arg(long, value_parser = seed::parse)]
     pub seed: Option<u64>,
     /// The form of the result on stdout; progress always goes to stderr
     #[arg(long, value_parser = Format::without_checks(), default_value = "text")]
@@ -167,7 +168,7 @@ pub struct StormArgs {
     #[arg(long, default_value = "10", value_parser = seconds, allow_negative_numbers = true)]
     pub seconds: f64,
     /// Seed of the random choices, decimal or 0x hexadecimal [default: drawn]
-    #[arg(long, value_parser = seed)]
+    #[arg(long, value_parser = seed::parse)]
     pub seed: Option<u64>,
     /// Lanes of the arena, each changed by one thread at a time
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=4096))]
@@ -259,7 +260,7 @@ pub struct ReplayArgs {
     #[arg(long, default_value = "10", value_parser = seconds, allow_negative_numbers = true)]
     pub seconds: f64,
     /// Seed of what the readers draw
-    #[arg(long, value_parser = seed)]
+    #[arg(long, value_parser = seed::parse)]
     pub seed: Option<u64>,
     /// The form of the result on stdout; progress always goes to stderr
     #[arg(long, value_parser = Format::without_checks(), default_value = "text")]
@@ -327,7 +328,7 @@ pub struct CasesArgs {
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]
     pub threads: u16,
     /// Seed of the random choices, decimal or 0x hexadecimal [default: drawn]
-    #[arg(long, value_parser = seed)]
+    #[arg(long, value_parser = seed::parse)]
     pub seed: Option<u64>,
     /// The form of the result on stdout; progress always goes to stderr
     ///
@@ -348,14 +349,6 @@ pub fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-fn seed(text: &str) -> Result<u64, String> {
-    let parsed = match text.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16),
-        None => text.parse(),
-    };
-    parsed.map_err(|_| format!("{text:?} is not a 64-bit number, decimal or 0x hexadecimal"))
-}
-
 /// A place of the boundary, or `None` for all.
 fn boundary(text: &str) -> Result<Option<Position>, String> {
     if text == "all" { Ok(None) } else { text.parse().map(Some) }
@@ -373,13 +366,6 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn seeds_are_decimal_or_hexadecimal() {
-        assert_eq!(seed("17"), Ok(17));
-        assert_eq!(seed("0xff"), Ok(255));
-        assert!(seed("ff").is_err() && seed("0x1ffffffffffffffff").is_err());
     }
 
     #[test]

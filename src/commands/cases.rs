@@ -1,6 +1,5 @@
 //! `mapstorm cases`.
 
-use super::storm::{command_line, draw_seed};
 use super::{Failure, Signals, announce};
 use crate::cli::{CasesArgs, PrintArgs};
 use mapstorm::allocations;
@@ -8,15 +7,18 @@ use mapstorm::cases::{
     Around, AtOnce, Budget, CaseReport, CasesReport, Interface, Position, Proof, RunReport, Spec,
     TABLE, checks, find, play, prove, text,
 };
+use mapstorm::command_line::with_seed;
 use mapstorm::console;
 use mapstorm::count::counted;
 use mapstorm::engine::Overlap;
 use mapstorm::exit::Exit;
 use mapstorm::header::Header;
 use mapstorm::host::{Machine, MapsLocking, observe_locking, observe_smaps_locking};
+use mapstorm::oracle::Contract;
 use mapstorm::report::checks::{Check, Totals};
 use mapstorm::report::ktap::Ktap;
 use mapstorm::report::{Format, OverlapReport, Verdict};
+use mapstorm::seed;
 use mapstorm::vocabulary::unknown;
 use std::time::{Duration, Instant};
 
@@ -39,8 +41,8 @@ pub fn cases(args: &CasesArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let environment = Environment::read()?;
     let machine = Machine::here();
     let signals = Signals::catch().map_err(|error| Failure::Environment(error.to_string()))?;
-    let seed = args.seed.unwrap_or_else(draw_seed);
-    let header = Header::new(&machine, Some(seed), command_line(seed));
+    let seed = args.seed.unwrap_or_else(seed::draw);
+    let header = Header::new(&machine, Some(seed), with_seed(seed)).judged_by(Contract::Series);
     announce(args.format, print.quiet, &header);
     let without = lacking();
     let stop = || signals.arrived();

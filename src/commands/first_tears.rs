@@ -1,8 +1,9 @@
 //! `mapstorm first-tears`: storm after storm, and when each first tore.
 
-use super::storm::{can_play, command_line, draw_seed, modes, op_set, readers_of};
+use super::storm::{can_play, modes, op_set, readers_of};
 use super::{Failure, Signals, announce};
 use crate::cli::{FirstTearsArgs, PrintArgs};
+use mapstorm::command_line::with_seed;
 use mapstorm::console;
 use mapstorm::count::counted;
 use mapstorm::engine::{Cpus, Dropped, Mode, Pattern, Plan, Run, Storm};
@@ -13,7 +14,7 @@ use mapstorm::kernel::{Arena, MapsFile};
 use mapstorm::model::KindSet;
 use mapstorm::oracle::Contract;
 use mapstorm::report::{FirstTears, Row};
-use mapstorm::seed::Stream;
+use mapstorm::seed::{self, Stream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,8 +36,8 @@ pub fn first_tears(args: &FirstTearsArgs, print: &PrintArgs) -> Result<Exit, Fai
     }
     can_play(args.workload, LANES)?;
     let signals = Signals::catch().map_err(|error| Failure::Environment(error.to_string()))?;
-    let seed = args.seed.unwrap_or_else(draw_seed);
-    let header = Header::new(&machine, Some(seed), command_line(seed));
+    let seed = args.seed.unwrap_or_else(seed::draw);
+    let header = Header::new(&machine, Some(seed), with_seed(seed)).judged_by(Contract::Series);
     announce(args.format, print.quiet, &header);
     let mut table = FirstTears::new(header, args.seconds);
     table.until = args.until.iter().map(ToString::to_string).collect();

@@ -1,16 +1,15 @@
 //! `mapstorm minimize`: the smallest scenario that still shows a tear.
 
 use super::replay::{fits_here, name, not_run, target};
-use super::storm::given;
 use super::{Failure, Signals};
 use crate::cli::{MinimizeArgs, PrintArgs};
+use mapstorm::command_line::{given, quoted};
 use mapstorm::console;
 use mapstorm::count::counted;
 use mapstorm::exit::Exit;
 use mapstorm::header::Header;
 use mapstorm::host::Machine;
 use mapstorm::report::Report;
-use mapstorm::report::text::quoted;
 use mapstorm::repro::replay::{
     Decision, Fates, Minimized, Seen, Size, Tried, interval, minimize as search,
 };
@@ -103,7 +102,7 @@ pub fn minimize(args: &MinimizeArgs, print: &PrintArgs) -> Result<Exit, Failure>
     }
     let budget = Duration::from_secs_f64(args.seconds);
     let begun = Instant::now();
-    let header = Header::new(&Machine::here(), None, given());
+    let header = Header::new(&Machine::here(), None, given()).judged_by(contract);
     let mut trouble = None;
     let mut progress = |tried: &Tried, best: &Scenario| {
         if tried.decision == Decision::Accepted {

@@ -1,8 +1,8 @@
 //! `mapstorm probe`.
 
 use super::Failure;
-use super::storm::given;
 use crate::cli::ProbeArgs;
+use mapstorm::command_line::given;
 use mapstorm::console;
 use mapstorm::engine::{Calibration, Dropped, OpSet, calibrate};
 use mapstorm::exit::Exit;

@@ -1,8 +1,8 @@
 //! `mapstorm replay`: shows a tear again.
 
-use super::storm::command_line;
 use super::{Failure, Signals};
 use crate::cli::{PrintArgs, ReplayArgs};
+use mapstorm::command_line::with_seed;
 use mapstorm::console;
 use mapstorm::count::counted;
 use mapstorm::engine::StormError;
@@ -62,7 +62,7 @@ pub(super) fn target(path: &Path) -> Result<(Target, Contract), Failure> {
         Saved::SavedIncident(incident) => return Err(once(path, &incident)),
         Saved::Tear(tear) => *tear,
     };
-    let contract = tear.contract;
+    let contract = tear.header.contract.unwrap_or_default();
     derive(&tear).map(|target| (target, contract)).map_err(|error| {
         let text = format!("{}: {error}", path.display());
         match error {
@@ -126,7 +126,7 @@ pub fn replay(args: &ReplayArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let signals = Signals::catch().map_err(|e| Failure::Environment(e.to_string()))?;
     let time = Duration::from_secs_f64(args.seconds);
     let seed = args.seed.unwrap_or(1);
-    let header = Header::new(&Machine::here(), Some(seed), command_line(seed));
+    let header = Header::new(&Machine::here(), Some(seed), with_seed(seed)).judged_by(contract);
     if !print.quiet {
         console::note(format_args!("{}: {}", name(&target), Size::of(&target.scenario)));
     }

@@ -1,6 +1,5 @@
 //! `mapstorm selfcheck`.
 
-use super::storm::command_line;
 use super::{Failure, Signals};
 use crate::cli::PrintArgs;
 use mapstorm::exit::Exit;
@@ -12,5 +11,5 @@ use mapstorm::sim::sweep::{self, SelfcheckArgs};
 /// When signals can't be caught.
 pub fn selfcheck(args: &SelfcheckArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let signals = Signals::catch().map_err(|error| Failure::Environment(error.to_string()))?;
-    Ok(sweep::run(args, command_line, print.quiet, print.verbose, signals.flag()))
+    Ok(sweep::run(args, print.quiet, print.verbose, signals.flag()))
 }

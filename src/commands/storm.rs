@@ -4,6 +4,7 @@ use super::probe::not_testable;
 use super::{Failure, Signals, announce};
 use crate::cli::{PrintArgs, StormArgs};
 use mapstorm::allocations;
+use mapstorm::command_line::with_seed;
 use mapstorm::console::{self, Line, Progress};
 use mapstorm::engine::{
     Cpus, Dropped, Live, Mode, ModeSet, OpSet, Pattern, Plan, Storm, Workload, calibrate,
@@ -15,7 +16,8 @@ use mapstorm::host::{Limits, Machine, MapsLocking, observe_locking, priority};
 use mapstorm::kernel::{Arena, MapsFile};
 use mapstorm::model::{Kind, KindSet};
 use mapstorm::report::live::{PLAIN_EVERY, live_line};
-use mapstorm::report::{Circumstances, StormReport, text};
+use mapstorm::report::{Circumstances, StormReport};
+use mapstorm::seed;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,8 +44,8 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     }
     let signals = Signals::catch().map_err(|e| Failure::Environment(e.to_string()))?;
 
-    let seed = args.seed.unwrap_or_else(draw_seed);
-    let header = Header::new(&machine, Some(seed), command_line(seed));
+    let seed = args.seed.unwrap_or_else(seed::draw);
+    let header = Header::new(&machine, Some(seed), with_seed(seed)).judged_by(args.contract);
     announce(args.format, print.quiet, &header);
 
     let mut file = MapsFile::own().map_err(|errno| {
@@ -76,7 +78,6 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     };
     let origins = Origins {
         header: header.clone(),
-        contract: plan.contract,
         geometry: *arena.geometry(),
         identities: arena.identities().clone(),
     };
@@ -214,28 +215,6 @@ pub(super) fn op_set(
         )));
     }
     Ok(OpSet { kinds, ..calibration.may })
-}
-
-pub(super) fn draw_seed() -> u64 {
-    // The only randomness of a run that its seed does not give: the addresses and the time.
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(std::time::SystemTime::now())
-}
-
-/// The command as it was given, with the seed: to be pasted.
-pub(super) fn command_line(seed: u64) -> String {
-    let words = given();
-    match words.contains(" --seed ") || words.contains(" --seed=") {
-        true => words,
-        false => format!("{words} --seed {seed:#x}"),
-    }
-}
-
-/// The command as it was given.
-pub(super) fn given() -> String {
-    let words = std::env::args_os().skip(1);
-    let words: Vec<String> = words.map(|word| text::quoted(&word.to_string_lossy())).collect();
-    format!("mapstorm {}", words.join(" "))
 }
 
 /// What is shown while the storm goes on. [`show`](Told::show) does not allocate.

@@ -1,8 +1,8 @@
 //! `mapstorm verify`: does a file prove a violation?
 
 use super::Failure;
-use super::storm::given;
 use crate::cli::VerifyArgs;
+use mapstorm::command_line::given;
 use mapstorm::console;
 use mapstorm::count::counted;
 use mapstorm::evidence::{

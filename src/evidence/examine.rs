@@ -159,8 +159,8 @@ mod tests {
             name: b"/memfd:m (deleted)".to_vec(),
         };
         Origins {
-            header: Header::new(&Machine::here(), Some(1), "mapstorm".into()),
-            contract: Contract::Series,
+            header: Header::new(&Machine::here(), Some(1), "mapstorm".into())
+                .judged_by(Contract::Series),
             geometry: Geometry::new(0x7f00_0000_0000, 4096, 2, 4),
             identities: Identities::new(12, vec![file]),
         }

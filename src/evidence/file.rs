@@ -2,6 +2,7 @@
 
 use super::incident::{INCIDENT, SavedIncident};
 use super::tear::{KIND, OLDEST_VERSION, SCHEMA_VERSION, SavedLane, Tear};
+use crate::header::Header;
 use crate::model::{Geometry, MAX_PAGES};
 use crate::repro::scenario::{Scenario, ScenarioError, WordError};
 use serde::Deserialize;
@@ -129,17 +130,25 @@ pub fn decode(bytes: &[u8]) -> Result<Saved, TearError> {
     }
     if head.kind.as_deref() == Some(KIND) {
         let tear: Tear = serde_json::from_slice(bytes).map_err(form)?;
+        judged(&tear.header).map_err(form)?;
         check_arena(&tear.geometry, tear.header.page_size, &tear.lanes)?;
         return Ok(Saved::Tear(Box::new(tear)));
     }
     if head.kind.as_deref() == Some(INCIDENT) {
         let incident: SavedIncident = serde_json::from_slice(bytes).map_err(form)?;
+        judged(&incident.header).map_err(form)?;
         check_arena(&incident.geometry, incident.header.page_size, incident.lanes())?;
         return Ok(Saved::SavedIncident(Box::new(incident)));
     }
     let scenario: Scenario = serde_json::from_slice(bytes).map_err(form)?;
     scenario.check()?;
     Ok(Saved::Scenario(Box::new(scenario)))
+}
+
+/// Whether the header says by which contract it was judged: a violation is one of a contract.
+fn judged(header: &Header) -> Result<(), serde_json::Error> {
+    let missing = || serde::de::Error::missing_field("contract");
+    header.contract.map(drop).ok_or_else(missing)
 }
 
 /// Whether the arena's figures can be true at all, so that nothing later overflows.

@@ -7,7 +7,7 @@ use crate::engine::{Call, Incident, Mismatch, SeenLane, Signature, Stall, sort_l
 use crate::header::Header;
 use crate::host::{Doing, ThreadFile, thread_files};
 use crate::model::Geometry;
-use crate::oracle::{Class, Contract, VersionRecord};
+use crate::oracle::{Class, VersionRecord};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -28,8 +28,6 @@ pub struct SavedIncident {
     pub kind: String,
     /// `mismatch/-/-/-` or `stall/-/-/-`.
     pub signature: String,
-    /// What makes an anomaly a violation.
-    pub contract: Contract,
     /// Which run it is of.
     #[serde(flatten)]
     pub header: Header,
@@ -133,7 +131,6 @@ impl SavedIncident {
             schema_version: SCHEMA_VERSION,
             kind: INCIDENT.into(),
             signature: signature.to_string(),
-            contract: origins.contract,
             header: origins.header.clone(),
             geometry: origins.geometry,
             files: origins.files(),

@@ -7,15 +7,13 @@ use crate::engine::{Signature, Witness};
 use crate::header::Header;
 use crate::kernel::{FileIdentity, Identities};
 use crate::model::Geometry;
-use crate::oracle::{Break, Contract, Rule, VersionRecord};
+use crate::oracle::{Break, Rule, VersionRecord};
 
 /// What a run says of all its tears.
 #[derive(Clone, Debug)]
 pub struct Origins {
     /// The program, the machine and the run.
     pub header: Header,
-    /// What makes an anomaly a violation.
-    pub contract: Contract,
     /// Where the lanes lie.
     pub geometry: Geometry,
     /// How mappings of the memfds show.
@@ -69,7 +67,6 @@ impl Tear {
             kind: KIND.into(),
             signature: signature.to_string(),
             found: FoundBreak::of(&example.evidence.found),
-            contract: origins.contract,
             header: origins.header.clone(),
             geometry: origins.geometry,
             files: origins.files(),

@@ -4,7 +4,7 @@ use super::text::RawText;
 use crate::engine::{Mode, Piece};
 use crate::header::Header;
 use crate::model::{Geometry, Op};
-use crate::oracle::{Class, Contract, OPEN, Origin, Rule, Tick, Version, VersionRecord, Window};
+use crate::oracle::{Class, OPEN, Origin, Rule, Tick, Version, VersionRecord, Window};
 use crate::repro::scenario::{WordError, layout_from_words};
 use serde::{Deserialize, Serialize};
 
@@ -34,8 +34,6 @@ pub struct Tear {
     pub signature: String,
     /// What was found.
     pub found: FoundBreak,
-    /// What makes an anomaly a violation.
-    pub contract: Contract,
     /// Which run it is of.
     #[serde(flatten)]
     pub header: Header,

@@ -3,6 +3,7 @@
 use super::plan::{self, Reader};
 use crate::host::parse_cpu_list;
 use crate::report::Format;
+use crate::seed;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -79,7 +80,7 @@ pub struct LatencyArgs {
     pub hang_dir: PathBuf,
 
     /// Seed of the choice of pages; every column of a round draws the same [default: random]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seed::parse)]
     pub seed: Option<u64>,
 
     /// One line a sample: median of the averages, this sample's average, its maximum, in ms,
@@ -132,7 +133,7 @@ pub struct CompareArgs {
     pub confidence: u8,
 
     /// Seed of the resampling
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = seed::parse)]
     pub seed: u64,
 }
 

@@ -8,6 +8,9 @@ use super::outcome::{Column, Outcome};
 use super::plan::Role;
 use super::resample::Resampling;
 use super::{confounders, warnings};
+use crate::command_line::given;
+use crate::header::Header;
+use crate::host::Machine;
 use std::path::{Path, PathBuf};
 
 /// A result and what it is called.
@@ -22,6 +25,8 @@ pub struct Named {
 /// Results held against the first of them.
 #[derive(Debug)]
 pub struct Comparison {
+    /// This run; its seed is that of the resampling.
+    pub header: Header,
     /// The results, in the order given.
     pub results: Vec<Named>,
     /// Columns that belong together.
@@ -97,7 +102,8 @@ pub fn held_together(results: Vec<Named>, resampling: Resampling) -> Comparison 
         .into_iter()
         .map(|(role, label)| line(&results, role, label, resampling))
         .collect();
-    Comparison { lines, warnings: doubts(&results), results, resampling }
+    let header = Header::new(&Machine::here(), Some(resampling.seed), given());
+    Comparison { header, lines, warnings: doubts(&results), results, resampling }
 }
 
 /// The control, the main columns (whatever they read), then every further reader.
@@ -218,7 +224,7 @@ mod tests {
     #[test]
     fn unfairness_and_weakness_are_told() {
         let mut results = three();
-        results[1].outcome.machine.cpus_online = 1;
+        results[1].outcome.surroundings.cpus_online = 1;
         results[2].outcome.columns[1].reader = "smaps".to_owned();
         results[2].outcome.columns[1].samples.truncate(2);
         let all = held_together(results, Resampling::default()).warnings;

@@ -1,37 +1,63 @@
 //! A comparison as JSON.
 
-use super::compare::{Cell, Comparison, Line};
+use super::compare::{Cell, Comparison, Line, Named};
 use super::contrast::Contrast;
 use super::figures::{Averages, Latencies, Rates, median_of_maxima};
-use super::outcome::Column;
+use super::outcome::{Column, Outcome, Setup};
+use super::overhead::Overhead;
+use super::surroundings::Surroundings;
+use crate::header::Header;
 use serde::{Serialize, Serializer};
 
 /// The version of the JSON layout of a comparison.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 impl Serialize for Comparison {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        object(self).serialize(serializer)
+        let whole = Whole {
+            schema_version: SCHEMA_VERSION,
+            kind: "mapstorm-comparison",
+            header: &self.header,
+            confidence_percent: self.resampling.confidence,
+            resamples: self.resampling.draws,
+            results: self.results.iter().map(Told::from).collect(),
+            lines: self.lines.iter().map(|line| json_line(self, line)).collect(),
+            warnings: &self.warnings,
+        };
+        whole.serialize(serializer)
     }
 }
 
-fn object(comparison: &Comparison) -> serde_json::Value {
-    serde_json::json!({
-        "schema_version": SCHEMA_VERSION,
-        "kind": "mapstorm-comparison",
-        "confidence_percent": comparison.resampling.confidence,
-        "resamples": comparison.resampling.draws,
-        "resampling_seed": comparison.resampling.seed,
-        "results": comparison.results.iter().map(|result| serde_json::json!({
-            "name": result.name,
-            "command": result.outcome.command,
-            "machine": result.outcome.machine,
-            "setup": result.outcome.setup,
-            "overhead": result.outcome.overhead,
-        })).collect::<Vec<_>>(),
-        "lines": comparison.lines.iter().map(|line| json_line(comparison, line)).collect::<Vec<_>>(),
-        "warnings": comparison.warnings,
-    })
+/// One of the results.
+#[derive(Serialize)]
+struct Told<'a> {
+    name: &'a str,
+    #[serde(flatten)]
+    header: &'a Header,
+    surroundings: &'a Surroundings,
+    setup: &'a Setup,
+    overhead: &'a Overhead,
+}
+
+impl<'a> From<&'a Named> for Told<'a> {
+    fn from(Named { name, outcome }: &'a Named) -> Told<'a> {
+        let Outcome { header, surroundings, setup, overhead, .. } = outcome;
+        Told { name, header, surroundings, setup, overhead }
+    }
+}
+
+/// All of it.
+#[derive(Serialize)]
+struct Whole<'a> {
+    schema_version: u32,
+    kind: &'static str,
+    #[serde(flatten)]
+    header: &'a Header,
+    confidence_percent: u8,
+    resamples: u32,
+    results: Vec<Told<'a>>,
+    lines: Vec<serde_json::Value>,
+    warnings: &'a [String],
 }
 
 fn json_line(comparison: &Comparison, line: &Line) -> serde_json::Value {
@@ -117,7 +143,8 @@ mod tests {
         });
         let comparison = held_together(results.into(), Resampling::default());
         let json = serde_json::to_value(&comparison).unwrap();
-        assert_eq!(json["schema_version"], 1);
+        assert_eq!(json["schema_version"], 2);
+        assert_eq!((&json["seed"], &json["results"][0]["seed"]), (&"0x1".into(), &"0x2a".into()));
         let cell = &json["lines"][1]["cells"][1];
         assert_eq!(cell["mmap"]["p50_ns"], 2000);
         assert_eq!(cell["mmap"]["calls"], 6000);

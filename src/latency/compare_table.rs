@@ -36,16 +36,16 @@ pub fn letter(result: usize) -> String {
 fn head(comparison: &Comparison) -> String {
     let (mut text_table, mut commands) = (TextTable::default(), String::new());
     for (result, named) in comparison.results.iter().enumerate() {
-        let (machine, outcome) = (&named.outcome.machine, &named.outcome);
+        let (machine, header) = (&named.outcome.surroundings, &named.outcome.header);
         text_table.row([
             letter(result),
             named.name.clone(),
-            format!("kernel {}", machine.kernel_release),
+            format!("kernel {}", header.kernel),
             counted(machine.cpus_online, "CPU").to_string(),
             machine.platform(),
             format!("clock {}", machine.clock_source),
         ]);
-        commands += &format!("{}  {}\n", letter(result), outcome.command);
+        commands += &format!("{}  {}\n", letter(result), header.command);
     }
     let confidence = comparison.resampling.confidence;
     format!(

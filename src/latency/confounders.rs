@@ -1,15 +1,20 @@
 //! Confounders: differences that make a comparison unfair.
 
-use super::machine::Machine;
 use super::outcome::{Outcome, Setup};
+use super::surroundings::Surroundings;
+use crate::header::Header;
 use crate::host::cpu_list;
 
 /// Names the differences between `first` and `other`, called by the names of their files. That
 /// the kernels differ is no such difference: it is what one compares.
 pub fn differences(first: (&str, &Outcome), other: (&str, &Outcome)) -> Vec<String> {
     let (one, two) = (first.1, other.1);
-    let rows =
-        [machine(&one.machine, &two.machine), setup(&one.setup, &two.setup), measuring(one, two)];
+    let rows = [
+        kernel(&one.header, &two.header),
+        surroundings(&one.surroundings, &two.surroundings),
+        setup(&one.setup, &two.setup),
+        measuring(one, two),
+    ];
     rows.into_iter()
         .flatten()
         .map(|(what, a, b)| format!("{what}: {a} in {}, {b} in {}", first.0, other.0))
@@ -27,18 +32,11 @@ fn unlike<T: PartialEq>(
     (a != b).then(|| (what, show(a), show(b)))
 }
 
-fn machine(a: &Machine, b: &Machine) -> Vec<Difference> {
+fn kernel(a: &Header, b: &Header) -> Vec<Difference> {
     let text = |text: &String| format!("`{text}`");
-    let number = |number: &u64| number.to_string();
     [
         unlike("architecture", &a.arch, &b.arch, text),
-        unlike("CPU", &a.cpu_model, &b.cpu_model, text),
-        unlike("number of CPUs", &a.cpus_online, &b.cpus_online, u32::to_string),
-        unlike("CPUs allowed", &a.cpus_allowed, &b.cpus_allowed, text),
-        unlike("clock source", &a.clock_source, &b.clock_source, text),
-        unlike("emulation", &a.platform(), &b.platform(), text),
-        unlike("page size", &a.page_bytes, &b.page_bytes, number),
-        unlike("transparent huge pages", &a.transparent_hugepage, &b.transparent_hugepage, text),
+        unlike("page size", &a.page_size, &b.page_size, u64::to_string),
         unlike("preemption", &preemption(a), &preemption(b), text),
     ]
     .into_iter()
@@ -46,9 +44,24 @@ fn machine(a: &Machine, b: &Machine) -> Vec<Difference> {
     .collect()
 }
 
+fn surroundings(a: &Surroundings, b: &Surroundings) -> Vec<Difference> {
+    let text = |text: &String| format!("`{text}`");
+    [
+        unlike("CPU", &a.cpu_model, &b.cpu_model, text),
+        unlike("number of CPUs", &a.cpus_online, &b.cpus_online, u32::to_string),
+        unlike("CPUs allowed", &a.cpus_allowed, &b.cpus_allowed, text),
+        unlike("clock source", &a.clock_source, &b.clock_source, text),
+        unlike("emulation", &a.platform(), &b.platform(), text),
+        unlike("transparent huge pages", &a.transparent_hugepage, &b.transparent_hugepage, text),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
 /// The word of `uname -v` on preemption: PREEMPT, PREEMPT_DYNAMIC, PREEMPT_RT, or none.
-fn preemption(machine: &Machine) -> String {
-    let mut words = machine.kernel_version.split_whitespace();
+fn preemption(header: &Header) -> String {
+    let mut words = header.kernel_version.split_whitespace();
     let word = words.find(|word| word.starts_with("PREEMPT"));
     word.unwrap_or("no preemption").to_owned()
 }
@@ -97,14 +110,14 @@ mod tests {
     #[test]
     fn another_kernel_is_fair() {
         assert_eq!(told(|_| ()), [""; 0]);
-        assert_eq!(told(|o| o.machine.kernel_release = "6.16.0".into()), [""; 0]);
-        assert_eq!(told(|o| o.seed = 1), [""; 0]);
+        assert_eq!(told(|o| o.header.kernel = "6.16.0".into()), [""; 0]);
+        assert_eq!(told(|o| o.header.seed = None), [""; 0]);
     }
 
     #[test]
     fn each_unfairness_is_named_with_both_sides() {
         assert_eq!(
-            told(|o| o.machine.cpus_online = 2),
+            told(|o| o.surroundings.cpus_online = 2),
             ["number of CPUs: 8 in a.json, 2 in b.json"]
         );
         let seen = |change: fn(&mut Outcome), word: &str| {
@@ -112,11 +125,11 @@ mod tests {
             assert_eq!(all.len(), 1, "{all:?}");
             assert!(all[0].starts_with(word), "{all:?}");
         };
-        seen(|o| o.machine.clock_source = "hpet".into(), "clock source");
-        seen(|o| o.machine.hypervisor = "kvm".into(), "emulation: `no hypervisor` in a.json");
-        seen(|o| o.machine.emulated = true, "emulation");
-        seen(|o| o.machine.arch = "aarch64".into(), "architecture");
-        seen(|o| o.machine.kernel_version = "#1 SMP PREEMPT_RT".into(), "preemption");
+        seen(|o| o.surroundings.clock_source = "hpet".into(), "clock source");
+        seen(|o| o.surroundings.hypervisor = "kvm".into(), "emulation: `no hypervisor` in a.json");
+        seen(|o| o.surroundings.emulated = true, "emulation");
+        seen(|o| o.header.arch = "aarch64".into(), "architecture");
+        seen(|o| o.header.kernel_version = "#1 SMP PREEMPT_RT".into(), "preemption");
         seen(|o| o.setup.scanners = 1, "scanners: 2 in a.json, 1");
         seen(|o| o.setup.region_bytes = 1, "region");
         seen(|o| o.setup.placement.scanner_cpus = vec![1], "scanners' CPUs: 1-7 in");

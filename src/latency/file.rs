@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use super::outcome::{KIND, Outcome, SCHEMA_VERSION};
+use super::version1;
 use anyhow::Context;
 use serde::Deserialize;
 use std::fs;
@@ -26,18 +27,22 @@ pub fn parse(name: &str, text: &str) -> Result<Outcome, Failure> {
     if head.kind != KIND {
         return Err(refuse(format!("is a `{}`, not a `{KIND}`", head.kind)));
     }
-    if head.schema_version != SCHEMA_VERSION {
-        return Err(Failure::usage(
-            name,
-            format!(
-                "has schema version {}, and this mapstorm reads version {SCHEMA_VERSION}",
-                head.schema_version
-            ),
-            "use the mapstorm that wrote it, or measure again",
-        ));
-    }
-    let outcome: Outcome =
-        serde_json::from_str(text).map_err(|error| refuse(format!("is damaged: {error}")))?;
+    let outcome: Result<Outcome, _> = match head.schema_version {
+        SCHEMA_VERSION => serde_json::from_str(text),
+        1 => serde_json::from_str(text)
+            .and_then(|result| serde_json::from_value(version1::raised(result).into())),
+        other => {
+            return Err(Failure::usage(
+                name,
+                format!(
+                    "has schema version {other}, and this mapstorm reads versions 1 and \
+                     {SCHEMA_VERSION}"
+                ),
+                "use the mapstorm that wrote it, or measure again",
+            ));
+        }
+    };
+    let outcome = outcome.map_err(|error| refuse(format!("is damaged: {error}")))?;
     check(&outcome).map_err(|problem| refuse(format!("is damaged: {problem}")))?;
     Ok(outcome)
 }
@@ -134,7 +139,7 @@ mod tests {
     fn refused(text: &str) -> String {
         match parse("r.json", text) {
             Err(failure @ Failure::Usage { .. }) => failure.to_string(),
-            other => panic!("{other:?}"),
+            other => panic!("accepted: {}", other.is_ok()),
         }
     }
 
@@ -151,7 +156,7 @@ mod tests {
     fn every_number_carries_its_unit() {
         let json = serde_json::to_value(some()).unwrap();
         let sample = &json["columns"][1]["samples"][0];
-        assert_eq!(json["schema_version"], 1);
+        assert_eq!(json["schema_version"], 2);
         assert_eq!(sample["mmap"]["max_ns"], 3000);
         assert_eq!(sample["munmap"]["sum_ns"], 999 * 2000 + 3000);
         assert_eq!(sample["scanners"][0]["longest_scan_ns"], 5_000_000);
@@ -161,9 +166,9 @@ mod tests {
     #[test]
     fn another_version_is_refused_by_its_number() {
         let text = some().to_json().unwrap();
-        let newer = text.replacen("\"schema_version\":1", "\"schema_version\":7", 1);
+        let newer = text.replacen("\"schema_version\":2", "\"schema_version\":7", 1);
         let message = refused(&newer);
-        assert!(message.contains("schema version 7, and this mapstorm reads version 1"));
+        assert!(message.contains("schema version 7, and this mapstorm reads versions 1 and 2"));
         let other = text.replacen(KIND, "mapstorm-comparison", 1);
         assert!(refused(&other).contains("is a `mapstorm-comparison`"));
     }
@@ -189,6 +194,22 @@ mod tests {
         for place in places {
             let message = refused(&crate::unknown::added(&whole, &place).to_string());
             assert!(message.contains("unheard_of"), "{place}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_result_of_version_1_loads_and_is_refused_where_it_is_damaged() {
+        let text = include_str!("../../tests/version1/latency.json");
+        let outcome = parse("r.json", text).unwrap();
+        let header = &outcome.header;
+        assert_eq!((header.version.as_str(), header.boot_id.as_str()), ("0.1.0", "unknown"));
+        assert_eq!(header.seed.as_deref(), Some("0x7"));
+        assert!(header.started.starts_with("2026-11-28T"), "{}", header.started);
+        assert_eq!((header.page_size, outcome.surroundings.cpus_online), (4096, 2));
+        assert_eq!(parse("r.json", &outcome.to_json().unwrap()).unwrap(), outcome);
+        let whole = serde_json::from_str(text).unwrap();
+        for place in crate::unknown::places(&whole) {
+            refused(&crate::unknown::added(&whole, &place).to_string());
         }
     }
 

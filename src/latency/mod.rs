@@ -18,7 +18,6 @@ mod figures;
 mod file;
 mod hang;
 mod heartbeat;
-mod machine;
 mod mapper;
 mod meter;
 mod outcome;
@@ -36,18 +35,19 @@ mod run;
 mod sample;
 mod scan;
 mod series;
+mod surroundings;
 #[cfg(test)]
 mod synthetic;
 mod table;
 mod team;
 mod text_table;
+mod version1;
 mod warnings;
 
 pub use args::{CompareArgs, LatencyArgs, Planted};
 pub use failure::{Failure, exit_of};
 pub use file::load;
 pub use hang::Hang;
-pub use machine::Machine;
 pub use mapper::Tally;
 pub use outcome::{Column, Ended, Outcome, SCHEMA_VERSION, Setup};
 pub use overhead::Overhead;
@@ -57,6 +57,7 @@ pub use run::measure;
 pub use sample::Sample;
 pub use scan::Scanned;
 pub use series::Series;
+pub use surroundings::Surroundings;
 
 use crate::console::{self, Progress};
 use crate::exit::Exit;

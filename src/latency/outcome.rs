@@ -1,16 +1,19 @@
 //! A result as data.
 
 use super::hang::Hang;
-use super::machine::Machine;
 use super::mapper::Tally;
 use super::overhead::Overhead;
 use super::placement::Placement;
 use super::plan::Role;
 use super::sample::Sample;
+use super::surroundings::Surroundings;
+use crate::header::Header;
 use serde::{Deserialize, Serialize};
 
 /// The version of the layout below. A change that an older reader would misread raises it.
-pub const SCHEMA_VERSION: u32 = 1;
+///
+/// [`Version 1`](super::version1) has another header.
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// What kind of file this is.
 pub const KIND: &str = "mapstorm-latency";
@@ -26,20 +29,15 @@ pub struct Outcome {
     pub schema_version: u32,
     /// `mapstorm-latency`.
     pub kind: String,
-    /// The writer's version.
-    pub mapstorm_version: String,
-    /// The command line, as one would paste it.
-    pub command: String,
-    /// Seed of the choice of pages.
-    pub seed: u64,
-    /// When the run began.
-    pub started_unix_s: u64,
+    /// Which run it is of. The seed is that of the choice of pages.
+    #[serde(flatten)]
+    pub header: Header,
     /// How long it took, control and preparation included.
     pub elapsed_ms: f64,
     /// How it ended.
     pub ended: Ended,
-    /// Where.
-    pub machine: Machine,
+    /// What else decides whether another result is comparable.
+    pub surroundings: Surroundings,
     /// What was asked for.
     pub setup: Setup,
     /// What measuring costs.
@@ -127,7 +125,8 @@ impl Outcome {
     /// # Errors
     /// Which difference of setup, kernel or columns forbids it, or that they are one run.
     pub fn merge(&mut self, other: Outcome) -> Result<(), String> {
-        if (self.seed, self.started_unix_s) == (other.seed, other.started_unix_s) {
+        let (mine, theirs) = (&self.header, &other.header);
+        if (&mine.seed, &mine.started) == (&theirs.seed, &theirs.started) {
             return Err("they are the same run".to_owned());
         }
         let labels = |outcome: &Outcome| -> Vec<String> {
@@ -141,7 +140,11 @@ impl Outcome {
         if fits(&self.setup) != fits(&other.setup) {
             return Err("they were measured with different arguments".to_owned());
         }
-        if self.machine != other.machine {
+        let kernel = |header: &Header| {
+            let Header { kernel, kernel_version, arch, page_size, .. } = header.clone();
+            (kernel, kernel_version, arch, page_size)
+        };
+        if kernel(mine) != kernel(theirs) || self.surroundings != other.surroundings {
             return Err("they were measured on different machines or kernels".to_owned());
         }
         self.setup.nsamples += other.setup.nsamples;
@@ -182,7 +185,7 @@ mod tests {
     fn merging_is_measuring_longer() {
         let mut outcome = synthetic::outcome(&[1000], &[2000]);
         let mut later = synthetic::outcome(&[1100], &[3000]);
-        later.started_unix_s += 60;
+        later.header.started = "2026-01-05T00:01:00Z".into();
         outcome.merge(later).unwrap();
         let whole = synthetic::outcome(&[1000, 1100], &[2000, 3000]);
         assert_eq!(outcome.columns[1].pooled(), whole.columns[1].pooled());
@@ -194,13 +197,14 @@ mod tests {
     fn what_does_not_belong_together_is_not_merged() {
         let refused = |change: fn(&mut Outcome)| {
             let mut other = some();
-            other.seed += 1;
+            other.header.seed = Some("0x2b".into());
             change(&mut other);
             some().merge(other).unwrap_err()
         };
-        assert!(refused(|o| o.seed -= 1).contains("the same run"));
+        assert!(refused(|o| o.header.seed = Some("0x2a".into())).contains("the same run"));
         assert!(refused(|o| o.setup.scanners = 9).contains("different arguments"));
-        assert!(refused(|o| o.machine.cpus_online = 1).contains("different machines"));
+        assert!(refused(|o| o.surroundings.cpus_online = 1).contains("different machines"));
+        assert!(refused(|o| o.header.kernel_version.clear()).contains("different machines"));
         assert!(refused(|o| drop(o.columns.pop())).contains("different columns"));
     }
 }

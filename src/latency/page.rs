@@ -38,10 +38,10 @@ pub fn page(comparison: &Comparison) -> String {
 fn results(comparison: &Comparison) -> String {
     let mut rows = String::new();
     for (i, named) in comparison.results.iter().enumerate() {
-        let (machine, outcome) = (&named.outcome.machine, &named.outcome);
+        let (machine, header) = (&named.outcome.surroundings, &named.outcome.header);
         let cells = [
             named.name.clone(),
-            machine.kernel_release.clone(),
+            header.kernel.clone(),
             format!("{} x {}", machine.cpus_online, machine.cpu_model),
             machine.platform(),
             machine.clock_source.clone(),
@@ -52,7 +52,7 @@ fn results(comparison: &Comparison) -> String {
             "<tr><td><span class=\"key c{}\"></span>{}</td>{cells}<td><code>{}</code></td></tr>\n",
             i % 8,
             letter(i),
-            escaped(&outcome.command)
+            escaped(&header.command)
         );
     }
     format!(

@@ -20,7 +20,7 @@ pub struct Placement {
 
 /// Why a placement is less than wished for.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Loss {
     /// Scanners and busy threads have a CPU in common with the mapper.
     MapperShares {

@@ -8,7 +8,7 @@ use super::table;
 /// Per sample of the main column: the median of the averages, this sample's average, its maximum,
 /// in ms, sorted by the maximum; then the control's lines behind `# control `.
 pub fn rawdata(outcome: &Outcome) -> String {
-    let mut text = format!("# {}\n", outcome.command);
+    let mut text = format!("# {}\n", outcome.header.command);
     for (role, prefix) in [(Role::Main, ""), (Role::Control, "# control ")] {
         for line in outcome.column(role).map(raw_lines).unwrap_or_default() {
             text += prefix;
@@ -51,7 +51,7 @@ mod tests {
              0.009 1.000 1.001\n\
              # control 0.004 0.004 0.005\n\
              # control 0.004 0.004 0.005\n\
-             # complete, 5.0 s, seed 42: mapstorm latency --duration 1\n"
+             # complete, 5.0 s, seed 0x2a: mapstorm latency --duration 1\n"
         );
     }
 

@@ -4,7 +4,6 @@ use super::args::LatencyArgs;
 use super::failure::Failure;
 use super::file::Saved;
 use super::hang;
-use super::machine::Machine;
 use super::meter::Meter;
 use super::outcome::{Column, Ended, KIND, Outcome, SCHEMA_VERSION, Setup};
 use super::overhead;
@@ -13,14 +12,17 @@ use super::plan::{Condition, Reader, Role, conditions, order};
 use super::probe::probe;
 use super::region::PAUSE;
 use super::sample::{self, Spec, Taken};
+use super::surroundings::Surroundings;
 use super::team::SCANNER_NICE;
+use crate::command_line::with_seed;
 use crate::console::{self, Progress};
-use crate::host::{Limits, allowed_cpus, pin};
+use crate::header::Header;
+use crate::host::{Limits, Machine, allowed_cpus, pin};
+use crate::seed;
 use anyhow::Context;
-use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// Measures what `args` ask for. Ends early, with what is there, when `stop` is not 0.
 ///
@@ -43,9 +45,11 @@ pub fn measure(
     probe(&conditions, &args.procfile)?;
     let saved = args.save.as_deref().map(Saved::open).transpose()?;
     let away = Away::from_mapper(&allowed, &placement)?;
-    let mut outcome = begin(args, &allowed, placement, &conditions);
+    let seed = args.seed.unwrap_or_else(seed::draw);
+    let mut outcome = begin(args, seed, &allowed, placement, &conditions);
     let mut run = Run {
         args,
+        seed,
         stop,
         conditions: &conditions,
         began,
@@ -63,27 +67,23 @@ pub fn measure(
 /// Measures the overhead where the mapper will run and fills in what is known beforehand.
 fn begin(
     args: &LatencyArgs,
+    seed: u64,
     allowed: &[usize],
     placement: Placement,
     conditions: &[Condition],
 ) -> Outcome {
-    let seed = args.seed.unwrap_or_else(|| RandomState::new().hash_one(0) >> 16);
     // On a CPU that cannot be had the overhead is measured where we are; the mapper, which must
     // have it, will say so.
     let _ = pin([placement.mapper_cpu]);
     let overhead = overhead::measure();
     let _ = pin(elsewhere(allowed, &placement));
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
     Outcome {
         schema_version: SCHEMA_VERSION,
         kind: KIND.to_owned(),
-        mapstorm_version: env!("CARGO_PKG_VERSION").to_owned(),
-        command: command(args.seed.is_none().then_some(seed)),
-        seed,
-        started_unix_s: since.map_or(0, |time| time.as_secs()),
+        header: Header::new(&Machine::here(), Some(seed), with_seed(seed)),
         elapsed_ms: 0.0,
         ended: Ended::Running,
-        machine: Machine::this(allowed),
+        surroundings: Surroundings::here(allowed),
         setup: setup(args, placement),
         overhead,
         warnings: Vec::new(),
@@ -115,21 +115,6 @@ fn empty(condition: &Condition) -> Column {
     }
 }
 
-/// The command line, with the seed when it was not given.
-fn command(seed: Option<u64>) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./,:+@%".contains(c);
-    let quoted = |word: String| match word.chars().all(plain) && !word.is_empty() {
-        true => word,
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    };
-    let words = std::env::args_os().skip(1);
-    let words = words.map(|word| quoted(word.to_string_lossy().into_owned()));
-    let seed = seed.map(|seed| format!("--seed {seed}"));
-    let all: Vec<String> =
-        std::iter::once("mapstorm".to_owned()).chain(words).chain(seed).collect();
-    all.join(" ")
-}
-
 /// All CPUs but the mapper's, where there are others.
 fn elsewhere(allowed: &[usize], placement: &Placement) -> Vec<usize> {
     let others = |&cpu: &usize| cpu != placement.mapper_cpu;
@@ -156,6 +141,7 @@ impl Drop for Away<'_> {
 
 struct Run<'a> {
     args: &'a LatencyArgs,
+    seed: u64,
     stop: &'a AtomicUsize,
     conditions: &'a [Condition],
     began: Instant,
@@ -204,7 +190,7 @@ impl Run<'_> {
             placement: &outcome.setup.placement,
             hang: self.args.hang_seconds,
             // Every column of a round draws the same pages.
-            seed: outcome.seed.wrapping_add(u64::from(round)),
+            seed: self.seed.wrapping_add(u64::from(round)),
             planted: self.args.inject.filter(|_| *role == Role::Main),
         };
         let meter = &mut self.meter;

@@ -1,6 +1,5 @@
 //! Results made up for tests, of which every figure is known.
 
-use super::machine::Machine;
 use super::mapper::Tally;
 use super::outcome::{Column, Ended, KIND, Outcome, SCHEMA_VERSION, Setup};
 use super::overhead::Overhead;
@@ -8,6 +7,8 @@ use super::placement::Placement;
 use super::plan::Role;
 use super::sample::Sample;
 use super::scan::Scanned;
+use super::surroundings::Surroundings;
+use crate::header::Header;
 
 /// A sample of one second: 1000 calls of each kind, of which 999 take `latency_ns` and one takes
 /// 1000 ns more, beside two scanners of 10 scans each.
@@ -45,21 +46,38 @@ pub fn column(reader: &str, latencies_ns: &[u64]) -> Column {
 }
 
 /// A machine like many.
-pub fn machine() -> Machine {
-    Machine {
-        kernel_release: "6.18.0".to_owned(),
-        kernel_version: "#1 SMP PREEMPT_DYNAMIC Mon Jan 5 00:00:00 UTC 2026".to_owned(),
-        arch: "x86_64".to_owned(),
+pub fn surroundings() -> Surroundings {
+    Surroundings {
         cpus_online: 8,
         cpus_allowed: "0-7".to_owned(),
         cpu_model: "Some CPU".to_owned(),
         clock_source: "tsc".to_owned(),
         hypervisor: "none".to_owned(),
         emulated: false,
-        page_bytes: 4096,
         memory_kib: 16 << 20,
         max_map_count: 65_530,
         transparent_hugepage: "madvise".to_owned(),
+    }
+}
+
+/// A run on that machine.
+pub fn header() -> Header {
+    Header {
+        program: "mapstorm".to_owned(),
+        version: "0.1.0".to_owned(),
+        commit: "unknown".to_owned(),
+        kernel: "6.18.0".to_owned(),
+        kernel_version: "#1 SMP PREEMPT_DYNAMIC Mon Jan 5 00:00:00 UTC 2026".to_owned(),
+        arch: "x86_64".to_owned(),
+        cpus: 8,
+        page_size: 4096,
+        host: "many".to_owned(),
+        boot_id: "unknown".to_owned(),
+        started: "2026-01-05T00:00:00Z".to_owned(),
+        seed: Some("0x2a".to_owned()),
+        generator: None,
+        command: "mapstorm latency --duration 1".to_owned(),
+        contract: None,
     }
 }
 
@@ -68,13 +86,10 @@ pub fn outcome(control_ns: &[u64], main_ns: &[u64]) -> Outcome {
     Outcome {
         schema_version: SCHEMA_VERSION,
         kind: KIND.to_owned(),
-        mapstorm_version: "0.1.0".to_owned(),
-        command: "mapstorm latency --duration 1".to_owned(),
-        seed: 42,
-        started_unix_s: 1_767_571_200,
+        header: header(),
         elapsed_ms: 1000.0 * (control_ns.len() + main_ns.len()) as f64,
         ended: Ended::Complete,
-        machine: machine(),
+        surroundings: surroundings(),
         setup: Setup {
             nsamples: main_ns.len() as u32,
             duration_ms: 1000.0,

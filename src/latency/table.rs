@@ -42,8 +42,8 @@ fn contrasts(outcome: &Outcome) -> Vec<Option<Contrast>> {
 
 /// Where, how, and what measuring costs.
 fn head(outcome: &Outcome) -> String {
-    let (machine, setup) = (&outcome.machine, &outcome.setup);
-    let placement = &setup.placement;
+    let (machine, setup) = (&outcome.surroundings, &outcome.setup);
+    let (header, placement) = (&outcome.header, &setup.placement);
     let busy = match setup.busy_ms {
         0 => "no busy threads".to_owned(),
         ms => format!("busy threads spin {ms} ms, sleep 1 ms"),
@@ -54,9 +54,9 @@ fn head(outcome: &Outcome) -> String {
          mapper on CPU {}, {} (nice {}) on CPU {}, {busy}\n\
          region {} MiB, samples of {} s, {} in each column\n\
          a clock reading costs {:.0} ns, clock and loop together {:.0} ns a call (limit {LIMIT_NS:.0})\n",
-        outcome.command,
-        machine.kernel_release,
-        machine.arch,
+        header.command,
+        header.kernel,
+        header.arch,
         counted(machine.cpus_online, "CPU"),
         machine.platform(),
         machine.clock_source,
@@ -217,7 +217,8 @@ pub fn foot(outcome: &Outcome) -> String {
         Ended::Hang => "ended by a hang",
     };
     let seconds = outcome.elapsed_ms / 1e3;
-    format!("# {how}, {seconds:.1} s, seed {}: {}\n", outcome.seed, outcome.command)
+    let (seed, command) = (outcome.header.seed_word(), &outcome.header.command);
+    format!("# {how}, {seconds:.1} s, seed {seed}: {command}\n")
 }
 
 #[cfg(test)]
@@ -260,7 +261,7 @@ mod tests {
         assert_eq!(row("maps", 2)[1..5], ["3.00", "2.00", "4.00", "x3.00"]);
         assert_eq!(row("maps", 3)[1..], ["20.0", "2.00", "200", "20", "5.0"]);
         assert!(text.starts_with("# mapstorm latency --duration 1\n"));
-        assert!(text.ends_with("seed 42: mapstorm latency --duration 1\n"));
+        assert!(text.ends_with("seed 0x2a: mapstorm latency --duration 1\n"));
     }
 
     #[test]

@@ -241,8 +241,6 @@ pub struct StormReport {
     /// The program, the machine and the run.
     #[serde(flatten)]
     pub header: Header,
-    /// The contract judged by.
-    pub contract: Contract,
     /// How maps is read here.
     pub maps_locking: MapsLocking,
     /// How long the storm went on.
@@ -329,7 +327,6 @@ impl StormReport {
         StormReport {
             schema_version: SCHEMA_VERSION,
             header: around.header.clone(),
-            contract: plan.contract,
             maps_locking: around.locking,
             elapsed_ms: run.elapsed.as_millis() as u64,
             verdict: verdict(storm, run),

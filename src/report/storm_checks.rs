@@ -150,6 +150,8 @@ fn told(violation: &Violation) -> Vec<String> {
     lines.extend(violation.no_example.map(|why| format!("no example: {why}")));
     lines.extend(violation.example.iter().cloned());
     let files = violation.kept.iter().filter_map(|kept| kept.file.as_deref());
-    lines.extend(files.map(|file| format!("mapstorm explain {}", text::quoted(file))));
+    lines.extend(
+        files.map(|file| format!("mapstorm explain {}", crate::command_line::quoted(file))),
+    );
     lines
 }

@@ -2,6 +2,7 @@
 
 use super::data::{Ending, StormReport, Violation};
 use super::verdict::Verdict;
+use crate::command_line::quoted;
 use crate::count::counted;
 use crate::header::Header;
 use crate::oracle::Tolerated;
@@ -63,7 +64,7 @@ fn totals(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
         counted(report.readers, "reader"),
         counted(report.lanes, "lane"),
         counted(report.pages, "page"),
-        report.contract,
+        report.header.contract.unwrap_or_default(),
         report.maps_locking.words(),
     )?;
     for [what, why] in &report.dropped {
@@ -300,7 +301,8 @@ fn last_line(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     let doubt = report.overlap.doubt().filter(|_| clean);
     let style = if doubt.is_some() { DOUBTFUL } else { style };
     found += &doubt.map_or(String::new(), |doubt| format!(", but {doubt}"));
-    writeln!(out, "\nContract \"{}\" {style}{verdict}{style:#}{found}; {ended}.", report.contract)?;
+    let contract = report.header.contract.unwrap_or_default();
+    writeln!(out, "\nContract \"{contract}\" {style}{verdict}{style:#}{found}; {ended}.")?;
     if let Some(remedy) = report.overlap.remedy(report.nice.is_none()) {
         writeln!(out, "# {remedy}")?;
     }
@@ -343,13 +345,4 @@ fn commands(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// A word as a shell takes it.
-pub fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./,:+@%".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
 }

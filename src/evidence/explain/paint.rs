@@ -3,7 +3,6 @@
 use crate::evidence::{SavedIncident, Tear};
 use crate::header::Header;
 use crate::model::{Page, Vma};
-use crate::oracle::Contract;
 use anstyle::{AnsiColor, Style};
 use std::io::{self, Write};
 
@@ -21,15 +20,16 @@ pub(super) struct Heading<'a> {
     pub command: &'a str,
 }
 
-fn origin(header: &Header, contract: Contract) -> String {
+fn origin(header: &Header) -> String {
     let Header { kernel, arch, page_size, .. } = header;
+    let contract = header.contract.unwrap_or_default();
     let seed = header.seed_word();
     format!("Linux {kernel} {arch}, pages of {page_size} bytes, contract {contract}, seed {seed}")
 }
 
 impl<'a> From<&'a Tear> for Heading<'a> {
     fn from(tear: &'a Tear) -> Heading<'a> {
-        let origin = origin(&tear.header, tear.contract);
+        let origin = origin(&tear.header);
         let origin = format!("{origin}, reader {}", tear.reader);
         Heading { signature: &tear.signature, origin, command: &tear.header.command }
     }
@@ -37,7 +37,7 @@ impl<'a> From<&'a Tear> for Heading<'a> {
 
 impl<'a> From<&'a SavedIncident> for Heading<'a> {
     fn from(file: &'a SavedIncident) -> Heading<'a> {
-        let origin = origin(&file.header, file.contract);
+        let origin = origin(&file.header);
         Heading { signature: &file.signature, origin, command: &file.header.command }
     }
 }

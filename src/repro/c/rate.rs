@@ -105,9 +105,11 @@ mod tests {
     use std::time::Duration;
 
     fn measured(sightings: u32, seconds: u64) -> Measured {
-        let here = Measured::here(sightings, 1000 * seconds, Duration::from_secs(seconds));
-        let (kernel, build) = ("6.18.44".into(), "#1 SMP".into());
-        Measured { kernel, build, when: "2026-11-28T09:00:00Z".into(), ..here }
+        let mut here = Measured::here(sightings, 1000 * seconds, Duration::from_secs(seconds));
+        here.header.kernel = "6.18.44".into();
+        here.header.kernel_version = "#1 SMP".into();
+        here.header.started = "2026-11-28T09:00:00Z".into();
+        here
     }
 
     fn program(sightings: u32, seconds: u64) -> Rates {
@@ -147,8 +149,9 @@ mod tests {
 
     #[test]
     fn what_a_file_says_of_a_kernel_ends_no_comment() {
-        let build = "#1 */ int main(void); /* \\ \n% é".into();
-        let rates = Rates { program: Some(Measured { build, ..measured(1, 1) }), replay: None };
+        let mut odd = measured(1, 1);
+        odd.header.kernel_version = "#1 */ int main(void); /* \\ \n% é".into();
+        let rates = Rates { program: Some(odd), replay: None };
         let header = rates.header();
         assert!(!header.contains("*/") && !header.contains("/*"), "{header}");
         assert!(header.is_ascii() && !header.contains('\\'), "{header}");

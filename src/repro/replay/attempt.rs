@@ -134,8 +134,7 @@ pub fn attempt(
 fn proof(done: &ScenarioRun, until: &[Pattern], contract: Contract, seed: u64) -> Option<Proof> {
     let arena = done.storm.arena();
     let origins = Origins {
-        header: Header::new(&Machine::here(), Some(seed), String::new()),
-        contract,
+        header: Header::new(&Machine::here(), Some(seed), String::new()).judged_by(contract),
         geometry: *arena.geometry(),
         identities: arena.identities().clone(),
     };

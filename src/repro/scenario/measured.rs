@@ -1,9 +1,12 @@
 //! How often a scenario was shown, and where.
 
+use crate::command_line::given;
 use crate::count::counted;
+use crate::header::Header;
+use crate::host::Machine;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// Observations that were counted.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -15,26 +18,16 @@ pub struct Measured {
     pub walks: u64,
     /// The time that it took, in milliseconds.
     pub time_ms: u64,
-    /// uname's release.
-    pub kernel: String,
-    /// uname's version: which build of it.
-    pub build: String,
-    /// When, in the form of RFC 3339.
-    pub when: String,
+    /// The run that counted them; files of version 1 say the kernel and the time only.
+    #[serde(flatten)]
+    pub header: Header,
 }
 
 impl Measured {
     /// What was counted here and now.
     pub fn here(sightings: u32, walks: u64, time: Duration) -> Measured {
-        let uname = rustix::system::uname();
-        Measured {
-            sightings,
-            walks,
-            time_ms: time.as_millis() as u64,
-            kernel: uname.release().to_string_lossy().into_owned(),
-            build: uname.version().to_string_lossy().into_owned(),
-            when: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-        }
+        let header = Header::new(&Machine::here(), None, given());
+        Measured { sightings, walks, time_ms: time.as_millis() as u64, header }
     }
 
     /// Seconds that it took.
@@ -49,7 +42,8 @@ impl Measured {
 
     /// Where and when.
     pub fn place(&self) -> String {
-        format!("Linux {} ({}), {}", self.kernel, self.build, self.when)
+        let Header { kernel, kernel_version, started, .. } = &self.header;
+        format!("Linux {kernel} ({kernel_version}), {started}")
     }
 }
 
@@ -86,6 +80,5 @@ mod tests {
         assert_eq!(measured.every(), None);
         let uname = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
         assert!(measured.place().contains(uname.trim()), "{}", measured.place());
-        assert!(measured.when.ends_with('Z') && measured.when.len() == 20, "{}", measured.when);
     }
 }

@@ -21,7 +21,11 @@ use crate::oracle::Class;
 use serde::{Deserialize, Serialize};
 
 /// The version of the file format.
-pub const SCHEMA_VERSION: u32 = 1;
+///
+/// Version 1 says less of where its observations were counted.
+pub const SCHEMA_VERSION: u32 = 2;
+/// The oldest version that can be read.
+const OLDEST_VERSION: u32 = 1;
 
 /// A scenario as it is written in a file.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -74,7 +78,9 @@ pub struct Boundary {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ScenarioError {
     /// Written by another version.
-    #[error("it is of version {found}; this mapstorm reads version {SCHEMA_VERSION}")]
+    #[error(
+        "it is of version {found}; this mapstorm reads versions {OLDEST_VERSION} to {SCHEMA_VERSION}"
+    )]
     Version {
         /// The version found.
         found: u32,
@@ -183,7 +189,7 @@ impl Scenario {
     /// # Errors
     /// The first thing that is wrong.
     pub fn check(&self) -> Result<(), ScenarioError> {
-        if self.schema_version != SCHEMA_VERSION {
+        if !(OLDEST_VERSION..=SCHEMA_VERSION).contains(&self.schema_version) {
             return Err(ScenarioError::Version { found: self.schema_version });
         }
         self.shows()?;

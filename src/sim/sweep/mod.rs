@@ -4,12 +4,14 @@
 mod kernels;
 mod report;
 
+use crate::command_line::with_seed;
 use crate::console;
 use crate::exit::Exit;
 use crate::header::Header;
 use crate::host::Machine;
+use crate::oracle::Contract;
 use crate::report::Format;
-use crate::seed::Stream;
+use crate::seed;
 use crate::sim::Bug;
 use clap::Args;
 use std::sync::atomic::AtomicUsize;
@@ -23,8 +25,8 @@ pub struct SelfcheckArgs {
     /// Seconds to spend, half of them on the bugs and half on the right kernels
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub seconds: u32,
-    /// Seed of the first simulated kernel [default: drawn from the clock]
-    #[arg(long)]
+    /// Seed of the first simulated kernel [default: drawn]
+    #[arg(long, value_parser = seed::parse)]
     pub seed: Option<u64>,
     /// The form of the result on stdout; progress always goes to stderr
     #[arg(long, value_parser = Format::all(), default_value = "text")]
@@ -37,33 +39,17 @@ pub struct SelfcheckArgs {
 /// Runs the check, writes its result to stdout, and says how it ended. A signal's number in
 /// `stop` ends it early: what was not run by then counts as neither found nor missed. `quiet` shows
 /// no progress, `verbose` tells each bug's mechanism.
-pub fn run(
-    args: &SelfcheckArgs,
-    command: fn(u64) -> String,
-    quiet: bool,
-    verbose: bool,
-    stop: &AtomicUsize,
-) -> Exit {
-    let report = check(args, command, quiet, stop);
+pub fn run(args: &SelfcheckArgs, quiet: bool, verbose: bool, stop: &AtomicUsize) -> Exit {
+    let report = check(args, quiet, stop);
     console::result(&args.format.write(&report, verbose));
     args.format.exit(&report, report.exit())
 }
 
-/// Runs the check. `command` gives the command line with the seed in it.
-pub fn check(
-    args: &SelfcheckArgs,
-    command: fn(u64) -> String,
-    quiet: bool,
-    stop: &AtomicUsize,
-) -> Report {
-    let seed = args.seed.unwrap_or_else(|| Stream::new(clock(), "selfcheck", 0).bits() >> 16);
+/// Runs the check.
+pub fn check(args: &SelfcheckArgs, quiet: bool, stop: &AtomicUsize) -> Report {
+    let seed = args.seed.unwrap_or_else(seed::draw);
     let time = Duration::from_secs(args.seconds as u64);
-    let header = Header::new(&Machine::here(), Some(seed), command(seed));
+    let header =
+        Header::new(&Machine::here(), Some(seed), with_seed(seed)).judged_by(Contract::Series);
     kernels::sweep(header, seed, time, args.only, quiet, stop)
-}
-
-/// Nanoseconds, for a seed that nobody asked for.
-fn clock() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(0, |since| since.as_nanos() as u64)
 }
