@@ -1,4 +1,13 @@
-//! The command that was given, and words as a shell takes them.
+//! The command line: the groups of its flags, the command that was given, words as a shell takes them.
+
+/// Heading of the flags that say what is done, and for how long.
+pub const RUN: &str = "What is done";
+/// Heading of the flags that say with how many threads and how much memory.
+pub const SIZE: &str = "Threads and memory";
+/// Heading of the flags that say what counts as wrong.
+pub const JUDGING: &str = "Judging";
+/// Heading of the flags that say what is printed and saved.
+pub const OUTPUT: &str = "Output";
 
 /// A word as a shell takes it.
 pub fn quoted(word: &str) -> String {

@@ -274,6 +274,28 @@ fn helps() -> BTreeMap<String, String> {
 }
 
 #[test]
+fn every_flag_stands_in_a_group_with_its_purpose() {
+    for (name, help) in helps() {
+        let (_, groups) = help.split_once("Options:").unwrap();
+        let mut group = "Options";
+        let mut lines = groups.lines().peekable();
+        while let Some(line) = lines.next() {
+            if let Some(heading) = line.strip_suffix(':').filter(|line| !line.starts_with(' ')) {
+                group = heading;
+            }
+            let flag = line.trim_start();
+            if !flag.starts_with('-') || line.len() - flag.len() > 6 {
+                continue;
+            }
+            let own = flag.contains("--help") || flag.contains("--version");
+            assert_eq!(own, group == "Options", "{name}: {flag} stands in the group {group}");
+            let purpose = lines.peek().map_or("", |line| line.trim());
+            assert!(purpose.split(' ').count() > 1, "{name}: {flag} has no purpose: {purpose:?}");
+        }
+    }
+}
+
+#[test]
 fn every_flag_is_in_the_docs_and_in_the_help() {
     let pages = pages();
     let helps = helps();

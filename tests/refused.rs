@@ -94,7 +94,7 @@ fn what_this_kernel_does_not_do_is_not_testable() {
         (no_move, &["replay", moves, "--seconds=1"], "does not do its operation mremap("),
         (no_move, &["minimize", moves, "-o", &out], "does not do its operation mremap("),
         (no_move, &["cases", "--only=move,remap", "--seconds-per-case=0.1"], "not testable here"),
-        (no_query, &["--read=query", "--seconds=1"], "ways to read asked for (query: "),
+        (no_query, &["--read=query", "--seconds=1"], "ways of reading asked for (query: "),
         (no_query, &["first-tears", "--until=hole/-/-/query"], "takes query: "),
         (no_query, &["replay", asks, "--seconds=1"], "does not offer its reader query"),
         (no_query, &["minimize", asks, "-o", &out], "does not offer its reader query"),

@@ -362,6 +362,14 @@ fn operations_that_fail_in_mid_storm_leave_doubt_and_no_violation() {
 }
 
 #[test]
+fn the_old_name_of_a_flag_is_still_taken() {
+    let output = run(["--shape", "no-such-workload"]);
+    assert_eq!(output.status.code(), Some(64));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("--workload") && told.contains("duel"), "{told}");
+}
+
+#[test]
 fn help_and_version_are_no_errors() {
     for (args, told) in [(&["--help"][..], "--threads"), (&["--version"], "mapstorm")] {
         let output = run(args);

@@ -4,6 +4,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use mapstorm::cases::{Interface, Position};
+use mapstorm::command_line::{JUDGING, OUTPUT, RUN, SIZE};
 use mapstorm::engine::{Mode, Pattern, Planted, Workload};
 use mapstorm::latency::{CompareArgs, LatencyArgs};
 use mapstorm::model::{Kind, MAX_PAGES};
@@ -14,6 +15,11 @@ use mapstorm::sim::sweep::SelfcheckArgs;
 use mapstorm::vocabulary::unknown;
 use std::path::PathBuf;
 
+const ABOUT: &str = "\
+Finds tears in reads of /proc/PID/maps: mutators change the vmas of an arena at random, readers \
+read maps meanwhile, and every line is judged against an oracle that knows which layouts were \
+possible.";
+
 const AFTER_HELP: &str = "\
 Exit codes: 0 contract upheld, 1 violated, 4 not testable here, 5 undecided, 64 usage, \
 70 internal or environment error, 101 panic, 129, 130 and 143 after SIGHUP, SIGINT and SIGTERM \
@@ -21,10 +27,9 @@ Exit codes: 0 contract upheld, 1 violated, 4 not testable here, 5 undecided, 64 
 
 A storm on Linux 6.17 or later is expected to find tears; on 6.16 and earlier, none.";
 
-/// Finds tears in reads of /proc/PID/maps: many threads change one address space at random,
-/// others read its maps, and every line is judged against an oracle of what may be seen.
+/// Finds tears in reads of /proc/PID/maps.
 #[derive(Parser, Debug)]
-#[command(version, about, after_help = AFTER_HELP)]
+#[command(version, about = ABOUT, after_help = AFTER_HELP)]
 pub struct Cli {
     /// What to do instead of a storm.
     #[command(subcommand)]
@@ -74,40 +79,40 @@ pub enum Command {
     Storm(StormArgs),
     /// Shows what this kernel and machine offer
     Probe(ProbeArgs),
-    /// Drives the merges, splits and replacements of vmas one by one, aimed at page boundaries
+    /// Races each merge, split and replacement of vmas by itself, at the boundaries of pages of output
     Cases(CasesArgs),
-    /// Measures how soon a storm finds its first tear of each sort, by number of threads
+    /// Measures how soon a storm finds its first tear of each mechanism, by number of threads
     FirstTears(FirstTearsArgs),
-    /// Decides from saved files alone whether they prove a violation
+    /// Decides with the second checker whether a saved file proves a violation
     Verify(VerifyArgs),
-    /// Tells and draws what happened, from a saved file
+    /// Tells and draws what happened in a saved tear or incident
     Explain(ExplainArgs),
-    /// Shows a saved tear again, or runs a scenario; exit code 1 when it was shown
+    /// Runs a saved tear or a scenario until it tears again; exit code 1 when it does
     Replay(ReplayArgs),
     /// Searches for the smallest scenario that still shows a tear
     Minimize(MinimizeArgs),
     /// Writes a C program that shows a tear
     EmitC(EmitCArgs),
-    /// Measures what readers of maps cost the threads that map and unmap
+    // Help of these stands at their arguments.
     Latency(LatencyArgs),
-    /// Sets results of `latency` side by side
     Compare(CompareArgs),
-    /// Proves the oracle: simulated kernels with every known bug, and right ones
+    /// Proves the oracle on simulated kernels: each with one bug, which has to be found, and right
+    /// ones, which must raise no alarm
     Selfcheck(SelfcheckArgs),
 }
 
 /// How to print; for every subcommand.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct PrintArgs {
-    /// When to use colours; NO_COLOR and CLICOLOR_FORCE are honoured
-    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto)]
+    /// When to use colours; `auto` heeds NO_COLOR and CLICOLOR_FORCE, too
+    #[arg(long, help_heading = OUTPUT, global = true, value_enum, default_value_t = Colour::Auto)]
     pub color: Colour,
-    /// No progress
-    #[arg(short, long, global = true)]
+    /// Show no progress and no notes on stderr
+    #[arg(short, long, help_heading = OUTPUT, global = true)]
     pub quiet: bool,
-    /// More: an example of every signature, not only one of each class and mechanism; of
-    /// `selfcheck` each bug's mechanism
-    #[arg(short, long, global = true)]
+    /// Say more: of a storm, an example of every signature and not only of each class and mechanism;
+    /// of `selfcheck`, the mechanism of each bug
+    #[arg(short, long, help_heading = OUTPUT, global = true)]
     pub verbose: bool,
 }
 
@@ -122,219 +127,211 @@ pub enum Colour {
     Never,
 }
 
-/// Times to the first tear.
 #[derive(Args, Clone, Debug)]
 pub struct FirstTearsArgs {
-    /// Numbers of threads, separated by commas; a quarter of them read, at least one
-    #[arg(long, value_delimiter = ',', default_value = "2,8,64,256", value_name = "THREADS", value_parser = clap::value_parser!(u16).range(2..=4096))]
+    /// Numbers of workers to try, separated by commas; a quarter of them read, at least one
+    #[arg(long, help_heading = SIZE, value_delimiter = ',', default_value = "2,8,64,256", value_name = "THREADS", value_parser = clap::value_parser!(u16).range(2..=4096))]
     pub threads: Vec<u16>,
-    /// Storms with each number
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    /// Storms with each number of workers; more make the quartiles firmer
+    #[arg(long, help_heading = RUN, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub runs: u16,
-    /// How long a storm goes on, in seconds
-    #[arg(long, default_value = "5", value_parser = seconds, allow_negative_numbers = true)]
+    /// Longest time of one storm, in seconds
+    #[arg(long, help_heading = RUN, default_value = "5", value_parser = seconds, allow_negative_numbers = true)]
     pub seconds: f64,
-    /// A signature, or the beginning of one up to a slash; repeatable. A storm ends as soon as
-    /// each of them has been found
-    #[arg(long, value_name = "SIGNATURE")]
+    /// End a storm once it has found this signature, or one with this beginning up to a slash; given
+    /// several times, once it has found them all
+    #[arg(long, help_heading = RUN, value_name = "SIGNATURE")]
     pub until: Vec<Pattern>,
-    /// The workload of all slices [default: more often those that read where it changes]
-    #[arg(long = "workload", alias = "workload", value_name = "WORKLOAD")]
+    /// Play this workload in all slices [default: drawn, more often those that tear]
+    #[arg(long, help_heading = RUN, alias = "shape", value_name = "WORKLOAD")]
     pub workload: Option<Workload>,
-    /// Kinds of operation, as for the storm
-    #[arg(long, value_delimiter = ',', value_name = "KIND")]
+    /// Kinds of operation to use, as for the storm
+    #[arg(long, help_heading = RUN, value_delimiter = ',', value_name = "KIND")]
     pub ops: Vec<Kind>,
-    /// Ways to read, as for the storm
-    #[arg(long, value_delimiter = ',', value_name = "WAY")]
+    /// Ways of reading to use, as for the storm
+    #[arg(long, help_heading = RUN, value_delimiter = ',', value_name = "WAY")]
     pub read: Vec<Mode>,
-    /// Seed of the random choices, decimal or 0x hexadecimal [default: drawn]
-    #[arg(long, value_parser = seed::parse)]
+    /// Seed of all random choices, decimal or 0x hexadecimal; the report says it [default: drawn]
+    #[arg(long, help_heading = RUN, value_parser = seed::parse)]
     pub seed: Option<u64>,
-    /// The form of the result on stdout; progress always goes to stderr
-    #[arg(long, value_parser = Format::without_checks(), default_value = "text")]
+    /// Format of the report on stdout; progress goes to stderr
+    #[arg(long, help_heading = OUTPUT, value_parser = Format::without_checks(), default_value = "text")]
     pub format: Format,
 }
 
-/// The storm.
 #[derive(Args, Clone, Debug)]
 pub struct StormArgs {
-    /// Worker threads, readers included [default: two for each CPU, at least 4]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(2..=4096))]
+    /// Workers: mutators and readers together [default: two for each CPU, at least 4]
+    #[arg(long, help_heading = SIZE, value_parser = clap::value_parser!(u16).range(2..=4096))]
     pub threads: Option<u16>,
-    /// How many of them read [default: a quarter, at least one]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4095))]
+    /// How many of the workers read [default: a quarter, at least one]
+    #[arg(long, help_heading = SIZE, value_parser = clap::value_parser!(u16).range(1..=4095))]
     pub readers: Option<u16>,
-    /// How long, in seconds; fractions are allowed
-    #[arg(long, default_value = "10", value_parser = seconds, allow_negative_numbers = true)]
+    /// How long the storm goes on, in seconds; fractions are allowed
+    #[arg(long, help_heading = RUN, default_value = "10", value_parser = seconds, allow_negative_numbers = true)]
     pub seconds: f64,
-    /// Seed of the random choices, decimal or 0x hexadecimal [default: drawn]
-    #[arg(long, value_parser = seed::parse)]
+    /// Seed of all random choices, decimal or 0x hexadecimal; the report says it [default: drawn]
+    #[arg(long, help_heading = RUN, value_parser = seed::parse)]
     pub seed: Option<u64>,
-    /// Lanes of the arena, each changed by one thread at a time
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    /// Lanes of the arena; one mutator at a time changes a lane, so more lanes let more work at once
+    #[arg(long, help_heading = SIZE, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub lanes: u16,
-    /// Pages of a lane
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u8).range(3..=MAX_PAGES as i64))]
+    /// Pages of a lane; more pages make more vmas and longer walks
+    #[arg(long, help_heading = SIZE, default_value_t = 16, value_parser = clap::value_parser!(u8).range(3..=MAX_PAGES as i64))]
     pub pages: u8,
-    /// Kinds of operation, separated by commas: map, unmap, protect, resize, remap, name, advise
+    /// Kinds of operation to use, separated by commas: map, unmap, protect, resize, remap, name, advise
     /// [default: all that this kernel has]
-    #[arg(long, value_delimiter = ',', value_name = "KIND")]
+    #[arg(long, help_heading = RUN, value_delimiter = ',', value_name = "KIND")]
     pub ops: Vec<Kind>,
-    #[arg(long, value_delimiter = ',', value_name = "WAY", help = Mode::help())]
+    #[arg(long, help_heading = RUN, value_delimiter = ',', value_name = "WAY", help = Mode::help())]
     pub read: Vec<Mode>,
     /// What makes an anomaly a violation: series (the promise of the per-vma-lock patches),
     /// documented (also: addresses never go back), snapshot (also: each read shows one instant)
-    #[arg(long, default_value = "series", value_parser = contract, value_name = "CONTRACT")]
+    #[arg(long, help_heading = JUDGING, default_value = "series", value_parser = contract, value_name = "CONTRACT")]
     pub contract: Contract,
-    /// A signature, or the beginning of one up to a slash, that does not fail the run; repeatable
-    #[arg(long, value_name = "SIGNATURE")]
+    /// Let violations of this signature, or with this beginning up to a slash, not fail the run;
+    /// repeatable
+    #[arg(long, help_heading = JUDGING, value_name = "SIGNATURE")]
     pub allow: Vec<Pattern>,
-    /// A file of signatures to allow, one a line; # begins a comment
-    #[arg(long, value_name = "FILE")]
+    /// Allow each signature in this file, one a line; # begins a comment
+    #[arg(long, help_heading = JUDGING, value_name = "FILE")]
     pub allow_file: Vec<PathBuf>,
     /// Keep the evidence of each new signature in this directory, as files for `mapstorm verify`
     /// and `explain`, and where a reader found it for `replay`, `minimize` and `emit-c`
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, help_heading = OUTPUT, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Examples to keep of each signature
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    /// Examples of each signature to keep in --out, 1 to 16
+    #[arg(long, help_heading = OUTPUT, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub keep: u8,
-    /// The workload of all slices: duel, paused, slow, small, pair, pair-paused, scatter, double,
-    /// same-cpu, idle, crowd, queue [default: more often those that read where it changes]
-    #[arg(long = "workload", alias = "workload", value_name = "WORKLOAD")]
+    /// Play this workload in all slices: duel, paused, slow, small, pair, pair-paused, scatter, double,
+    /// same-cpu, idle, crowd, queue [default: drawn, more often those that tear]
+    #[arg(long, help_heading = RUN, alias = "shape", value_name = "WORKLOAD")]
     pub workload: Option<Workload>,
     /// Plants a fault to see that it is found: in what readers get hole, torn, stale, unknown,
     /// disorder, malformed or truncated; in what is compared at a standstill mismatch; a call that
     /// does not come back stall (asleep), stall-spinning, or stall-asleep (which is undecided)
     #[arg(long, hide = true, value_name = "CLASS")]
     pub inject: Option<Planted>,
-    /// Stop at the first violation that is not allowed
-    #[arg(long)]
+    /// End the storm at the first violation that is not allowed
+    #[arg(long, help_heading = JUDGING)]
     pub fail_fast: bool,
-    /// Seconds between two standstills, at which the kernel's layout is compared with the oracle's
-    #[arg(long, default_value = "1", value_parser = seconds, value_name = "SECONDS", allow_negative_numbers = true)]
+    /// Seconds between two standstills, where the kernel's layout is compared with the oracle's
+    #[arg(long, help_heading = JUDGING, default_value = "1", value_parser = seconds, value_name = "SECONDS", allow_negative_numbers = true)]
     pub pause_every: f64,
-    /// Seconds that the kernel may keep a thread in a call; after that it is a stall. A thread that
-    /// waits for a CPU is none
-    #[arg(long, default_value = "10", value_parser = seconds, value_name = "SECONDS", allow_negative_numbers = true)]
+    /// Seconds that the kernel may keep a worker in a call before it is a stall; waiting for a CPU
+    /// does not count
+    #[arg(long, help_heading = JUDGING, default_value = "10", value_parser = seconds, value_name = "SECONDS", allow_negative_numbers = true)]
     pub stall: f64,
-    /// Niceness of the workers, -20 to 19: below 0 they go before other programs, which takes a
-    /// privilege [default: as it is]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(-20..=19), allow_negative_numbers = true)]
+    /// Niceness of the workers, -20 to 19; below 0 they go before other programs, which takes
+    /// CAP_SYS_NICE [default: that of mapstorm]
+    #[arg(long, help_heading = SIZE, value_name = "N", value_parser = clap::value_parser!(i32).range(-20..=19), allow_negative_numbers = true)]
     pub nice: Option<i32>,
-    /// The form of the result on stdout; progress always goes to stderr
-    #[arg(long, value_parser = Format::all(), default_value = "text")]
+    /// Format of the report on stdout; progress goes to stderr
+    #[arg(long, help_heading = OUTPUT, value_parser = Format::all(), default_value = "text")]
     pub format: Format,
 }
 
-/// Options of `mapstorm verify`.
 #[derive(Args, Clone, Debug)]
 pub struct VerifyArgs {
-    /// Files that a storm saved with --out
+    /// Tears and incidents that a storm saved with --out
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// The form of the result on stdout; progress always goes to stderr
-    #[arg(long, value_parser = Format::without_checks(), default_value = "text")]
+    /// Format of the report on stdout; progress goes to stderr
+    #[arg(long, help_heading = OUTPUT, value_parser = Format::without_checks(), default_value = "text")]
     pub format: Format,
 }
 
-/// Options of `mapstorm explain`.
 #[derive(Args, Clone, Debug)]
 pub struct ExplainArgs {
-    /// A file that a storm saved with --out
+    /// A tear or an incident that a storm saved with --out
     pub file: PathBuf,
-    /// Also write a page for a browser
-    #[arg(long, value_name = "OUT")]
+    /// Also write a page for a browser to this file
+    #[arg(long, help_heading = OUTPUT, value_name = "OUT")]
     pub html: Option<PathBuf>,
-    /// Also write the picture alone, as SVG
-    #[arg(long, value_name = "OUT")]
+    /// Also write the picture alone to this file, as SVG
+    #[arg(long, help_heading = OUTPUT, value_name = "OUT")]
     pub svg: Option<PathBuf>,
 }
 
-/// Options of `mapstorm replay`.
 #[derive(Args, Clone, Debug)]
 pub struct ReplayArgs {
     /// A tear that a storm saved with --out, or a scenario
     pub file: PathBuf,
-    /// How long to try, in seconds
-    #[arg(long, default_value = "10", value_parser = seconds, allow_negative_numbers = true)]
+    /// Longest time to try, in seconds
+    #[arg(long, help_heading = RUN, default_value = "10", value_parser = seconds, allow_negative_numbers = true)]
     pub seconds: f64,
-    /// Seed of what the readers draw
-    #[arg(long, value_parser = seed::parse)]
+    /// Seed of what the readers draw [default: 1]
+    #[arg(long, help_heading = RUN, value_parser = seed::parse)]
     pub seed: Option<u64>,
-    /// The form of the result on stdout; progress always goes to stderr
-    #[arg(long, value_parser = Format::without_checks(), default_value = "text")]
+    /// Format of the report on stdout; progress goes to stderr
+    #[arg(long, help_heading = OUTPUT, value_parser = Format::without_checks(), default_value = "text")]
     pub format: Format,
 }
 
-/// Options of `mapstorm minimize`.
 #[derive(Args, Clone, Debug)]
 pub struct MinimizeArgs {
     /// A tear that a storm saved with --out, or a scenario
     pub file: PathBuf,
-    /// Where the scenario goes
-    #[arg(short, long, value_name = "OUT")]
+    /// The file that the scenario goes to; it always holds the smallest one so far
+    #[arg(short, long, help_heading = OUTPUT, value_name = "OUT")]
     pub output: PathBuf,
-    /// How long to search, in seconds
-    #[arg(long, default_value = "180", value_parser = seconds, allow_negative_numbers = true)]
+    /// Longest time to search, in seconds
+    #[arg(long, help_heading = RUN, default_value = "180", value_parser = seconds, allow_negative_numbers = true)]
     pub seconds: f64,
-    /// The form of the result on stdout; progress always goes to stderr
-    #[arg(long, value_parser = Format::without_checks(), default_value = "text")]
+    /// Format of the report on stdout; progress goes to stderr
+    #[arg(long, help_heading = OUTPUT, value_parser = Format::without_checks(), default_value = "text")]
     pub format: Format,
 }
 
-/// Options of `mapstorm emit-c`.
 #[derive(Args, Clone, Debug)]
 pub struct EmitCArgs {
     /// A scenario, best a minimized one, or a tear that a storm saved with --out
     pub file: PathBuf,
-    /// Where the program goes [default: stdout]
-    #[arg(short, long, value_name = "OUT")]
+    /// The file that the program goes to [default: stdout]
+    #[arg(short, long, help_heading = OUTPUT, value_name = "OUT")]
     pub output: Option<PathBuf>,
-    /// Compile the program with cc and run it again and again for so many seconds; its header then
-    /// says how often it was torn here
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
+    /// Compile the program with cc and run it over and over for so many seconds, so that the comment
+    /// at its top can say how often it tears here
+    #[arg(long, help_heading = RUN, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub measure: Option<f64>,
 }
 
-/// Options of `mapstorm probe`.
 #[derive(Args, Clone, Debug)]
 pub struct ProbeArgs {
-    /// The form of the result on stdout; progress always goes to stderr
-    #[arg(long, value_parser = Format::without_checks(), default_value = "text")]
+    /// Format of the report on stdout; progress goes to stderr
+    #[arg(long, help_heading = OUTPUT, value_parser = Format::without_checks(), default_value = "text")]
     pub format: Format,
 }
 
-/// Options of `mapstorm cases`.
 #[derive(Args, Clone, Debug)]
 pub struct CasesArgs {
     /// The cases to run, separated by commas: 1 to 10, split, resize, remap, replace,
     /// replace-keep, map-shared, move, split-file [default: all]
-    #[arg(long, value_delimiter = ',', value_name = "CASE")]
+    #[arg(long, help_heading = RUN, value_delimiter = ',', value_name = "CASE")]
     pub only: Vec<String>,
-    /// How long each case runs, in seconds, all its ways of reading together [default: 6; as KTAP,
-    /// as long as lets all of it end within 30 seconds, or DURATION seconds for each test]
-    #[arg(long, value_parser = seconds, value_name = "SECONDS")]
+    /// How long each case is raced, in seconds, all its ways of reading together [default: 6; with
+    /// --format ktap what lets all of it end within 30 seconds, or DURATION seconds for each check]
+    #[arg(long, help_heading = RUN, value_parser = seconds, value_name = "SECONDS")]
     pub seconds_per_case: Option<f64>,
-    /// Where the page of output ends, separated by commas: page (nowhere near), before, inside or
-    /// after the vmas that change; all [default: all]
-    #[arg(long, value_delimiter = ',', value_name = "WHERE", value_parser = boundary)]
+    /// Where a page of output ends, separated by commas: before, inside or after the vmas that
+    /// change; page for nowhere near them; all [default: all]
+    #[arg(long, help_heading = RUN, value_delimiter = ',', value_name = "WHERE", value_parser = boundary)]
     pub boundary: Vec<Option<Position>>,
-    /// What to read through, separated by commas: read, pread, query, smaps [default: all that
+    /// Ways of reading to use, separated by commas: read, pread, query, smaps [default: all that
     /// this kernel has]
-    #[arg(long, value_delimiter = ',', value_name = "WAY")]
+    #[arg(long, help_heading = RUN, value_delimiter = ',', value_name = "WAY")]
     pub interface: Vec<Interface>,
-    /// Threads of a storm beside it, in lanes of their own: noise
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]
+    /// Workers of a storm that goes on beside the case as noise, in lanes of their own
+    #[arg(long, help_heading = SIZE, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]
     pub threads: u16,
-    /// Seed of the random choices, decimal or 0x hexadecimal [default: drawn]
-    #[arg(long, value_parser = seed::parse)]
+    /// Seed of all random choices, decimal or 0x hexadecimal; the report says it [default: drawn]
+    #[arg(long, help_heading = RUN, value_parser = seed::parse)]
     pub seed: Option<u64>,
-    /// The form of the result on stdout; progress always goes to stderr
+    /// Format of the report on stdout; progress goes to stderr
     ///
-    /// As KTAP, DURATION and VERBOSE in the environment are honoured. In a list of checks, what could
-    /// not be decided is a skip, and the exit code says so, too: 4 where all are, else 0.
-    #[arg(long, value_parser = Format::all(), default_value = "text")]
+    /// With ktap, DURATION and VERBOSE in the environment are heeded. In ktap and junit, what is
+    /// undecided is a skip, and the exit code is 4 where all checks are skips, else 0.
+    #[arg(long, help_heading = OUTPUT, value_parser = Format::all(), default_value = "text")]
     pub format: Format,
 }
 

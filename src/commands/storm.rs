@@ -143,7 +143,7 @@ fn workers(args: &StormArgs, machine: &Machine) -> Result<(usize, usize), Failur
     Ok((threads, readers))
 }
 
-/// The ways to read that were asked for and work here.
+/// The ways of reading that were asked for and work here.
 pub(super) fn modes(asked: &[Mode], dropped: &mut Vec<Dropped>) -> Result<ModeSet, Failure> {
     let wanted = |mode: &Mode| match asked.is_empty() {
         true => mode.is_default(),
@@ -161,7 +161,7 @@ pub(super) fn modes(asked: &[Mode], dropped: &mut Vec<Dropped>) -> Result<ModeSe
         Mode::ALL.into_iter().filter(wanted).filter(|mode| offered(mode)).collect();
     match modes.is_empty() {
         true => Err(Failure::Untestable(format!(
-            "this kernel has none of the ways to read asked for ({})",
+            "this kernel has none of the ways of reading asked for ({})",
             reasons(dropped)
         ))),
         false => Ok(modes),

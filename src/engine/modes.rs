@@ -314,7 +314,7 @@ impl Mode {
 
     /// The help of `--read`.
     pub fn help() -> String {
-        let mut help = "Ways to read, separated by commas:".to_owned();
+        let mut help = "Ways of reading to use, separated by commas:".to_owned();
         for way in &WAYS {
             help += &format!("\n{:<7} {}", way.word, way.about);
         }
@@ -337,7 +337,7 @@ impl FromStr for Mode {
         Mode::ALL
             .into_iter()
             .find(|mode| mode.word() == word)
-            .ok_or_else(|| unknown("way to read", word, &Mode::ALL.map(Mode::word)))
+            .ok_or_else(|| unknown("way of reading", word, &Mode::ALL.map(Mode::word)))
     }
 }
 

@@ -125,7 +125,7 @@ impl FromStr for Pattern {
         let operations = operations.transpose()?;
         let reader = parts
             .next()
-            .map(|text| part("way to read", text, &Mode::ALL, Mode::word))
+            .map(|text| part("way of reading", text, &Mode::ALL, Mode::word))
             .transpose()?;
         match parts.next() {
             None => Ok(Pattern { class, mechanism, operations, reader }),
@@ -204,7 +204,7 @@ mod tests {
             ("hole/-/map+rempa/walk", &["operation \"rempa\"", "\"remap\"?"]),
             ("hole/-/map+-", &["beside an operation"]),
             ("hole/-/map,remap", &["operation \"map,remap\""]),
-            ("hole/-/map/wlak", &["way to read \"wlak\"", "\"walk\"?", "pread, short"]),
+            ("hole/-/map/wlak", &["way of reading \"wlak\"", "\"walk\"?", "pread, short"]),
             ("hole/-/map/walk/walk", &["four parts"]),
             ("HOLE", &["\"HOLE\"", "\"hole\"?"]),
         ] {

@@ -1,13 +1,14 @@
 //! The arguments of `latency` and `compare`.
 
 use super::plan::{self, Reader};
+use crate::command_line::{JUDGING, OUTPUT, RUN, SIZE};
 use crate::host::parse_cpu_list;
 use crate::report::Format;
 use crate::seed;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Measure what readers of /proc/self/maps cost the threads that map and unmap.
+/// Measures what readers of maps cost the threads that map and unmap.
 ///
 /// One mapper thread unmaps or maps one random page of a populated private anonymous region, over
 /// and over, and times each call; between calls it sleeps 10 us. Scanner threads read the whole of
@@ -20,82 +21,84 @@ use std::time::Duration;
 /// alone. `--against none` shows the mapper with no thread beside it.
 ///
 /// Exit code 0 when done; 1 when a call hung; 4 when the file is not there; 5 when a scanner never
-/// finished a scan; 64 for a wrong command line; 70 for errors of the surroundings; 129, 130
-/// or 143 after SIGHUP, SIGINT or SIGTERM, with the report of what was measured until then.
+/// finished a scan; 64 usage; 70 internal or environment error; 129, 130 or 143 after SIGHUP, SIGINT or SIGTERM, with the report of what was measured until then.
 #[derive(clap::Args, Clone, Debug)]
 pub struct LatencyArgs {
-    /// Samples in each column
-    #[arg(long, value_name = "N", default_value = "7", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    /// Samples in each column; six or more make the intervals trustworthy
+    #[arg(long, help_heading = RUN, value_name = "N", default_value = "7", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub nsamples: u32,
 
     /// Length of one sample in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    #[arg(long, help_heading = RUN, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub duration: Duration,
 
-    /// Busy threads spin this many ms at normal priority, then sleep 1 ms; 0 for no busy threads
-    #[arg(long, value_name = "MS", default_value = "0", value_parser = clap::value_parser!(u64).range(0..=3_600_000))]
+    /// Let busy threads take the scanners' CPUs away: each spins this many ms, then sleeps 1 ms; 0
+    /// for no busy threads
+    #[arg(long, help_heading = SIZE, value_name = "MS", default_value = "0", value_parser = clap::value_parser!(u64).range(0..=3_600_000))]
     pub busyduration: u64,
 
     /// The file of /proc/self that scanners read: maps, smaps, numa_maps, ...
-    #[arg(long, value_name = "NAME", default_value = "maps", value_parser = plan::file_name)]
+    #[arg(long, help_heading = RUN, value_name = "NAME", default_value = "maps", value_parser = plan::file_name)]
     pub procfile: String,
 
-    /// Scanner threads
+    /// Scanner threads; with 0 the mapper is alone in every column
     ///
-    /// Two, as in proc-mmap_sem-test. With 0 the mapper is alone in every column.
-    #[arg(long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=1024))]
+    /// Two, as in proc-mmap_sem-test.
+    #[arg(long, help_heading = SIZE, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u32).range(0..=1024))]
     pub scanners: u32,
 
-    /// Further columns, separated by commas: none, idle, procmap-query, or a file as in --procfile
+    /// Measure further columns, separated by commas: none, idle, procmap-query, or a file as in
+    /// --procfile
     ///
     /// `none` is the mapper alone, without busy threads; `idle` is a second control, whose ratio
     /// to the first shows the noise of this run; `procmap-query` walks by PROCMAP_QUERY.
-    #[arg(long, value_name = "READER,...", value_delimiter = ',')]
+    #[arg(long, help_heading = RUN, value_name = "READER,...", value_delimiter = ',')]
     pub against: Vec<Reader>,
 
-    /// Size of the region in MiB [default: 128]
-    #[arg(long, value_name = "N", conflicts_with = "gb", value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    /// Size of the region that the mapper maps and unmaps, in MiB [default: 128]
+    #[arg(long, help_heading = SIZE, value_name = "N", conflicts_with = "gb", value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
     pub mb: Option<u64>,
 
-    /// Size of the region in GiB
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    /// The same in GiB
+    #[arg(long, help_heading = SIZE, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     pub gb: Option<u64>,
 
     /// The mapper's CPU [default: the first this process may use]
-    #[arg(long, value_name = "CPU", value_parser = cpu)]
+    #[arg(long, help_heading = SIZE, value_name = "CPU", value_parser = cpu)]
     pub mapper_cpu: Option<usize>,
 
     /// The CPUs of scanners and busy threads, such as 1-3,5 [default: all but the mapper's]
     // The full path keeps clap from taking the vector for a repeated option.
-    #[arg(long, value_name = "CPUS", value_parser = parse_cpu_list)]
+    #[arg(long, help_heading = SIZE, value_name = "CPUS", value_parser = parse_cpu_list)]
     pub scanner_cpus: Option<std::vec::Vec<usize>>,
 
     /// A call that does not come back within this many seconds is a hang: its stack is saved and
     /// the run ends
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = hang_seconds)]
+    #[arg(long, help_heading = JUDGING, value_name = "SECONDS", default_value = "30", value_parser = hang_seconds)]
     pub hang_seconds: Duration,
 
-    /// Directory for the evidence of a hang
-    #[arg(long, value_name = "DIR", default_value = ".")]
+    /// Save the evidence of a hang in this directory
+    #[arg(long, help_heading = OUTPUT, value_name = "DIR", default_value = ".")]
     pub hang_dir: PathBuf,
 
-    /// Seed of the choice of pages; every column of a round draws the same [default: random]
-    #[arg(long, value_name = "N", value_parser = seed::parse)]
+    /// Seed of the choice of pages, decimal or 0x hexadecimal; every column of a round draws the same
+    /// [default: drawn]
+    #[arg(long, help_heading = RUN, value_name = "N", value_parser = seed::parse)]
     pub seed: Option<u64>,
 
-    /// One line a sample: median of the averages, this sample's average, its maximum, in ms,
-    /// sorted by the maximum
+    /// Print one line a sample as proc-mmap_sem-test does: median of the averages, this sample's
+    /// average, its maximum, in ms, sorted by the maximum
     ///
     /// The control's lines come after, each behind `# control `.
-    #[arg(long, conflicts_with = "format")]
+    #[arg(long, help_heading = OUTPUT, conflicts_with = "format")]
     pub rawdata: bool,
 
-    /// What to print
-    #[arg(long, value_parser = Format::without_checks(), default_value = "text")]
+    /// Format of the report on stdout; progress goes to stderr
+    #[arg(long, help_heading = OUTPUT, value_parser = Format::without_checks(), default_value = "text")]
     pub format: Format,
 
     /// Also write the JSON result here, anew after every round, for `compare`
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = OUTPUT, value_name = "FILE")]
     pub save: Option<PathBuf>,
 
     /// Plants a hang, to prove that it is seen
@@ -103,9 +106,9 @@ pub struct LatencyArgs {
     pub inject: Option<Planted>,
 }
 
-/// Hold results of `latency` side by side.
+/// Sets results of `latency` side by side.
 ///
-/// The first is what the others are compared with. Ratios come with intervals from resampling
+/// The others are compared with the first. Ratios come with intervals from resampling
 /// whole samples. Differences of machine or setup that make the comparison unfair are named.
 #[derive(clap::Args, Clone, Debug)]
 pub struct CompareArgs {
@@ -116,24 +119,24 @@ pub struct CompareArgs {
     #[arg(required = true, value_name = "FILE[,FILE...]")]
     pub files: Vec<PathBuf>,
 
-    /// Also write a page with percentile curves and each sample's maximum
-    #[arg(long, value_name = "FILE")]
+    /// Also write a page with percentile curves and each sample's maximum to this file
+    #[arg(long, help_heading = OUTPUT, value_name = "FILE")]
     pub html: Option<PathBuf>,
 
-    /// What to print
-    #[arg(long, value_parser = Format::without_checks(), default_value = "text")]
+    /// Format of the report on stdout; progress goes to stderr
+    #[arg(long, help_heading = OUTPUT, value_parser = Format::without_checks(), default_value = "text")]
     pub format: Format,
 
-    /// How often the samples are drawn anew for the intervals
-    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(100..=100_000))]
+    /// How often the samples are drawn anew; more make the intervals steadier
+    #[arg(long, help_heading = RUN, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(100..=100_000))]
     pub resamples: u32,
 
     /// Confidence of the intervals in per cent
-    #[arg(long, value_name = "PERCENT", default_value = "95", value_parser = clap::value_parser!(u8).range(50..=99))]
+    #[arg(long, help_heading = RUN, value_name = "PERCENT", default_value = "95", value_parser = clap::value_parser!(u8).range(50..=99))]
     pub confidence: u8,
 
-    /// Seed of the resampling
-    #[arg(long, value_name = "N", default_value = "1", value_parser = seed::parse)]
+    /// Seed of the resampling, decimal or 0x hexadecimal
+    #[arg(long, help_heading = RUN, value_name = "N", default_value = "1", value_parser = seed::parse)]
     pub seed: u64,
 }
 

@@ -89,7 +89,7 @@ pub enum RunError {
     /// Plain mmap and munmap do not do here what the model says.
     #[error("nothing can be tested here: {0}")]
     Calibrate(String),
-    /// One of its ways to read is not offered here.
+    /// One of its ways of reading is not offered here.
     #[error("this kernel does not offer its reader {mode} ({source}); {takes}")]
     NoReader {
         /// The way.

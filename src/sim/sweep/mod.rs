@@ -4,7 +4,7 @@
 mod kernels;
 mod report;
 
-use crate::command_line::with_seed;
+use crate::command_line::{OUTPUT, RUN, with_seed};
 use crate::console;
 use crate::exit::Exit;
 use crate::header::Header;
@@ -22,17 +22,17 @@ pub use report::{BugRow, ModelRow, Report};
 /// Arguments of `mapstorm selfcheck`.
 #[derive(Clone, Debug, Args)]
 pub struct SelfcheckArgs {
-    /// Seconds to spend, half of them on the bugs and half on the right kernels
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    /// How long it takes, in seconds: half for the kernels with a bug, half for the right ones
+    #[arg(long, help_heading = RUN, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub seconds: u32,
-    /// Seed of the first simulated kernel [default: drawn]
-    #[arg(long, value_parser = seed::parse)]
+    /// Seed of the first simulated kernel, decimal or 0x hexadecimal [default: drawn]
+    #[arg(long, help_heading = RUN, value_parser = seed::parse)]
     pub seed: Option<u64>,
-    /// The form of the result on stdout; progress always goes to stderr
-    #[arg(long, value_parser = Format::all(), default_value = "text")]
+    /// Format of the report on stdout; progress goes to stderr
+    #[arg(long, help_heading = OUTPUT, value_parser = Format::all(), default_value = "text")]
     pub format: Format,
-    /// Only this bug, and no right kernel
-    #[arg(long, value_name = "BUG")]
+    /// Try only this bug, and no right kernel
+    #[arg(long, help_heading = RUN, value_name = "BUG")]
     pub only: Option<Bug>,
 }
 
