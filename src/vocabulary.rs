@@ -11,6 +11,57 @@ pub fn unknown(what: &str, word: &str, known: &[&str]) -> String {
     format!("unknown {what} {word:?}{nearest}{stop} known are {}", known.join(", "))
 }
 
+/// Gives a type its text and the way back, from `ALL` and `word`.
+macro_rules! spoken {
+    ($Enum:ident, $what:literal) => {
+        impl std::fmt::Display for $Enum {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.word())
+            }
+        }
+
+        impl std::str::FromStr for $Enum {
+            type Err = String;
+
+            fn from_str(word: &str) -> Result<$Enum, String> {
+                let found = $Enum::ALL.iter().find(|one| one.word() == word);
+                found.copied().ok_or_else(|| {
+                    let known: Vec<&str> = $Enum::ALL.iter().map(|one| one.word()).collect();
+                    crate::vocabulary::unknown($what, word, &known)
+                })
+            }
+        }
+    };
+}
+
+/// Gives an enum of `strum::VariantArray` all its values.
+macro_rules! all {
+    ($Enum:ident) => {
+        impl $Enum {
+            /// All of them, in their order.
+            pub const ALL: [$Enum; <$Enum as strum::VariantArray>::VARIANTS.len()] =
+                *<$Enum as strum::VariantArray>::VARIANTS.first_chunk().unwrap();
+        }
+    };
+}
+
+/// Gives an enum with strum's words all its values, its word, its text and the way back.
+macro_rules! words {
+    ($Enum:ident, $what:literal) => {
+        crate::vocabulary::all!($Enum);
+        crate::vocabulary::spoken!($Enum, $what);
+
+        impl $Enum {
+            /// The word for it in flags, reports and saved files.
+            pub fn word(self) -> &'static str {
+                self.into()
+            }
+        }
+    };
+}
+
+pub(crate) use {all, spoken, words};
+
 /// The known word that is most like this one, if one is.
 fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let word = word.to_lowercase();

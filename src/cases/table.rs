@@ -8,6 +8,8 @@ use super::place::Position;
 use crate::model::Case::{self, *};
 use crate::model::{CaseSet, Op, Page, Place, Prot, Span};
 use crate::oracle::Mechanism::{self, ReplacedInFlight, SkippedAfterMerge};
+use crate::vocabulary::words;
+use strum::{IntoStaticStr, VariantArray};
 
 /// One operation of a case, and what it has to make of the VMAs.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +23,8 @@ pub struct Step {
 }
 
 /// What the series foresees beside the state before and the state after.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, VariantArray, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Foreseen {
     /// Nothing: a retry hides what is in between.
     Retry,
@@ -31,16 +34,7 @@ pub enum Foreseen {
     GapThenVma,
 }
 
-impl Foreseen {
-    /// The word used in reports.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Foreseen::Retry => "retry",
-            Foreseen::Twice => "twice",
-            Foreseen::GapThenVma => "gap-then-vma",
-        }
-    }
-}
+words!(Foreseen, "outcome");
 
 /// A case.
 #[derive(Debug)]

@@ -2,11 +2,9 @@
 
 use crate::host::query_works;
 use crate::kernel::MapsFile;
-use crate::vocabulary::unknown;
+use crate::vocabulary::spoken;
 use arrayvec::ArrayVec;
 use rustix::io::Errno;
-use std::fmt;
-use std::str::FromStr;
 
 /// What a way of reading delivers, and how that is taken apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -324,22 +322,7 @@ impl Mode {
     }
 }
 
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
-
-impl FromStr for Mode {
-    type Err = String;
-
-    fn from_str(word: &str) -> Result<Mode, String> {
-        Mode::ALL
-            .into_iter()
-            .find(|mode| mode.word() == word)
-            .ok_or_else(|| unknown("way of reading", word, &Mode::ALL.map(Mode::word)))
-    }
-}
+spoken!(Mode, "way of reading");
 
 #[cfg(test)]
 mod tests {

@@ -27,7 +27,7 @@ pub enum Planted {
 
 impl Planted {
     /// The word that `--inject` takes: it begins with the class it has to be found as.
-    pub const fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
             Planted::Read(fault) => fault.word(),
             Planted::Mismatch => Class::Mismatch.word(),

@@ -8,13 +8,15 @@ use super::scheduler::Slice;
 use super::script::Script;
 use super::storm::Plan;
 use crate::seed::Stream;
+use crate::vocabulary::words;
 use serde::Serialize;
-use std::fmt;
-use std::str::FromStr;
+use strum::{IntoStaticStr, VariantArray};
 
 /// One way to spend a slice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[derive(VariantArray, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Workload {
     /// One worker a CPU, each on its own; one spot in one lane is hammered without a pause.
     Duel,
@@ -75,41 +77,9 @@ struct Traits {
     longest: u8,
 }
 
+words!(Workload, "workload");
+
 impl Workload {
-    /// All workloads.
-    pub const ALL: [Workload; 12] = [
-        Workload::Duel,
-        Workload::Paused,
-        Workload::Slow,
-        Workload::Small,
-        Workload::Pair,
-        Workload::PairPaused,
-        Workload::Scatter,
-        Workload::Double,
-        Workload::SameCpu,
-        Workload::Idle,
-        Workload::Crowd,
-        Workload::Queue,
-    ];
-
-    /// The word that `--workload` takes and reports use.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Workload::Duel => "duel",
-            Workload::Paused => "paused",
-            Workload::Slow => "slow",
-            Workload::Small => "small",
-            Workload::Pair => "pair",
-            Workload::PairPaused => "pair-paused",
-            Workload::Scatter => "scatter",
-            Workload::Double => "double",
-            Workload::SameCpu => "same-cpu",
-            Workload::Idle => "idle",
-            Workload::Crowd => "crowd",
-            Workload::Queue => "queue",
-        }
-    }
-
     /// What it is, for people.
     pub const fn about(self) -> &'static str {
         match self {
@@ -227,23 +197,6 @@ impl Workload {
             sharing,
             slice: Slice { first_lane: 0, lanes, hammer, spin, sleep, idle, longest },
         }
-    }
-}
-
-impl fmt::Display for Workload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.word())
-    }
-}
-
-impl FromStr for Workload {
-    type Err = String;
-
-    fn from_str(word: &str) -> Result<Workload, String> {
-        let found = Workload::ALL.into_iter().find(|workload| workload.word() == word);
-        found.ok_or_else(|| {
-            crate::vocabulary::unknown("workload", word, &Workload::ALL.map(Workload::word))
-        })
     }
 }
 

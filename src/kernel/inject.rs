@@ -7,12 +7,15 @@ use super::descriptor::MapsRead;
 use super::line::{Line, parse};
 use super::query::{Answer, QueryFlags};
 use crate::seed::Stream;
+use crate::vocabulary::words;
 use arrayvec::ArrayVec;
 use rustix::io::Errno;
 use std::ops::Range;
+use strum::{IntoStaticStr, VariantArray};
 
 /// What is planted; named after the class of violation it has to be found as.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, VariantArray, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Fault {
     /// A line is left out.
     Hole,
@@ -30,31 +33,7 @@ pub enum Fault {
     Truncated,
 }
 
-impl Fault {
-    /// All faults.
-    pub const ALL: [Fault; 7] = [
-        Fault::Hole,
-        Fault::Torn,
-        Fault::Stale,
-        Fault::Unknown,
-        Fault::Disorder,
-        Fault::Malformed,
-        Fault::Truncated,
-    ];
-
-    /// The word of the class.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Fault::Hole => "hole",
-            Fault::Torn => "torn",
-            Fault::Stale => "stale",
-            Fault::Unknown => "unknown",
-            Fault::Disorder => "disorder",
-            Fault::Malformed => "malformed",
-            Fault::Truncated => "truncated",
-        }
-    }
-}
+words!(Fault, "fault");
 
 /// Longest line that is remembered for [`Fault::Stale`].
 const LONGEST: usize = 200;

@@ -7,11 +7,14 @@
 use super::layout::Divided;
 use super::op::Op;
 use super::span::Span;
+use crate::vocabulary::all;
 use std::fmt;
+use strum::VariantArray;
 
 /// One of the ten cases.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
+#[derive(VariantArray)]
 pub enum Case {
     /// 1: over whole VMAs between two that merge with what is put there.
     MergeBoth = 1,
@@ -35,21 +38,9 @@ pub enum Case {
     SplitAbove,
 }
 
-impl Case {
-    /// All ten.
-    pub const ALL: [Case; 10] = [
-        Case::MergeBoth,
-        Case::MergeLeftFull,
-        Case::MergeLeftPartial,
-        Case::MergeRightFull,
-        Case::MergeRightPartial,
-        Case::GapBoth,
-        Case::GapLeft,
-        Case::GapRight,
-        Case::SplitBelow,
-        Case::SplitAbove,
-    ];
+all!(Case);
 
+impl Case {
     /// Its number in the series, 1 to 10.
     pub const fn number(self) -> u8 {
         self as u8

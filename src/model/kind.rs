@@ -1,11 +1,14 @@
 //! The kinds of operation, and sets of them.
 
+use crate::vocabulary::words;
 use std::fmt;
-use std::str::FromStr;
+use strum::{IntoStaticStr, VariantArray};
 
 /// The kinds of operation, as `--ops` names them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
+#[derive(VariantArray, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Kind {
     /// `mmap(MAP_FIXED)`.
     Map,
@@ -23,47 +26,7 @@ pub enum Kind {
     Advise,
 }
 
-impl Kind {
-    /// All kinds.
-    pub const ALL: [Kind; 7] = [
-        Kind::Map,
-        Kind::Unmap,
-        Kind::Protect,
-        Kind::Resize,
-        Kind::Remap,
-        Kind::Name,
-        Kind::Advise,
-    ];
-
-    /// The word `--ops` takes.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Kind::Map => "map",
-            Kind::Unmap => "unmap",
-            Kind::Protect => "protect",
-            Kind::Resize => "resize",
-            Kind::Remap => "remap",
-            Kind::Name => "name",
-            Kind::Advise => "advise",
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
-
-impl FromStr for Kind {
-    type Err = String;
-
-    fn from_str(word: &str) -> Result<Kind, String> {
-        Kind::ALL.into_iter().find(|kind| kind.word() == word).ok_or_else(|| {
-            crate::vocabulary::unknown("operation", word, &Kind::ALL.map(Kind::word))
-        })
-    }
-}
+words!(Kind, "operation");
 
 /// A set of operation kinds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -6,7 +6,9 @@ use super::ledger::Oracle;
 use super::rules::Relaxation;
 use super::verdict::{Break, Class, Contract, Rule, Tolerated};
 use crate::model::{Geometry, Kind, KindSet, Layout};
+use crate::vocabulary::words;
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 
 /// One version of a lane, copied out of the history.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +31,8 @@ pub struct VersionRecord {
 /// after the verdict, never used for it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[derive(VariantArray, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Mechanism {
     /// An operation in flight replaced pages in two steps: mm/mremap.c, `mremap_to`, unmaps the
     /// destination and only later inserts the VMA that is moved there. The neighbours of the gap
@@ -45,6 +49,7 @@ pub enum Mechanism {
     /// and the reported one does not is missing.
     SkippedAfterSplit,
     /// It takes more than one of them to explain the walk.
+    #[strum(serialize = "replaced-and-skipped")]
     Both,
     /// The VMA just reported grew or merged before the next lookup: [`Tolerated::Twice`], where the
     /// contract forbids it.
@@ -66,18 +71,9 @@ impl From<Tolerated> for Mechanism {
     }
 }
 
-impl Mechanism {
-    /// All of them.
-    pub const ALL: [Mechanism; 7] = [
-        Mechanism::ReplacedInFlight,
-        Mechanism::SkippedAfterMerge,
-        Mechanism::SkippedAfterSplit,
-        Mechanism::Both,
-        Mechanism::ToldTwice,
-        Mechanism::GapThenVma,
-        Mechanism::LineByLine,
-    ];
+words!(Mechanism, "mechanism");
 
+impl Mechanism {
     /// The weakest contract under which what it brings about is a violation.
     pub const fn contract(self) -> Contract {
         match self {
@@ -145,19 +141,6 @@ impl Mechanism {
                 "it takes two to explain it: pages replaced in two steps by an operation in \
                  flight, and a vma skipped after it had merged"
             }
-        }
-    }
-
-    /// The word in signatures.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Mechanism::ReplacedInFlight => "replaced-in-flight",
-            Mechanism::SkippedAfterMerge => "skipped-after-merge",
-            Mechanism::SkippedAfterSplit => "skipped-after-split",
-            Mechanism::Both => "replaced-and-skipped",
-            Mechanism::ToldTwice => "told-twice",
-            Mechanism::GapThenVma => "gap-then-vma",
-            Mechanism::LineByLine => "line-by-line",
         }
     }
 }

@@ -4,14 +4,17 @@ use super::clock::{Tick, Window};
 use super::evidence::Mechanism;
 use super::history::{Overrun, Version};
 use crate::model::Observation;
+use crate::vocabulary::{all, words};
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use strum::{IntoStaticStr, VariantArray};
 
 /// The contract asked for, weakest first.
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash, Serialize, Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
+#[derive(VariantArray, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Contract {
     /// What the patch series promises: rules 1 to 5.
     #[default]
@@ -22,30 +25,13 @@ pub enum Contract {
     Snapshot,
 }
 
-impl Contract {
-    /// All contracts, weakest first.
-    pub const ALL: [Contract; 3] = [Contract::Series, Contract::Documented, Contract::Snapshot];
-
-    /// The word `--contract` takes.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Contract::Series => "series",
-            Contract::Documented => "documented",
-            Contract::Snapshot => "snapshot",
-        }
-    }
-}
-
-impl fmt::Display for Contract {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
+words!(Contract, "contract");
 
 /// A promise, one line of the scorecard each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
+#[derive(VariantArray)]
 pub enum Rule {
     /// Rule 1: a VMA exactly like the line existed at an instant of the line's window.
     Existence,
@@ -67,20 +53,9 @@ pub enum Rule {
     Return,
 }
 
-impl Rule {
-    /// All rules in the scorecard's order.
-    pub const ALL: [Rule; 9] = [
-        Rule::Existence,
-        Rule::NoHole,
-        Rule::Order,
-        Rule::Progress,
-        Rule::WholeLines,
-        Rule::NeverBack,
-        Rule::OneInstant,
-        Rule::Standstill,
-        Rule::Return,
-    ];
+all!(Rule);
 
+impl Rule {
     /// What the scorecard calls it.
     pub const fn promise(self) -> &'static str {
         match self {
@@ -110,6 +85,8 @@ impl Rule {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
+#[derive(VariantArray, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Class {
     /// Something mapped at every instant is missing.
     Hole,
@@ -131,46 +108,14 @@ pub enum Class {
     Stall,
 }
 
-impl Class {
-    /// All classes.
-    pub const ALL: [Class; 9] = [
-        Class::Hole,
-        Class::Torn,
-        Class::Stale,
-        Class::Unknown,
-        Class::Disorder,
-        Class::Malformed,
-        Class::Truncated,
-        Class::Mismatch,
-        Class::Stall,
-    ];
-
-    /// The first word of a signature. `torn`, `stale` and `unknown` are the three phantoms.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Class::Hole => "hole",
-            Class::Torn => "torn",
-            Class::Stale => "stale",
-            Class::Unknown => "unknown",
-            Class::Disorder => "disorder",
-            Class::Malformed => "malformed",
-            Class::Truncated => "truncated",
-            Class::Mismatch => "mismatch",
-            Class::Stall => "stall",
-        }
-    }
-}
-
-impl fmt::Display for Class {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
+words!(Class, "class");
 
 /// Allowed by the series, and counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
+#[derive(VariantArray, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Tolerated {
     /// A VMA reported again after it grew or merged downwards over what was reported: the line
     /// starts below the end of the line before it (cases 1, 2, 4, 7 of the series).
@@ -179,18 +124,9 @@ pub enum Tolerated {
     GapThenVma,
 }
 
+words!(Tolerated, "tolerated anomaly");
+
 impl Tolerated {
-    /// All of them.
-    pub const ALL: [Tolerated; 2] = [Tolerated::Twice, Tolerated::GapThenVma];
-
-    /// The word used in reports.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Tolerated::Twice => "twice",
-            Tolerated::GapThenVma => "gap-then-vma",
-        }
-    }
-
     /// What the kernel does to bring it about.
     pub const fn mechanism(self) -> &'static str {
         match self {

@@ -1,10 +1,11 @@
 //! The catalogue of bugs.
 
-use std::fmt;
-use std::str::FromStr;
+use crate::vocabulary::{spoken, words};
+use strum::{IntoStaticStr, VariantArray};
 
 /// How the simulated kernel reads its maps.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, VariantArray, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Model {
     /// Under the lock of one VMA at a time (Linux 6.17 and later).
     VmaLocks,
@@ -14,19 +15,9 @@ pub enum Model {
     Atomic,
 }
 
+words!(Model, "model");
+
 impl Model {
-    /// All models.
-    pub const ALL: [Model; 3] = [Model::VmaLocks, Model::MmapLock, Model::Atomic];
-
-    /// The word used in reports.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Model::VmaLocks => "vma-locks",
-            Model::MmapLock => "mmap-lock",
-            Model::Atomic => "atomic",
-        }
-    }
-
     /// Whether all that one call generates was true at one instant.
     pub const fn one_instant(self) -> bool {
         !matches!(self, Model::VmaLocks)
@@ -48,7 +39,7 @@ macro_rules! catalogue {
             pub const ALL: &'static [Bug] = &[$(Bug::$bug),*];
 
             /// The word `--only` takes.
-            pub const fn name(self) -> &'static str {
+            pub const fn word(self) -> &'static str {
                 match self { $(Bug::$bug => $name,)* }
             }
 
@@ -169,19 +160,4 @@ catalogue! {
         "history";
 }
 
-impl fmt::Display for Bug {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Bug {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Bug, String> {
-        Bug::ALL.iter().copied().find(|bug| bug.name() == name).ok_or_else(|| {
-            let known: Vec<&str> = Bug::ALL.iter().map(|bug| bug.name()).collect();
-            crate::vocabulary::unknown("bug", name, &known)
-        })
-    }
-}
+spoken!(Bug, "bug");

@@ -200,7 +200,7 @@ pub(super) fn sweep(
     let (here, all) = (Progress::here(quiet), bugs.len() + models.len());
     let each = time / (2 * bugs.len().max(1) as u32);
     let hunted = bugs.iter().enumerate().map(|(i, &bug)| {
-        progress(here, i, all, bug.name());
+        progress(here, i, all, bug.word());
         hunt(bug, seed, each, stop)
     });
     let bug_rows = hunted.collect();

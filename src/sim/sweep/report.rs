@@ -61,7 +61,7 @@ impl BugRow {
 
     /// Whether it was found, as a check.
     fn check(&self) -> Check {
-        let (name, seconds) = (format!("bug.{}", self.bug.name()), self.elapsed.as_secs_f64());
+        let (name, seconds) = (format!("bug.{}", self.bug.word()), self.elapsed.as_secs_f64());
         let kernels = counted(self.kernels, "kernel");
         let details = vec![format!("found in {} of {kernels}: {}", self.steps.len(), self.rules())];
         match (self.kernels, self.found()) {
@@ -190,7 +190,7 @@ impl Report {
             writeln!(
                 out,
                 "{:<28}{:<9}{:>8}{:>10}{:>10}  {:<14} {}",
-                row.bug.name(),
+                row.bug.word(),
                 if row.found() { "found" } else { "MISSED" },
                 row.kernels,
                 number(row.median()),
@@ -286,7 +286,7 @@ fn folded(mut text: &str, width: usize) -> impl Iterator<Item = &str> {
 
 fn bug_json(row: &BugRow) -> serde_json::Value {
     json!({
-        "bug": row.bug.name(),
+        "bug": row.bug.word(),
         "mechanism": row.bug.mechanism(),
         "case": row.bug.case(),
         "model": row.bug.model().word(),
