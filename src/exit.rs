@@ -18,6 +18,8 @@ pub enum Exit {
     Usage = 64,
     /// An error of mapstorm's or of its surroundings.
     Internal = 70,
+    /// Neither good nor bad, to `git bisect run`.
+    CannotTell = 125,
     /// Ended by SIGHUP, the report written.
     HungUp = 129,
     /// Ended by SIGINT, the report written.

@@ -2,6 +2,7 @@
 
 use crate::host::Machine;
 use crate::oracle::Contract;
+use crate::vm::Recipe;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::time::SystemTime;
@@ -58,6 +59,9 @@ pub struct Header {
     /// What makes an anomaly a violation, where something is judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contract: Option<Contract>,
+    /// Of what was saved in a guest, how to run its machine again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vm: Option<Recipe>,
 }
 
 fn unknown() -> String {
@@ -86,6 +90,7 @@ impl Header {
             generator: seed.map(|_| crate::seed::GENERATOR.to_owned()),
             command,
             contract: None,
+            vm: None,
         }
     }
 

@@ -27,4 +27,5 @@ pub mod repro;
 pub mod seed;
 pub mod sim;
 pub mod verify;
+pub mod vm;
 pub mod vocabulary;

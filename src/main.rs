@@ -16,10 +16,14 @@ use mapstorm::exit::Exit;
 static ALLOCATOR: Counting = Counting;
 
 fn main() {
+    if let Some(job) = mapstorm::vm::guest::job() {
+        mapstorm::vm::guest::init(&job);
+    }
     let exit = match Cli::read() {
         Ok(cli) => run(&cli).map_or_else(|failure| complain(&failure), written),
         Err(error) => written(usage(&error)),
     };
+    mapstorm::vm::guest::leaving(exit);
     std::process::exit(exit.code());
 }
 
@@ -38,6 +42,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Some(Command::Cases(args)) => commands::cases(args, &cli.print),
         Some(Command::Latency(args)) => commands::latency(args, &cli.print),
         Some(Command::Compare(args)) => commands::compare(args),
+        Some(Command::Vm(args)) => commands::vm(args, &cli.print),
         Some(Command::Selfcheck(args)) => commands::selfcheck(args, &cli.print),
     }
 }

@@ -1,5 +1,9 @@
 //! The command line.
 
+mod vm;
+
+pub use vm::VmArgs;
+
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -13,6 +17,7 @@ use mapstorm::report::Format;
 use mapstorm::seed;
 use mapstorm::sim::sweep::SelfcheckArgs;
 use mapstorm::vocabulary::unknown;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 const ABOUT: &str = "\
@@ -49,8 +54,16 @@ impl Cli {
     /// # Errors
     /// Help and the version, too, are errors to clap.
     pub fn read() -> Result<Cli, clap::Error> {
+        Cli::of(std::env::args_os())
+    }
+
+    /// Parses another command line in the same way; its first word is the program's name.
+    ///
+    /// # Errors
+    /// As [`Cli::read`].
+    pub fn of(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
         let mut command = Cli::command();
-        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        let matches = command.try_get_matches_from_mut(words)?;
         if let Some((name, _)) = matches.subcommand()
             && let Some(flag) = storm_flag(&matches)
         {
@@ -96,6 +109,8 @@ pub enum Command {
     // Help of these stands at their arguments.
     Latency(LatencyArgs),
     Compare(CompareArgs),
+    /// Boots kernel images with mapstorm in them, one for each seed, and sets them side by side
+    Vm(VmArgs),
     /// Proves the oracle on simulated kernels: each with one bug, which has to be found, and right
     /// ones, which must raise no alarm
     Selfcheck(SelfcheckArgs),

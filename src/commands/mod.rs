@@ -13,6 +13,7 @@ mod selfcheck;
 mod signals;
 mod storm;
 mod verify;
+mod vm;
 
 pub use cases::cases;
 pub use colour::set_colour;
@@ -27,6 +28,7 @@ pub use selfcheck::selfcheck;
 pub use signals::Signals;
 pub use storm::storm;
 pub use verify::verify;
+pub use vm::vm;
 
 use mapstorm::console;
 use mapstorm::engine::StormError;

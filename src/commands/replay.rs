@@ -16,6 +16,7 @@ use mapstorm::repro::replay::{
     Attempt, DeriveError, Size, Target, Untold, attempt, derive, target_of,
 };
 use mapstorm::repro::scenario::RunError;
+use mapstorm::vm::Recipe;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -82,7 +83,7 @@ fn once(path: &Path, incident: &SavedIncident) -> Failure {
         "{} is {what}; there is no scenario in it to run again. `mapstorm explain` tells what it \
          shows; to look for another, run the storm again: {}",
         path.display(),
-        incident.header.command
+        incident.header.vm.as_ref().map_or(&incident.header.command, |vm| &vm.command)
     ))
 }
 
@@ -116,6 +117,14 @@ pub(super) fn not_run(error: RunError) -> Failure {
     }
 }
 
+/// How to run the machine again that a tear comes from, if it comes from one.
+fn recipe(path: &Path) -> Result<Option<Recipe>, Failure> {
+    Ok(match load(path)? {
+        Saved::Tear(tear) => tear.header.vm,
+        Saved::SavedIncident(_) | Saved::Scenario(_) => None,
+    })
+}
+
 /// Runs what the file holds until it is shown, or the time is over.
 ///
 /// # Errors
@@ -123,6 +132,11 @@ pub(super) fn not_run(error: RunError) -> Failure {
 pub fn replay(args: &ReplayArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     fits_here(&args.file)?;
     let (target, contract) = target(&args.file)?;
+    if !print.quiet
+        && let Some(vm) = &recipe(&args.file)?
+    {
+        console::note(vm.sentence());
+    }
     let signals = Signals::catch().map_err(|e| Failure::Environment(e.to_string()))?;
     let time = Duration::from_secs_f64(args.seconds);
     let seed = args.seed.unwrap_or(1);

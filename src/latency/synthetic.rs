@@ -78,6 +78,7 @@ pub fn header() -> Header {
         generator: None,
         command: "mapstorm latency --duration 1".to_owned(),
         contract: None,
+        vm: None,
     }
 }
 

@@ -27,18 +27,23 @@ fn origin(header: &Header) -> String {
     format!("Linux {kernel} {arch}, pages of {page_size} bytes, contract {contract}, seed {seed}")
 }
 
+/// The command of the run: of one in a guest, that which runs its machine again.
+fn again(header: &Header) -> &str {
+    header.vm.as_ref().map_or(&header.command, |vm| &vm.command)
+}
+
 impl<'a> From<&'a Tear> for Heading<'a> {
     fn from(tear: &'a Tear) -> Heading<'a> {
         let origin = origin(&tear.header);
         let origin = format!("{origin}, reader {}", tear.reader);
-        Heading { signature: &tear.signature, origin, command: &tear.header.command }
+        Heading { signature: &tear.signature, origin, command: again(&tear.header) }
     }
 }
 
 impl<'a> From<&'a SavedIncident> for Heading<'a> {
     fn from(file: &'a SavedIncident) -> Heading<'a> {
         let origin = origin(&file.header);
-        Heading { signature: &file.signature, origin, command: &file.header.command }
+        Heading { signature: &file.signature, origin, command: again(&file.header) }
     }
 }
 
