@@ -9,14 +9,14 @@
 //! full and without: a round in which the machine was slow weighs less there.
 
 use mapstorm::engine::{
-    Counts, Cpus, Findings, Mode, Mutator, OpSet, Place, Program, Reader, Scheduler, Slice, Tally,
-    calibrate, draw_layout, read_outside,
+    Counts, Cpus, Findings, Mode, Mutator, OpSet, Place, Program, Reader, Scheduler, Slice,
+    Surroundings, Tally, calibrate, draw_layout, read_outside,
 };
 use mapstorm::kernel::{Arena, MapsFile, MapsRead, Mm};
 use mapstorm::model::{Kind, KindSet, Layout, Op, Place as Pages, Span, apply, apply_alone, fits};
-use mapstorm::oracle::{Contract, Oracle, Outside};
+use mapstorm::oracle::{Contract, Oracle};
 use mapstorm::seed::Stream;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -98,7 +98,7 @@ struct Bench {
     may: OpSet,
     oracle: Oracle,
     findings: Findings,
-    outside: RwLock<Outside>,
+    outside: Surroundings,
     /// Never raised: violations wait for the operations under way, as in a storm.
     over: AtomicBool,
     seed: u64,
@@ -149,7 +149,7 @@ impl Bench {
         let empty = vec![Layout::empty(PAGES); LANES];
         let oracle = Oracle::new(*arena.geometry(), &empty, 1 << 15);
         let findings = Findings::new(Vec::new(), false, 1, 64);
-        let outside = RwLock::new(Outside::with_room(4096, 512 << 10));
+        let outside = Surroundings::with_room(4096, 512 << 10, 0, 0);
         Bench { arena, may, oracle, findings, outside, over: AtomicBool::new(false), seed: 1 }
     }
 
@@ -227,7 +227,10 @@ impl Bench {
             // As the storm does it at its standstills.
             let mut source = MapsFile::own().expect("maps");
             let (identities, geometry) = (self.arena.identities(), self.arena.geometry());
-            read_outside(&mut source, identities, geometry, &mut self.outside.write())
+            self.outside
+                .renew(&self.findings, |outside| {
+                    read_outside(&mut source, identities, geometry, outside)
+                })
                 .expect("maps");
             let begun = Instant::now();
             for slice in 0.. {

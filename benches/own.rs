@@ -6,7 +6,8 @@
 //! sharing the history between CPUs costs comes on top (`--bench overhead`).
 
 use mapstorm::engine::{
-    Counts, Findings, Mode, Mutator, OpSet, Place, Reader, Slice, Tally, draw_layout, read_outside,
+    Counts, Findings, Mode, Mutator, OpSet, Place, Reader, Slice, Surroundings, Tally, draw_layout,
+    read_outside,
 };
 use mapstorm::kernel::{
     Answer, FileIdentity, Identities, Line, MapsRead, MemoryFile, Mm, QueryFlags,
@@ -14,9 +15,8 @@ use mapstorm::kernel::{
 use mapstorm::model::{
     Geometry, Kind, KindSet, Layout, Op, Place as Pages, Prot, Span, apply_alone,
 };
-use mapstorm::oracle::{Contract, Oracle, Outside};
+use mapstorm::oracle::{Contract, Oracle};
 use mapstorm::seed::Stream;
-use parking_lot::RwLock;
 use rustix::io::Errno;
 use std::time::Instant;
 
@@ -89,7 +89,7 @@ fn text(lanes: &[Layout], identities: &Identities) -> Vec<u8> {
 fn place<'a>(
     oracle: &'a Oracle,
     identities: &'a Identities,
-    outside: &'a RwLock<Outside>,
+    outside: &'a Surroundings,
     findings: &'a Findings,
     tally: &'a Tally,
 ) -> Place<'a> {
@@ -176,9 +176,11 @@ fn walks(moving: usize) -> [f64; 2] {
         side: false,
         kept: MemoryFile::default(),
     };
-    let outside = RwLock::new(Outside::with_room(64, 8192));
+    let outside = Surroundings::with_room(64, 8192, 0, 0);
     let mut told = MemoryFile::new(texts[0]);
-    read_outside(&mut told, &identities, &geometry(), &mut outside.write()).expect("memory");
+    outside
+        .renew(&findings, |outside| read_outside(&mut told, &identities, &geometry(), outside))
+        .expect("memory");
     let place = place(&oracle, &identities, &outside, &findings, &tally);
     let mut reader = Reader::new(file(), None, Stream::new(1, "reader", 0), place);
     let (mut alone, mut page) = (file(), vec![0; PAGE]);

@@ -6,6 +6,7 @@
 mod common;
 
 use common::{BINARY, Dir, run, skip, testable, text, told};
+use mapstorm::kernel::parse;
 use rustix::process::{Resource, Rlimit};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
@@ -94,6 +95,49 @@ fn a_changed_byte_that_matters_no_longer_proves_it() {
         let output = run(["verify", &file]);
         assert_eq!(output.status.code(), Some(1), "{}", told(&output));
         assert!(told(&output).contains("DOES NOT PROVE"), "{}", told(&output));
+    }
+}
+
+/// What proves that a line outside of the arena is missing: that line, and those that were read.
+#[test]
+fn a_line_outside_of_the_arena_is_proved_by_what_the_standstills_have() {
+    if !testable() {
+        return;
+    }
+    for (fault, class) in [("hole-outside", "hole.-.-"), ("unknown-outside", "unknown.-.-")] {
+        let dir = Dir::new();
+        let out = dir.to_str().unwrap();
+        let args = ["--threads", "2", "--ops", "resize", "--read", "walk", "-q", "--out", out];
+        run(args.iter().chain(&["--inject", fault, "--seconds", "20", "--fail-fast"]));
+        let files = files_of(class, &dir);
+        let saved = std::fs::read_to_string(&files[0]).unwrap();
+        let verified = run(["verify", files[0].to_str().unwrap()]);
+        assert_eq!(verified.status.code(), Some(0), "{}", told(&verified));
+        let explained = run(["explain", files[0].to_str().unwrap()]);
+        assert_eq!(explained.status.code(), Some(0), "{}", told(&explained));
+        assert!(told(&explained).contains("before and after: "), "{}", told(&explained));
+        let tear: Value = serde_json::from_str(&saved).unwrap();
+        let lines = tear["outside"].as_array().unwrap();
+        let found = &tear["found"];
+        let (from, to) = match found["missing"].as_u64() {
+            Some(missing) => (missing, missing + 1),
+            None => (found["line"][0].as_u64().unwrap(), found["line"][1].as_u64().unwrap()),
+        };
+        // Without the lines where it breaks nothing is proved, and nothing else than it says.
+        let there = |line: &&Value| {
+            let line = parse(line.as_str().unwrap().as_bytes()).unwrap();
+            line.start < to && from < line.end
+        };
+        let elsewhere = lines.iter().filter(|line| !there(line)).cloned();
+        let mut without = tear.clone();
+        without["outside"] = elsewhere.collect();
+        let mut class = tear.clone();
+        class["found"]["class"] = "stale".into();
+        for changed in [without, class] {
+            let file = dir.file("changed.json", &changed.to_string());
+            let verified = run(["verify", &file]);
+            assert_ne!(verified.status.code(), Some(0), "{}", told(&verified));
+        }
     }
 }
 

@@ -93,6 +93,7 @@ impl Story {
             lines: Vec::new(),
             end: None,
             calls: vec![begin],
+            lasting: Vec::new(),
             versions: Vec::new(),
         };
         Reader { story: self, walk, saved }
@@ -102,7 +103,7 @@ impl Story {
 impl Reader<'_> {
     fn sees(&mut self, seen: Observation, window: Window) -> Verdict {
         let verdict = self.walk.line(&seen, window);
-        self.saved.lines.push(SavedLine { seen: Some(seen), window, call: None });
+        self.saved.lines.push(SavedLine { seen: Some(seen), window, call: None, lasting: None });
         self.compare(verdict)
     }
 
@@ -115,7 +116,7 @@ impl Reader<'_> {
     fn asks(&mut self, seen: Option<Observation>, window: Window) -> Verdict {
         let Reading::Query { address, or_next } = self.saved.reading else { panic!("a query") };
         let verdict = self.walk.query(address, or_next, seen.as_ref(), window);
-        let line = |seen| SavedLine { seen: Some(seen), window, call: None };
+        let line = |seen| SavedLine { seen: Some(seen), window, call: None, lasting: None };
         self.saved.lines = seen.map(line).into_iter().collect();
         self.compare(verdict)
     }

@@ -25,11 +25,16 @@ fn probe() -> Option<Value> {
 
 /// The report of a storm that reads in one way, with a fault planted and every other class allowed.
 fn planted(class: &str, way: &str) -> Value {
+    planted_as(class, class, way)
+}
+
+/// The same, where the fault is not called after its class.
+fn planted_as(fault: &str, class: &str, way: &str) -> Value {
     let mut args = vec!["--threads", "3", "--readers", "2", "--seconds", "60", "--fail-fast"];
     // Two dozen lanes take more than a page of output, which a truncation needs. A resized VMA
     // tears on no kernel known.
     args.extend(["--lanes", "24", "--ops", "resize", "--pause-every", "0.2", "--stall", "2"]);
-    args.extend(["--read", way, "--inject", class, "--format", "json", "-q"]);
+    args.extend(["--read", way, "--inject", fault, "--format", "json", "-q"]);
     CLASSES.iter().filter(|other| **other != class).for_each(|other| {
         args.extend(["--allow", other]);
     });
@@ -87,6 +92,26 @@ fn a_fault_in_what_is_read_is_found_in_every_way_of_reading() {
                 assert_eq!(violation["class"], *class, "{way}: {}", brief(&report));
                 assert_eq!(violation["reader"], way, "{class}: {}", brief(&report));
             }
+        }
+    }
+}
+
+/// What is planted below the arena is decided at the next standstill only.
+#[test]
+fn a_line_outside_of_the_arena_is_missed_and_known_in_every_way_of_reading() {
+    if probe().is_none() {
+        return;
+    }
+    for way in ["walk", "pread", "short", "shared", "smaps", "thread"] {
+        for (word, class) in [("hole-outside", "hole"), ("unknown-outside", "unknown")] {
+            let report = planted_as(word, class, way);
+            let signature = format!("{class}/-/-/{way}");
+            let all = report["violations"].as_array().unwrap();
+            let found = all.iter().find(|violation| violation["signature"] == *signature);
+            let found = found.unwrap_or_else(|| panic!("{word} in {way}: {}", brief(&report)));
+            assert!(found["example"][0].as_str().unwrap().contains("outside of the arena"));
+            assert_eq!(found["kept"][0]["second_checker"], "proved", "{way}: {found}");
+            assert!(report["outside"]["lines"].as_u64() > Some(0), "{}", report["outside"]);
         }
     }
 }

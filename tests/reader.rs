@@ -3,7 +3,7 @@
 mod common;
 
 use common::outside;
-use mapstorm::engine::{Counts, Findings, Mode, Place, Reader, Signature, Tally};
+use mapstorm::engine::{Counts, Findings, Mode, Place, Reader, Signature, Surroundings, Tally};
 use mapstorm::evidence::{Checked, Origins, Saver};
 use mapstorm::header::Header;
 use mapstorm::host::Machine;
@@ -11,8 +11,9 @@ use mapstorm::kernel::{Fault, Injector, MapsRead};
 use mapstorm::model::Geometry;
 use mapstorm::oracle::{Class, Contract, Mechanism, Oracle, Rule, Tolerated};
 use mapstorm::seed::Stream;
-use mapstorm::sim::{Bug, Model, Setup, SimFile, World, identities};
+use mapstorm::sim::{Bug, Model, Setup, SimFile, World, identities, tell_outside};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::time::Instant;
 
 /// What the storm's reader found, by class.
@@ -69,10 +70,18 @@ fn read(
     remembers: bool,
 ) -> (ByClass, Told) {
     let oracle = Oracle::new(setup.geometry, &setup.initial(seed), setup.history);
-    let mut file = SimFile::new(World::new(&oracle, setup, model, bug, seed));
+    let file = SimFile::new(World::new(&oracle, setup, model, bug, seed));
     let identities = identities(setup.geometry.page_shift);
-    let outside = outside(&mut file, &identities, &setup.geometry);
     let findings = Findings::new(Vec::new(), false, 1, 512);
+    let outside = Surroundings::with_room(4, 1024, 4, 512);
+    // Every turn lies between two standstills.
+    let standstill = || {
+        let decided = outside.renew(&findings, |outside| {
+            tell_outside(&setup.geometry, outside);
+            Ok::<(), Infallible>(())
+        });
+        let Ok(()) = decided;
+    };
     let tally = Tally::default();
     let place = Place {
         oracle: &oracle,
@@ -89,13 +98,13 @@ fn read(
     };
     let rng = Stream::new(seed, "reader", 0);
     match fault {
-        None => turn(Reader::new(file, None, rng, place), modes, turns, remembers),
+        None => turn(Reader::new(file, None, rng, place), modes, turns, remembers, standstill),
         Some(fault) => {
             let geometry = setup.geometry;
             let range = geometry.base..geometry.end();
             let plant = Stream::new(seed, "inject", 0);
             let source = Injector::new(file, fault, range, 3, plant);
-            turn(Reader::new(source, None, rng, place), modes, turns, remembers);
+            turn(Reader::new(source, None, rng, place), modes, turns, remembers, standstill);
         }
     }
     let (signatures, beyond) = findings.with(|found, beyond| {
@@ -105,10 +114,18 @@ fn read(
     (findings.by_class(), Told { counts: Counts::from(&tally), signatures, beyond })
 }
 
-fn turn<M: MapsRead>(reader: Reader<'_, M>, modes: &[Mode], turns: u64, remembers: bool) {
+fn turn<M: MapsRead>(
+    reader: Reader<'_, M>,
+    modes: &[Mode],
+    turns: u64,
+    remembers: bool,
+    standstill: impl Fn(),
+) {
     let mut reader = if remembers { reader } else { reader.without_cache() };
+    standstill();
     for i in 0..turns {
         reader.turn(modes[i as usize % modes.len()]);
+        standstill();
     }
 }
 

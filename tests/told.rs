@@ -8,12 +8,11 @@
 mod common;
 
 use common::outside;
-use mapstorm::engine::{Counts, Findings, Mode, Place, Reader, Tally};
+use mapstorm::engine::{Counts, Findings, Mode, Place, Reader, Surroundings, Tally};
 use mapstorm::kernel::{Identities, MemoryFile};
 use mapstorm::model::{Geometry, Layout, Op, Page, Place as Pages, Prot, Span};
-use mapstorm::oracle::{Class, Contract, Oracle, Outside};
+use mapstorm::oracle::{Class, Contract, Oracle};
 use mapstorm::seed::Stream;
-use parking_lot::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -60,7 +59,7 @@ fn layout(lane: usize) -> Layout {
 struct Stand {
     oracle: Oracle,
     identities: Identities,
-    outside: RwLock<Outside>,
+    outside: Surroundings,
     findings: Findings,
     tally: Tally,
     told: MemoryFile,

@@ -169,8 +169,13 @@ fn told(tear: &Tear, proof: &Proof) -> (Finding, String) {
     match proof {
         Proof::Violation(refutation) => {
             let missing = refutation.missing.map_or(String::new(), |address| {
-                let (lane, page) = tear.geometry.locate(address);
-                format!(", {address:#x} (lane {lane} page {page}) is missing")
+                match tear.geometry.contains(address) {
+                    true => {
+                        let (lane, page) = tear.geometry.locate(address);
+                        format!(", {address:#x} (lane {lane} page {page}) is missing")
+                    }
+                    false => format!(", {address:#x} (outside of the arena) is missing"),
+                }
             });
             let explained = counted(refutation.explained.len(), "thing");
             let why = format!(

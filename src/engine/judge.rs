@@ -6,16 +6,17 @@ use super::read_log::ReadLog;
 use super::reader::Place;
 use super::recheck::Recheck;
 use super::settle::Settle;
+use super::signature::Signature;
+use super::surroundings::{Lacks, Surroundings};
 use super::tally::Tally;
 use super::violations::Findings;
 use super::witness::Witness;
 use crate::kernel::{Identities, is_detail, parse};
-use crate::model::Observation;
+use crate::model::{KindSet, Observation};
 use crate::oracle::{
-    Break, Class, Contract, Cursor, LineCache, Mechanism, Oracle, Outside, Rule, Snapshot, Tick,
+    Break, Class, Contract, Cursor, LineCache, Mechanism, Oracle, Rule, Shown, Snapshot, Tick,
     Tolerated, Verdict, Version, Walk, Window,
 };
-use parking_lot::RwLock;
 use rustix::io::Errno;
 use std::time::Instant;
 
@@ -65,7 +66,7 @@ pub(super) struct Judge<'a> {
     /// Text that has to come, and what of it lies outside of the arena; without the former each
     /// line is judged by the rules.
     pub(super) cache: Option<LineCache>,
-    outside: &'a RwLock<Outside>,
+    outside: &'a Surroundings,
     /// For each lane the last version that was counted as a changing place.
     places: Box<[Version]>,
     /// The call whose lines the snapshot collects.
@@ -190,10 +191,68 @@ impl Judge<'_> {
         let outside = !self.oracle.geometry().overlaps(seen.start, seen.end);
         self.count_place(reached, before, &seen);
         self.show(&seen, widened);
-        // Outside the arena only order is judged, and only lines that come after something.
+        // By itself a line outside of the arena says nothing but that it comes after another.
         if !outside || before.is_some() {
             self.deliver(verdict, Some(&seen), window, log);
         }
+        if matches!(verdict, Verdict::Right | Verdict::Tolerated(_)) {
+            self.hold_against_standstill(before, &seen, Some(text), window, log);
+        }
+    }
+
+    /// Holds a line or an answer against what the last standstill had outside of the arena. `before` is
+    /// where the walk stood; `text` is all of the line, and nothing of an answer.
+    #[inline]
+    pub(super) fn hold_against_standstill(
+        &mut self,
+        before: Option<u64>,
+        seen: &Observation,
+        text: Option<&[u8]>,
+        window: Window,
+        log: &ReadLog,
+    ) {
+        let geometry = self.oracle.geometry();
+        if before.is_some_and(|pos| pos >= geometry.base) && seen.end <= geometry.end() {
+            return;
+        }
+        let shown = Shown { start: seen.start, end: seen.end, text };
+        let mut lacks = Lacks::new();
+        // Of more than there is room for, the first are as good.
+        let known = self.outside.now().lacks(before, &shown, |lack| {
+            let _ = lacks.try_push(lack);
+        });
+        if !known && !geometry.overlaps(seen.start, seen.end) {
+            Tally::add(&self.tally.strangers, 1);
+        }
+        self.doubt(before, Some(seen), &lacks, window, log);
+    }
+
+    /// Keeps the doubt that a walk which stood at `before` lacks lines of the last standstill.
+    fn doubt(
+        &mut self,
+        before: Option<u64>,
+        seen: Option<&Observation>,
+        lacks: &Lacks,
+        window: Window,
+        log: &ReadLog,
+    ) {
+        if lacks.is_empty() {
+            return;
+        }
+        let (rule, class) = match seen {
+            Some(_) => (Rule::NoHole, Class::Hole),
+            None => (Rule::WholeLines, Class::Truncated),
+        };
+        let Verdict::Wrong(found) = self.walk.wrong(rule, class, seen, window) else { return };
+        let found = Break { pos: before, lane: None, ..found };
+        let (mode, in_flight) = (Some(self.mode), KindSet::EMPTY);
+        let signature = Signature { class, mechanism: None, in_flight, mode };
+        let at = self.begun.elapsed().as_nanos() as u64;
+        self.outside.doubt(signature, found, lacks, at, |witness| {
+            self.gather_outside(&found, log, witness)
+        });
+        // What comes is judged as a piece of its own, so that each piece has one first line to blame.
+        self.resume(seen.map(|seen| seen.end), window);
     }
 
     /// The first line that began in call number `call` is about to be judged.
@@ -225,7 +284,7 @@ impl Judge<'_> {
         };
         let (mut lines, mut at) = (0, 0);
         if let Some(window) = window {
-            let outside = self.outside.read();
+            let outside = self.outside.now();
             while at < text.len()
                 && let Some(taken) =
                     cache.take(&mut self.walk, self.identities, &outside, &text[at..], window)
@@ -287,8 +346,15 @@ impl Judge<'_> {
             let verdict = self.walk.wrong(Rule::WholeLines, Class::Malformed, None, window);
             self.deliver(verdict, None, window, log);
         } else if self.walk.pos().is_some() {
-            let verdict = self.walk.end(window);
+            let (before, verdict) = (self.walk.pos(), self.walk.end(window));
             self.deliver(verdict, None, window, log);
+            if let (Some(pos), Verdict::Right) = (before, verdict) {
+                let mut lacks = Lacks::new();
+                self.outside.now().rest(pos, |lack| {
+                    let _ = lacks.try_push(lack);
+                });
+                self.doubt(before, None, &lacks, window, log);
+            }
         }
         self.finish_call(log);
     }

@@ -19,10 +19,31 @@ const FATAL: u32 = 100;
 pub enum Planted {
     /// A fault in what readers get.
     Read(Fault),
+    /// The same, in what lies below the arena.
+    Outside(Outside),
     /// What is compared at a standstill lacks lines.
     Mismatch,
     /// A reader's call does not come back.
     Stall(Stay),
+}
+
+/// A fault in what readers get of the lines outside of the arena.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outside {
+    /// A line is left out.
+    Skipped,
+    /// A line has another end.
+    Altered,
+}
+
+impl Outside {
+    /// What is planted there.
+    pub(super) const fn fault(self) -> Fault {
+        match self {
+            Outside::Skipped => Fault::Hole,
+            Outside::Altered => Fault::Unknown,
+        }
+    }
 }
 
 impl Planted {
@@ -30,6 +51,8 @@ impl Planted {
     pub fn word(self) -> &'static str {
         match self {
             Planted::Read(fault) => fault.word(),
+            Planted::Outside(Outside::Skipped) => "hole-outside",
+            Planted::Outside(Outside::Altered) => "unknown-outside",
             Planted::Mismatch => Class::Mismatch.word(),
             Planted::Stall(Stay::Uninterruptible) => Class::Stall.word(),
             Planted::Stall(Stay::Spinning) => "stall-spinning",
@@ -41,7 +64,8 @@ impl Planted {
     pub fn all() -> impl Iterator<Item = Planted> {
         let reads = Fault::ALL.into_iter().map(Planted::Read);
         let stalls = [Stay::Uninterruptible, Stay::Spinning, Stay::Asleep].map(Planted::Stall);
-        reads.chain([Planted::Mismatch]).chain(stalls)
+        let outside = [Outside::Skipped, Outside::Altered].map(Planted::Outside);
+        reads.chain([Planted::Mismatch]).chain(stalls).chain(outside)
     }
 
     /// The source that the standstill reads.

@@ -3,7 +3,7 @@
 use super::judge::Judge;
 use super::read_log::ReadLog;
 use super::signature::Signature;
-use super::witness::{NoEvidence, Piece};
+use super::witness::{NoEvidence, Piece, Witness};
 use crate::kernel::{is_detail, parse};
 use crate::model::{KindSet, Observation};
 use crate::oracle::{
@@ -59,6 +59,23 @@ impl<'a> Recheck<'a> {
             lines: Vec::with_capacity(ReadLog::bytes_that_fit() / SHORTEST),
         }
     }
+}
+
+/// Copies the bytes and calls of a log into an example, and which piece of them was judged, whether its
+/// beginning is there, what was asked, and by which reader.
+fn copy_read(
+    example: &mut Witness,
+    log: &ReadLog,
+    (piece, whole): (Piece, bool),
+    asked: Option<(u64, bool)>,
+    reader: usize,
+) {
+    (example.piece, example.whole) = (piece, whole);
+    (example.asked, example.reader) = (asked, reader);
+    example.bytes.clear();
+    example.calls.clear();
+    example.bytes.extend_from_slice(log.bytes());
+    example.calls.extend_from_slice(log.calls());
 }
 
 /// Whether a rule is judged line by line, or answer by answer.
@@ -216,16 +233,24 @@ impl Judge<'_> {
         if !self.stands(found) {
             return Err(NoEvidence::Redeemed);
         }
-        let (piece, whole) = self.piece(log, found).ok_or(NoEvidence::OffTape)?;
-        let asked = self.query();
-        let example = &mut self.example;
-        (example.piece, example.whole) = (piece, whole);
-        example.reader = self.reader;
-        example.asked = asked;
-        example.bytes.clear();
-        example.calls.clear();
-        example.bytes.extend_from_slice(log.bytes());
-        example.calls.extend_from_slice(log.calls());
+        let place = self.piece(log, found).ok_or(NoEvidence::OffTape)?;
+        let (asked, reader) = (self.query(), self.reader);
+        copy_read(&mut self.example, log, place, asked, reader);
+        self.example.outside.clear();
+        Ok(())
+    }
+
+    /// The same of a line outside of the arena: what it rests on is the bytes read, and what the next
+    /// standstill will show.
+    pub(super) fn gather_outside(
+        &self,
+        found: &Break,
+        log: &ReadLog,
+        witness: &mut Witness,
+    ) -> Result<(), NoEvidence> {
+        let place = self.piece(log, found).ok_or(NoEvidence::OffTape)?;
+        witness.evidence.fill(self.oracle, *found, self.since, std::iter::empty());
+        copy_read(witness, log, place, self.query(), self.reader);
         Ok(())
     }
 

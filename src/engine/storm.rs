@@ -17,6 +17,7 @@ use super::quiesce::SeenLane;
 use super::reader::Sources;
 use super::scheduler::Scheduler;
 use super::script::Script;
+use super::surroundings::{OutsideCounts, Surroundings};
 use super::tally::{Counts, NearMisses, Tally};
 use super::violations::Findings;
 use super::workload::{Casting, Turn, Workload};
@@ -24,9 +25,8 @@ use crate::host;
 use crate::host::{Sampler, Watch};
 use crate::kernel::{Arena, Lines, MapsFile, Mm};
 use crate::model::{Layout, Op, Span, making};
-use crate::oracle::{History, Oracle, Outside};
+use crate::oracle::{History, Oracle};
 use crate::seed::Stream;
-use parking_lot::RwLock;
 use rustix::io::Errno;
 use standstills::{Pause, Rest};
 use std::ops::Add;
@@ -46,8 +46,8 @@ pub struct Storm {
     scheduler: Scheduler,
     over: AtomicBool,
     call_times: Arc<CallTimes>,
-    /// The lines outside of the arena at the last standstill.
-    outside: RwLock<Outside>,
+    /// The lines outside of the arena at the last standstill, and what is doubted of them.
+    outside: Surroundings,
 }
 
 /// Bytes for the history of all lanes together.
@@ -56,6 +56,10 @@ const HISTORY_BYTES: usize = 32 << 20;
 const SCRIPT_HISTORY_BYTES: usize = 8 << 20;
 /// Versions that an example of a violation has room for.
 const EXAMPLE_VERSIONS: usize = 2048;
+/// Bytes for a few lines outside of the arena with very long names, on each side of it.
+const LONG_LINES: usize = 64 << 10;
+/// Doubts about lines outside of the arena that are kept until a standstill decides them.
+const DOUBTS: usize = 16;
 /// How often progress is shown.
 const SHOW_EVERY: Duration = Duration::from_millis(250);
 /// The most differences kept.
@@ -117,10 +121,12 @@ impl Storm {
             call_times: Arc::default(),
             // The program's own, and for each thread what it allocates from and its stack, each
             // with a guard.
-            outside: RwLock::new(Outside::with_room(
+            outside: Surroundings::with_room(
                 512 + 4 * plan.threads,
-                (512 + 4 * plan.threads) * 80,
-            )),
+                (512 + 4 * plan.threads) * 80 + LONG_LINES,
+                DOUBTS,
+                EXAMPLE_VERSIONS,
+            ),
             arena,
             plan,
             may,
@@ -211,7 +217,7 @@ impl Storm {
             std::thread::sleep(Duration::from_micros(100));
         }
         // What cannot be read now is told at the first standstill.
-        let _ = pause.read(&self.arena, &self.outside);
+        let _ = pause.read(self);
         window(true);
         let mut kept_at_rest = |findings: &Findings| {
             window(false);
@@ -249,6 +255,20 @@ impl Storm {
     /// What one worker did; the readers come first.
     pub fn worker(&self, index: usize) -> Counts {
         Counts::from(&self.tallies[index])
+    }
+
+    /// What came of the lines outside of the arena.
+    pub fn outside(&self) -> OutsideCounts {
+        self.outside.counts()
+    }
+
+    /// Has the findings looked at, while all rest. To keep them allocates, and so may change what lies
+    /// outside of the arena: that is read before and after, as at a standstill.
+    fn keep_at_rest(&self, pause: &mut Pause, keep: &mut impl FnMut(&Findings)) {
+        // A file that can't be read leaves nothing to be held against; the next standstill tells.
+        let _ = pause.read(self);
+        keep(&self.findings);
+        let _ = pause.read(self);
     }
 
     fn counts(&self) -> Counts {
@@ -313,7 +333,7 @@ impl Storm {
             }
             if self.findings.fresh() {
                 match self.rest(run, pause, begun) {
-                    Rest::All => keep(&self.findings),
+                    Rest::All => self.keep_at_rest(pause, keep),
                     Rest::Missed => {}
                     Rest::Over(ended) => break ended,
                 }

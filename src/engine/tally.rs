@@ -87,6 +87,8 @@ counters! {
     lines,
     /// Lines, answers and ends of file that were judged against the oracle.
     checked,
+    /// Lines outside of the arena that lie where the last standstill had none: nothing is known of them.
+    strangers,
     /// Windows that were judged: calls that delivered at least one checked line or answer.
     windows,
     /// Windows with at least one line that could not be judged.

@@ -20,6 +20,9 @@ pub struct Witness {
     pub whole: bool,
     /// The address that a query asked for, and whether it asked for the next VMA, too.
     pub asked: Option<(u64, bool)>,
+    /// The lines outside of the arena that the standstills before and after the walk have, each with
+    /// its newline: where one of them is what the walk lacks.
+    pub outside: Vec<u8>,
 }
 
 /// The bytes `from..to` of a log that were judged as one walk. It begins where nothing is known of
@@ -38,6 +41,10 @@ pub struct Piece {
 }
 
 impl Witness {
+    /// Bytes for lines outside of the arena: a line that is cut is as long as the longest that is not
+    /// (`Lines::HEAD`), and fits more than once.
+    const OUTSIDE: usize = 64 << 10;
+
     /// An empty one with room for `versions` versions and all of a log.
     pub fn with_room(versions: usize) -> Witness {
         Witness {
@@ -48,6 +55,7 @@ impl Witness {
             piece: Piece::default(),
             whole: false,
             asked: None,
+            outside: Vec::with_capacity(Witness::OUTSIDE),
         }
     }
 }

@@ -35,6 +35,9 @@ pub enum TearError {
     /// The piece that was judged is not in the text.
     #[error("judges a piece of the text that is not there, or does not begin with a line")]
     Piece,
+    /// A line outside of the arena is none.
+    #[error("has a line outside of the arena that does not parse")]
+    Outside,
     /// There are no read calls.
     #[error("has no read calls")]
     NoCalls,

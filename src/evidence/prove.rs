@@ -2,11 +2,14 @@
 
 use super::file::TearError;
 use super::tear::{FoundBreak, Tear};
+use super::text::RawText;
+use super::walk::lines;
 use crate::engine::{Pattern, Signature};
-use crate::model::KindSet;
+use crate::kernel::{Lines, parse};
+use crate::model::{KindSet, Observation, Page};
 use crate::oracle::{
-    Break, Class, Contract, Evidence, Mechanism, Oracle, Rule, Verdict, VersionRecord, Walk,
-    in_flight,
+    Break, Class, Contract, Evidence, Lack, Mechanism, Oracle, Outside, Rule, Shown, Verdict,
+    VersionRecord, Walk, in_flight,
 };
 use crate::verify::{Judgement, Reading, Refutation, SavedWalk, judge};
 
@@ -78,7 +81,7 @@ impl Tear {
         let mut found = FoundBreak::of(&again.found);
         let mut signature = again.signature;
         let never = matches!(found.class, Class::Unknown | Class::Torn);
-        if self.found.class == Class::Stale && never {
+        if self.found.class == Class::Stale && never && self.outside.is_empty() {
             // That it was true once is remembered by the run, and not in the file.
             (found.class, signature.class) = (Class::Stale, Class::Stale);
         }
@@ -114,6 +117,13 @@ fn same_rule(first: Rule, second: Rule) -> bool {
 
 /// The first checker's word on a saved walk; `None` when it finds nothing wrong.
 pub fn again(walk: &SavedWalk, tear: &Tear) -> Option<Again> {
+    if !tear.outside.is_empty() {
+        let found = lacking(walk, tear)?;
+        let in_flight = KindSet::EMPTY;
+        let signature =
+            Signature { class: found.class, mechanism: None, in_flight, mode: tear.mode };
+        return Some(Again { found, signature });
+    }
     let oracle = Oracle::recall(walk.geometry, &walk.versions);
     let mut checker = Walk::new(&oracle);
     let found = match play(walk, &mut checker) {
@@ -134,6 +144,48 @@ pub fn again(walk: &SavedWalk, tear: &Tear) -> Option<Again> {
     };
     let signature = Signature { class: found.class, mechanism, in_flight, mode: tear.mode };
     Some(Again { found, signature })
+}
+
+/// Where a walk first lacks one of the lines outside of the arena. What it shows of the lanes proves
+/// nothing of them, and is not looked at.
+fn lacking(walk: &SavedWalk, tear: &Tear) -> Option<Break> {
+    let geometry = &tear.geometry;
+    let bytes = tear.outside.iter().map(|line| line.0.len() + 1).sum();
+    let mut outside = Outside::with_room(tear.outside.len(), bytes);
+    for RawText(text) in &tear.outside {
+        let line = parse(text).ok()?;
+        let page = Page::FOREIGN;
+        let seen = Observation { start: line.start, end: line.end, page };
+        outside.push(seen, &text[..text.len().min(Lines::HEAD)], geometry);
+    }
+    let oracle = Oracle::recall(walk.geometry, &[]);
+    let checker = Walk::new(&oracle);
+    let broken = |pos, seen: Option<&Observation>, window, lack: Lack| {
+        let (rule, class) = (Rule::WholeLines, Class::Truncated);
+        let Verdict::Wrong(found) = checker.wrong(rule, class, seen, window) else { return None };
+        Some(lack.breaks(Break { pos, ..found }))
+    };
+    let mut pos = match walk.reading {
+        Reading::Walk(pos) => pos,
+        Reading::Query { address, .. } => Some(address),
+    };
+    let text = tear.text();
+    let all = lines(tear, &text);
+    let judged = all.iter().filter(|line| (tear.piece.from..tear.piece.to).contains(&line.from));
+    for (line, raw) in walk.lines.iter().zip(judged) {
+        let seen = line.seen?;
+        let text = (!matches!(walk.reading, Reading::Query { .. })).then_some(raw.text);
+        let mut first = None;
+        let shown = Shown { start: seen.start, end: seen.end, text };
+        outside.lacks(pos, &shown, |lack| first = first.or(Some(lack)));
+        if let Some(lack) = first {
+            return broken(pos, Some(&seen), line.window, lack);
+        }
+        pos = Some(seen.end);
+    }
+    let mut first = None;
+    outside.rest(pos?, |lack| first = first.or(Some(lack)));
+    broken(pos, None, walk.end?, first?)
 }
 
 fn flying(versions: &[VersionRecord], found: &Break, walk: &SavedWalk) -> KindSet {

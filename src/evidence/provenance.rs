@@ -76,6 +76,12 @@ impl Tear {
             piece: example.piece,
             calls: calls.collect(),
             lanes: example.evidence.versions.chunk_by(same_lane).map(SavedLane::new).collect(),
+            outside: example
+                .outside
+                .split(|&byte| byte == b'\n')
+                .filter(|line| !line.is_empty())
+                .map(|line| RawText(line.to_vec()))
+                .collect(),
         };
         tear.narrow();
         tear

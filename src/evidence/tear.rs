@@ -20,7 +20,7 @@ pub const KIND: &str = "tear";
 
 /// A violation with everything that is needed to prove it, as JSON.
 ///
-/// What proves it: `geometry`, `files`, `mode`, `query`, `piece`, `calls` and `lanes`. What is
+/// What proves it: `geometry`, `files`, `mode`, `query`, `piece`, `calls`, `lanes` and `outside`. What is
 /// computed from these and written down for people, and for a change of any of them to be noticed:
 /// `signature` and `found`. The rest says where it comes from.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -54,6 +54,10 @@ pub struct Tear {
     pub calls: Vec<SavedCall>,
     /// What the lanes that the walk passed looked like, as far as it may have seen it.
     pub lanes: Vec<SavedLane>,
+    /// Lines outside of the arena, lowest first, each without its newline, that the standstills before
+    /// and after the walk have alike. Only where one of them is what the walk lacks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outside: Vec<RawText>,
 }
 
 /// What was found, as far as it can be compared.

@@ -4,8 +4,9 @@
 
 use super::file::TearError;
 use super::tear::Tear;
+use super::text::RawText;
 use crate::engine::Mode;
-use crate::kernel::{Identities, is_detail, parse};
+use crate::kernel::{Identities, Lines, is_detail, parse};
 use crate::oracle::{Contract, Rule, VersionRecord, Window};
 use crate::verify::{Reading, SavedLine, SavedWalk};
 
@@ -118,7 +119,9 @@ impl Tear {
         };
         let identities = self.identities();
         let judged = all.iter().filter(|line| line.from >= from && line.to <= to);
-        let lines: Vec<SavedLine> = judged.map(|line| self.judged(line, &identities)).collect();
+        let lasting = self.lasting()?;
+        let lines: Vec<SavedLine> =
+            judged.map(|line| self.judged(line, &identities, &lasting)).collect();
         let last = self.calls.last().ok_or(TearError::NoCalls)?;
         Ok(SavedWalk {
             geometry: self.geometry,
@@ -128,6 +131,7 @@ impl Tear {
             end: (self.piece.end && self.query.is_none()).then_some(last.window),
             lines,
             calls: self.calls.iter().map(|call| call.window).collect(),
+            lasting,
             versions: self.records()?,
         })
     }
@@ -142,10 +146,41 @@ impl Tear {
         }
     }
 
-    fn judged(&self, line: &RawLine<'_>, identities: &Identities) -> SavedLine {
+    /// The addresses of the lines outside of the arena that were there all the time.
+    fn lasting(&self) -> Result<Vec<(u64, u64)>, TearError> {
+        let range = |RawText(text): &RawText| {
+            let line = parse(text).map_err(|_| TearError::Outside)?;
+            Ok((line.start, line.end))
+        };
+        self.outside.iter().map(range).collect()
+    }
+
+    /// Which of the lines outside of the arena this one is, whose addresses are `range`. Of one that came
+    /// in several calls as much is compared as was kept of both; an answer has no text of its own.
+    fn lasting_line(
+        &self,
+        line: &RawLine<'_>,
+        range: (u64, u64),
+        lasting: &[(u64, u64)],
+    ) -> Option<usize> {
+        let number = lasting.iter().position(|known| *known == range)?;
+        let RawText(known) = &self.outside[number];
+        let kept = |text: &[u8]| text.len().min(Lines::HEAD);
+        let same = known[..kept(known)] == line.text[..kept(line.text)];
+        (same || self.query.is_some()).then_some(number)
+    }
+
+    fn judged(
+        &self,
+        line: &RawLine<'_>,
+        identities: &Identities,
+        lasting: &[(u64, u64)],
+    ) -> SavedLine {
         let parsed = parse(line.text).ok().filter(|_| line.whole);
         let seen = parsed.map(|parsed| identities.sight_in(&parsed, &self.geometry));
         let call = (!line.doubtful).then_some(line.call as u32);
-        SavedLine { seen, window: self.window(line), call }
+        let lasting =
+            seen.and_then(|seen| self.lasting_line(line, (seen.start, seen.end), lasting));
+        SavedLine { seen, window: self.window(line), call, lasting }
     }
 }

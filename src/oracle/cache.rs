@@ -8,6 +8,7 @@
 
 use super::clock::Window;
 use super::history::Version;
+use super::outside::Outside;
 use super::rules::{Ahead, Walk};
 use crate::kernel::Identities;
 use crate::model::{Geometry, Observation};
@@ -26,40 +27,67 @@ pub(crate) struct Rendered {
     /// What it shows.
     pub(crate) seen: Observation,
     /// Where it ends in the text, behind its newline.
-    until: usize,
+    pub(super) until: usize,
 }
 
 /// Lines that follow each other, in a fixed amount of memory.
 #[derive(Default)]
-struct Text {
-    bytes: Vec<u8>,
-    lines: Vec<Rendered>,
+pub(super) struct Text {
+    pub(super) bytes: Vec<u8>,
+    pub(super) lines: Vec<Rendered>,
+}
+
+/// What follows in a text behind a position.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Behind {
+    /// This line.
+    Line(usize),
+    /// A line lies across the position: only the rules can tell what comes.
+    Across,
+    /// Nothing.
+    Nothing,
 }
 
 impl Text {
-    fn with_room(lines: usize, bytes: usize) -> Text {
+    pub(super) fn with_room(lines: usize, bytes: usize) -> Text {
         Text { bytes: Vec::with_capacity(bytes), lines: Vec::with_capacity(lines) }
     }
 
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.lines.clear();
     }
 
     /// Whether a line of so many bytes finds room.
-    fn has_room(&self, bytes: usize) -> bool {
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
         self.bytes.capacity() - self.bytes.len() >= bytes
             && self.lines.len() < self.lines.capacity()
     }
 
-    /// The line behind `pos`, if none lies across it.
-    fn behind(&self, pos: u64) -> Option<usize> {
+    /// The first line that ends above `pos`, if there is one.
+    #[inline]
+    pub(super) fn first_above(&self, pos: u64) -> usize {
         // Mostly it is the first.
-        let at = match self.lines.first() {
+        match self.lines.first() {
             Some(first) if first.seen.end > pos => 0,
             _ => self.lines.partition_point(|line| line.seen.end <= pos),
-        };
-        self.lines.get(at).filter(|line| line.seen.start >= pos).map(|_| at)
+        }
+    }
+
+    /// What comes behind `pos`.
+    fn behind(&self, pos: u64) -> Behind {
+        let at = self.first_above(pos);
+        match self.lines.get(at) {
+            None => Behind::Nothing,
+            Some(line) if line.seen.start >= pos => Behind::Line(at),
+            Some(_) => Behind::Across,
+        }
+    }
+
+    /// Line number `at`, without its newline.
+    pub(super) fn line(&self, at: usize) -> &[u8] {
+        let from = at.checked_sub(1).map_or(0, |before| self.lines[before].until);
+        &self.bytes[from..self.lines[at].until - 1]
     }
 
     /// The lines from number `first` on that `text` begins with, and their bytes.
@@ -87,41 +115,6 @@ fn common_bytes(one: &[u8], other: &[u8]) -> usize {
     let steps = one.chunks_exact(STEP).zip(other.chunks_exact(STEP));
     let at = STEP * steps.take_while(|(one, other)| one == other).count();
     at + one[at..].iter().zip(&other[at..]).take_while(|(one, other)| one == other).count()
-}
-
-/// The lines below and above the arena, as they were when nothing moved.
-#[derive(Default)]
-pub struct Outside {
-    below: Text,
-    above: Text,
-}
-
-impl Outside {
-    /// Room for so many lines and bytes on each side.
-    pub fn with_room(lines: usize, bytes: usize) -> Outside {
-        Outside { below: Text::with_room(lines, bytes), above: Text::with_room(lines, bytes) }
-    }
-
-    /// Forgets all lines.
-    pub fn clear(&mut self) {
-        self.below.clear();
-        self.above.clear();
-    }
-
-    /// Adds the next line, `text` without its newline, if it lies outside of the arena. A line that finds
-    /// no room is left out, and is judged by the rules wherever it comes.
-    pub fn push(&mut self, seen: Observation, text: &[u8], geometry: &Geometry) {
-        let side = match geometry.overlaps(seen.start, seen.end) {
-            true => return,
-            false if seen.end <= geometry.base => &mut self.below,
-            false => &mut self.above,
-        };
-        if side.has_room(text.len() + 1) {
-            side.bytes.extend_from_slice(text);
-            side.bytes.push(b'\n');
-            side.lines.push(Rendered { seen, until: side.bytes.len() });
-        }
-    }
 }
 
 /// A lane as one of its versions prints it.
@@ -181,15 +174,22 @@ impl LineCache {
     ) -> Option<Taken> {
         let pos = walk.pos()?;
         let below = outside.below.behind(pos);
-        let ahead = walk.ahead(window, below.is_some())?;
+        let line = |behind| match behind {
+            Behind::Line(at) => Some(at),
+            Behind::Across | Behind::Nothing => None,
+        };
+        if below == Behind::Across {
+            return None;
+        }
+        let ahead = walk.ahead(window, below != Behind::Nothing)?;
         let (place, first) = match ahead {
             Ahead::Lane { lane, version, .. } => {
                 let place = self.render(walk, identities, lane, version)?;
-                (Place::Lane(place), self.lanes[place].text.behind(pos)?)
+                (Place::Lane(place), line(self.lanes[place].text.behind(pos))?)
             }
-            Ahead::Outside(_) => match below {
+            Ahead::Outside(_) => match line(below) {
                 Some(first) => (Place::Below, first),
-                None => (Place::Above, outside.above.behind(pos)?),
+                None => (Place::Above, line(outside.above.behind(pos))?),
             },
         };
         let known = self.text(place, outside);
@@ -433,20 +433,30 @@ mod tests {
         let mut cache = LineCache::new(&geometry());
         let (base, end) = (geometry().base, geometry().end());
         let (known, _) = outside(&[base - 0x3000, base - 0x2000, end, end + 0x2000]);
-        let mut take = |pos: u64, starts: &[u64]| {
+        let take = |cache: &mut LineCache, pos: u64, starts: &[u64]| {
             let (window, mut walk) = (now(&oracle), Walk::new(&oracle));
             walk.begin(Some(pos), window);
             let text = outside(starts).1;
             let taken = cache.take(&mut walk, &identities(), &known, &text, window);
             taken.map_or(0, |taken| taken.count())
         };
-        assert_eq!(take(0, &[base - 0x3000, base - 0x2000]), 2);
-        assert_eq!(take(0, &[base - 0x3000, base - 0x1000]), 1, "another one");
-        assert_eq!(take(0, &[base - 0x2000]), 0, "one is missing");
-        assert_eq!(take(base - 0x2000, &[base - 0x2000]), 1, "behind the first");
-        assert_eq!(take(end, &[end, end + 0x2000]), 2);
-        assert_eq!(take(base, &[end]), 0, "all lanes are missing");
-        assert_eq!(take(base - 0x2800, &[base - 0x3000, base - 0x2000]), 0, "it begins below");
+        assert_eq!(take(&mut cache, 0, &[base - 0x3000, base - 0x2000]), 2);
+        assert_eq!(take(&mut cache, 0, &[base - 0x3000, base - 0x1000]), 1, "another one");
+        assert_eq!(take(&mut cache, 0, &[base - 0x2000]), 0, "one is missing");
+        assert_eq!(take(&mut cache, base - 0x2000, &[base - 0x2000]), 1, "behind the first");
+        assert_eq!(take(&mut cache, end, &[end, end + 0x2000]), 2);
+        assert_eq!(take(&mut cache, base, &[end]), 0, "all lanes are missing");
+        assert_eq!(
+            take(&mut cache, base - 0x2800, &[base - 0x3000, base - 0x2000]),
+            0,
+            "it begins below"
+        );
+        assert_eq!(take(&mut cache, base - 0x2800, &[base - 0x2000]), 0, "a line lies across");
+        let lanes = lane(&oracle, 0).1;
+        let (window, mut walk) = (now(&oracle), Walk::new(&oracle));
+        walk.begin(Some(base - 0x1800), window);
+        let taken = cache.take(&mut walk, &identities(), &known, &lanes, window);
+        assert!(taken.is_none(), "of the one across the rules tell");
     }
 
     #[test]
@@ -504,16 +514,5 @@ mod tests {
         run_over(&oracle, 0);
         assert!(!walk.pass(ahead, &cache.lanes[place].text.lines));
         assert_eq!(walk.pos(), Some(geometry().base), "nothing has changed");
-    }
-
-    #[test]
-    fn lines_without_room_are_left_out() {
-        let mut outside = Outside::with_room(2, 64);
-        for n in 0..3u64 {
-            let seen = Observation { start: n, end: n + 1, page: Page::FOREIGN };
-            outside.push(seen, b"a line of twenty-one b", &geometry());
-        }
-        assert_eq!(outside.below.lines.len(), 2);
-        assert_eq!(outside.below.bytes.capacity(), 64, "nothing is allocated later");
     }
 }

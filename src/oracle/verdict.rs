@@ -3,7 +3,7 @@
 use super::clock::{Tick, Window};
 use super::evidence::Mechanism;
 use super::history::{Overrun, Version};
-use crate::model::Observation;
+use crate::model::{Geometry, Observation};
 use crate::vocabulary::{all, words};
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
@@ -188,4 +188,16 @@ pub struct Break {
     pub version: Version,
     /// The window of the line.
     pub window: Window,
+}
+
+impl Break {
+    /// Whether what is missing, or altered, lies outside of the arena: then it is known from the
+    /// standstills, and no version tells of it.
+    pub fn lies_outside(&self, geometry: &Geometry) -> bool {
+        match (self.missing, self.rule, self.observation) {
+            (Some(missing), ..) => !(geometry.base..geometry.end()).contains(&missing),
+            (None, Rule::Existence, Some(seen)) => !geometry.overlaps(seen.start, seen.end),
+            _ => false,
+        }
+    }
 }

@@ -198,6 +198,21 @@ pub struct Standstills {
     pub differences: Vec<String>,
 }
 
+/// What lies outside of the arena, from standstill to standstill.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct OutsideReport {
+    /// Lines at the last standstill, held against every walk since.
+    pub lines: u64,
+    /// Lines that a standstill had and the next one had not, or not so: of these nothing is judged.
+    pub changed: u64,
+    /// Lines for which there was no room: of these nothing is judged.
+    pub left_out: u64,
+    /// Lines that walks showed where the standstill before had none: of these nothing is judged.
+    pub not_judged: u64,
+    /// Lines that walks lacked, and that had changed at the next standstill.
+    pub undecided: u64,
+}
+
 /// Calls that took longer than `--stall` and were no stalls: the kernel did not keep them, or nobody
 /// can say that it did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -285,6 +300,8 @@ pub struct StormReport {
     pub allowed_violations: u64,
     /// Comparisons while nothing moved.
     pub standstills: Standstills,
+    /// Lines outside of the arena.
+    pub outside: OutsideReport,
     /// Calls that took longer than `--stall` and were no stalls.
     pub overdue_calls: OverdueCalls,
     /// How much of the time a reader and a mutator ran at once.
@@ -374,6 +391,7 @@ impl StormReport {
                 missed: run.standstills_missed,
                 differences: run.differences.iter().map(ToString::to_string).collect(),
             },
+            outside: outside(storm, counts),
             overdue_calls: OverdueCalls::from(run.overdue),
             overlap: OverlapReport::from(run.overlap),
             slices: run.slices,
@@ -411,6 +429,17 @@ impl StormReport {
     }
 }
 
+fn outside(storm: &Storm, counts: &Counts) -> OutsideReport {
+    let outside = storm.outside();
+    OutsideReport {
+        lines: outside.lines,
+        changed: outside.changed,
+        left_out: outside.left_out,
+        not_judged: counts.strangers,
+        undecided: outside.undecided,
+    }
+}
+
 fn verdict(storm: &Storm, run: &Run) -> Verdict {
     let counts = &run.counts;
     let (all, alarming) = storm.findings().counts();
@@ -445,6 +474,7 @@ fn thread_state(tid: Option<u32>) -> String {
 
 fn scorecard(storm: &Storm, run: &Run) -> Vec<Score> {
     let counts: &Counts = &run.counts;
+    let outside = storm.outside();
     let asked = storm.plan().contract;
     let score = |rule: Rule| {
         let (checked, broken) = match rule {
@@ -457,7 +487,7 @@ fn scorecard(storm: &Storm, run: &Run) -> Vec<Score> {
                 (calls, u64::from(matches!(run.ended, Ended::Stall)))
             }
             Rule::OneInstant => (counts.tried_instants, counts.broken[rule as usize]),
-            _ => (counts.checked, counts.broken[rule as usize]),
+            _ => (counts.checked, counts.broken[rule as usize] + outside.broken[rule as usize]),
         };
         Score {
             rule,

@@ -51,6 +51,9 @@ pub(crate) fn sentence(broken: &Break, geometry: &Geometry) -> String {
         format!("the line {:x}-{:x} ({})", seen.start, seen.end, seen.page)
     });
     let pos = broken.pos.map_or("an unknown place".into(), at);
+    if broken.lies_outside(geometry) {
+        return outside(broken, &seen, &pos);
+    }
     match broken.rule {
         Rule::NoHole => format!(
             "rule 2, no hole: the read went from {pos} straight to {}, but {} was mapped at every \
@@ -90,6 +93,27 @@ pub(crate) fn sentence(broken: &Break, geometry: &Geometry) -> String {
             broken.window.from
         ),
         Rule::Standstill | Rule::Return => broken.rule.promise().into(),
+    }
+}
+
+/// The same of a line outside of the arena.
+fn outside(broken: &Break, seen: &str, pos: &str) -> String {
+    let there = "that the standstills before and after the walk both have, byte for byte";
+    let missing = broken.missing.unwrap_or_default();
+    match broken.rule {
+        Rule::NoHole => format!(
+            "rule 2, no hole: the read went from {pos} straight to {:#x}, without the line at \
+             {missing:#x}, outside of the arena, {there}",
+            broken.gap_end.unwrap_or_default(),
+        ),
+        Rule::WholeLines => format!(
+            "rule 5, whole lines: the walk ends after {pos}, without the line at {missing:#x}, \
+             outside of the arena, {there}"
+        ),
+        _ => format!(
+            "rule 1, existence: {seen} stands where, outside of the arena, there is another line \
+             {there}"
+        ),
     }
 }
 

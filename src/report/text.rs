@@ -112,6 +112,16 @@ fn totals(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     for difference in &stands.differences {
         writeln!(out, "            {difference}")?;
     }
+    let outside = &report.outside;
+    writeln!(
+        out,
+        "outside     {} outside of the arena, {} changed between standstills; not judged: {} read, {} \
+         missed",
+        counted(outside.lines, "line"),
+        outside.changed,
+        outside.not_judged,
+        outside.undecided,
+    )?;
     writeln!(out, "overlap     {}", report.overlap.words())?;
     overdue(out, report)?;
     write!(out, "memory      {} MiB at most", report.peak_rss_bytes >> 20)?;

@@ -146,6 +146,12 @@ catalogue! {
     VmaKeptBetweenCalls "vma-kept-between-calls" MmapLock
         "the VMA that did not fit is kept over the release of mmap_lock and reported as it was",
         "page boundary";
+    OutsideSkipped "outside-skipped" VmaLocks
+        "a lookup that leaves what is being changed, while it is changed, steps over the VMA that it finds there: a library's is missing although nobody touches it",
+        "outside";
+    OutsideAltered "outside-altered" VmaLocks
+        "what is printed of a VMA that is found while others are changed comes from another one: a library's line has the name of the program",
+        "outside";
     HistoryLate "history-late" VmaLocks
         "history: the new version is published after the system call instead of before it",
         "history";

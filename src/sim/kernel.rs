@@ -68,9 +68,29 @@ pub(super) enum Progress {
     Done,
 }
 
-/// Page numbers of the VMAs outside the arena, relative to its first and last page.
-const BELOW: (u64, u64) = (4000, 3900);
-const ABOVE: (u64, u64) = (5000, 5033);
+/// A VMA outside of the arena, in page numbers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fixed {
+    pub start: u64,
+    pub end: u64,
+    pub page: Page,
+}
+
+/// The VMAs outside of the arena, which nobody changes, lowest first: a program below it, a library
+/// and a stack above.
+pub(super) fn fixed(geometry: &Geometry) -> [Fixed; 3] {
+    let first = geometry.base >> geometry.page_shift;
+    let last = geometry.end() >> geometry.page_shift;
+    let at = |start, end, prot| Fixed { start, end, page: Page::FOREIGN.with_prot(prot) };
+    [
+        at(first - 4000, first - 3900, Prot::READ),
+        at(last + 4000, last + 4020, LIBRARY),
+        at(last + 5000, last + 5033, Prot::READ_WRITE),
+    ]
+}
+
+/// What a library's code may be used for.
+pub(super) const LIBRARY: Prot = Prot::from_bits(5);
 
 impl Kernel {
     /// An address space whose lanes look like `initial`.
@@ -92,11 +112,9 @@ impl Kernel {
             steps: VecDeque::with_capacity(64),
             cases: [0; 11],
         };
-        let first = geometry.base >> geometry.page_shift;
-        let last = geometry.end() >> geometry.page_shift;
-        let program = Page::FOREIGN.with_prot(Prot::READ);
-        kernel.plant(first - BELOW.0, first - BELOW.1, program);
-        kernel.plant(last + ABOVE.0, last + ABOVE.1, Page::FOREIGN.with_prot(Prot::READ_WRITE));
+        for Fixed { start, end, page } in fixed(&geometry) {
+            kernel.plant(start, end, page);
+        }
         for (lane, layout) in initial.iter().enumerate() {
             for vma in layout.vmas() {
                 let start = kernel.number(lane as u16, vma.start);

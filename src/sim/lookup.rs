@@ -1,11 +1,11 @@
 //! How a reader comes to the next VMA, in small steps.
 
 use super::bugs::{Bug, Model};
-use super::kernel::Refused;
+use super::kernel::{LIBRARY, Refused};
 use super::text::Record;
 use super::tree::{Entry, Id};
 use super::world::World;
-use crate::model::Page;
+use crate::model::{Page, Prot};
 
 /// The reader's place in the address space.
 #[derive(Clone, Copy, Default, Debug)]
@@ -185,7 +185,13 @@ impl World<'_> {
             self.kernel.read_unlock(found.id);
             return Locked::Fallback;
         }
-        let excused = self.kernel.has(Bug::GapNotVerified) || self.excuses(trimmed, &[3, 9]);
+        if changed && self.kernel.has(Bug::OutsideSkipped) && self.is_library(found.id) {
+            self.kernel.read_unlock(found.id);
+            return Locked::Again(found.end);
+        }
+        let excused = self.kernel.has(Bug::GapNotVerified)
+            || self.kernel.has(Bug::OutsideSkipped)
+            || self.excuses(trimmed, &[3, 9]);
         if from < shown.record.start && changed && !excused {
             let again = self.find(from);
             self.step();
@@ -197,7 +203,15 @@ impl World<'_> {
         if changed && self.kernel.has(Bug::NeighbourPerms) {
             shown.record.page = self.with_neighbours_prot(shown.record);
         }
+        if changed && self.kernel.has(Bug::OutsideAltered) && self.is_library(found.id) {
+            shown.record.page = Page::FOREIGN.with_prot(Prot::READ);
+        }
         Locked::Vma(found.id, shown)
+    }
+
+    /// Whether it is the VMA next above the arena.
+    fn is_library(&self, id: Id) -> bool {
+        self.kernel.vma(id).page == Page::FOREIGN.with_prot(LIBRARY)
     }
 
     fn with_neighbours_prot(&self, record: Record) -> Page {

@@ -31,5 +31,5 @@ pub use file::{Process, SimFile};
 pub use kernel::{Kernel, Still};
 pub use reader::{Deaf, Found, Listen, Reading, Tally, Watch};
 pub use record::{Recorder, Settled, Spoken};
-pub use text::identities;
+pub use text::{identities, tell_outside};
 pub use world::{Setup, World};

@@ -57,6 +57,7 @@ impl<'a> Recorder<'a> {
             lines: Vec::new(),
             end: None,
             calls: vec![begin],
+            lasting: Vec::new(),
             versions: Vec::new(),
         };
         self.current = Some(Settled { walk, spoken: Spoken::Right });
@@ -138,7 +139,7 @@ impl Listen for Recorder<'_> {
             walk.calls[call as usize] = window;
         }
         let line = walk.lines.len();
-        walk.lines.push(SavedLine { seen: seen.copied(), window, call });
+        walk.lines.push(SavedLine { seen: seen.copied(), window, call, lasting: None });
         self.speak(verdict, Some(line));
     }
 
@@ -173,7 +174,7 @@ impl Listen for Recorder<'_> {
     ) {
         self.start(Reading::Query { address, or_next }, window);
         if let (Some(seen), Some(settled)) = (seen, self.current.as_mut()) {
-            let line = SavedLine { seen: Some(*seen), window, call: Some(0) };
+            let line = SavedLine { seen: Some(*seen), window, call: Some(0), lasting: None };
             settled.walk.lines.push(line);
         }
         self.speak(verdict, seen.map(|_| 0));

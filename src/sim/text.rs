@@ -1,7 +1,9 @@
 //! Lines as the kernel prints them, and what they show.
 
+use super::kernel::{Fixed, LIBRARY, fixed};
 use crate::kernel::{FileIdentity, Identities, Line};
-use crate::model::{Backing, Page, Prot};
+use crate::model::{Backing, Geometry, Observation, Page, Prot};
+use crate::oracle::Outside;
 
 /// What a line is printed from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,6 +52,9 @@ pub(super) fn line(record: &Record, page_shift: u32) -> Line<'static> {
     };
     if foreign && page.prot() == Prot::READ_WRITE {
         line.name = b"[stack]";
+    } else if foreign && page.prot() == LIBRARY {
+        (line.dev_major, line.dev_minor, line.inode) = (8, 1, 778);
+        line.name = b"/usr/lib/simulated.so";
     } else if foreign {
         (line.dev_major, line.dev_minor, line.inode) = (8, 1, 777);
         line.name = b"/usr/bin/simulated";
@@ -92,6 +97,17 @@ pub(super) fn print(line: &Line<'_>, text: &mut Vec<u8>) {
         text.extend_from_slice(line.name);
     }
     text.push(b'\n');
+}
+
+/// Adds the lines outside of the arena, as they always are.
+pub fn tell_outside(geometry: &Geometry, outside: &mut Outside) {
+    for Fixed { start, end, page } in fixed(geometry) {
+        let mut text = Vec::with_capacity(LONGEST);
+        let line = line(&Record { start, end, page }, geometry.page_shift);
+        print(&line, &mut text);
+        let seen = Observation { start: line.start, end: line.end, page: Page::FOREIGN };
+        outside.push(seen, text.strip_suffix(b"\n").unwrap_or(&text), geometry);
+    }
 }
 
 fn hex(value: u64, width: u32, text: &mut Vec<u8>) {

@@ -35,7 +35,8 @@ pub(super) struct Event {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Next {
     Event(Event),
-    Wrong(Rule, Option<usize>),
+    /// The rule, the line that breaks it, and what is missing.
+    Wrong(Rule, Option<usize>, Option<u64>),
 }
 
 impl Event {
@@ -66,18 +67,18 @@ pub(super) fn sequence(walk: &SavedWalk) -> Vec<Next> {
     };
     for (index, line) in walk.lines.iter().enumerate() {
         let Some(seen) = line.seen else {
-            sequence.push(Next::Wrong(Rule::WholeLines, Some(index)));
+            sequence.push(Next::Wrong(Rule::WholeLines, Some(index), None));
             return sequence;
         };
         let not_covering = |address: u64| seen.start > address;
         if let Reading::Query { address, or_next: false } = walk.reading
             && not_covering(address)
         {
-            sequence.push(Next::Wrong(Rule::Existence, Some(index)));
+            sequence.push(Next::Wrong(Rule::Existence, Some(index), None));
             return sequence;
         }
         if pos.is_some_and(|pos| seen.end <= pos) {
-            sequence.push(Next::Wrong(Rule::Progress, Some(index)));
+            sequence.push(Next::Wrong(Rule::Progress, Some(index), None));
             return sequence;
         }
         let from = pos.unwrap_or(seen.start);
@@ -89,8 +90,12 @@ pub(super) fn sequence(walk: &SavedWalk) -> Vec<Next> {
                 from: line.window.from,
                 to: line.window.to,
             }),
-            Err(rule) => Next::Wrong(rule, Some(index)),
+            Err(rule) => Next::Wrong(rule, Some(index), None),
         });
+        sequence.extend(
+            lasting(walk, pos, &seen, line.lasting)
+                .map(|(missing, rule)| Next::Wrong(rule, Some(index), missing)),
+        );
         pos = Some(seen.end);
     }
     end(walk, pos, &mut sequence);
@@ -102,18 +107,41 @@ fn end(walk: &SavedWalk, pos: Option<u64>, sequence: &mut Vec<Next>) {
         Reading::Walk(_) => {
             // Something lies above every arena: the stack.
             if walk.end.is_some() && pos.is_none_or(|pos| pos < walk.geometry.end()) {
-                sequence.push(Next::Wrong(Rule::WholeLines, None));
+                sequence.push(Next::Wrong(Rule::WholeLines, None, None));
+            }
+            let above = |start: &u64| pos.is_some_and(|pos| pos <= *start);
+            let left = walk.lasting.iter().map(|&(start, _)| start).find(above);
+            if let Some(start) = left.filter(|_| walk.end.is_some()) {
+                sequence.push(Next::Wrong(Rule::WholeLines, None, Some(start)));
             }
         }
         Reading::Query { address, or_next } if walk.lines.is_empty() => {
             let to = if or_next { walk.geometry.end() } else { address + 1 };
             sequence.extend(gap(walk, address, to, walk.begin).map(Next::Event));
             if or_next {
-                sequence.push(Next::Wrong(Rule::WholeLines, None));
+                sequence.push(Next::Wrong(Rule::WholeLines, None, None));
             }
         }
         Reading::Query { .. } => {}
     }
+}
+
+/// The first lasting line that a walk lacks which came from `pos` to this line, which is lasting line
+/// number `itself` if it is one: where it is passed over, its address; and the rule.
+fn lasting(
+    walk: &SavedWalk,
+    pos: Option<u64>,
+    seen: &Observation,
+    itself: Option<usize>,
+) -> Option<(Option<u64>, Rule)> {
+    let others = walk.lasting.iter().enumerate().filter(|(number, _)| Some(*number) != itself);
+    others.map(|(_, range)| *range).find_map(|(start, end)| {
+        if start < seen.end && seen.start < end {
+            return Some((None, Rule::Existence));
+        }
+        let passed = pos.is_some_and(|pos| pos <= start) && end <= seen.start;
+        passed.then_some((Some(start), Rule::NoHole))
+    })
 }
 
 /// The lanes' pages between two addresses, each seen to be unmapped some time before the end of

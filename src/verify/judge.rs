@@ -76,7 +76,9 @@ fn explain(walk: &SavedWalk, generous: bool) -> Result<Vec<Explained>, Refutatio
     for next in sequence(walk) {
         let event = match next {
             Next::Event(event) => event,
-            Next::Wrong(rule, line) => return Err(refute(rule, line, None, &layers, &events)),
+            Next::Wrong(rule, line, missing) => {
+                return Err(refute(rule, line, missing, &layers, &events));
+            }
         };
         let layer = game.play(&layers[layers.len() - 1], &event);
         if layer.is_empty() {

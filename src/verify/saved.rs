@@ -27,6 +27,8 @@ pub struct SavedLine {
     pub window: Window,
     /// The call that generated it; `None` where that may have been either of two.
     pub call: Option<u32>,
+    /// The line outside of the lanes that it is, by its number in [`SavedWalk::lasting`].
+    pub lasting: Option<usize>,
 }
 
 /// A walk and the versions of the lanes it passed.
@@ -46,6 +48,9 @@ pub struct SavedWalk {
     pub end: Option<Window>,
     /// The windows of the calls, by number; for rules about whole calls.
     pub calls: Vec<Window>,
+    /// First and last address of lines outside of the lanes that were the same before and after the
+    /// walk, lowest first: they were there all the time.
+    pub lasting: Vec<(u64, u64)>,
     /// Versions of the lanes, by lane, then by number. Of each lane all that may have been seen
     /// from the start of the first window to the end of the last, or none: then nothing is known
     /// of it.
@@ -88,6 +93,9 @@ pub enum Flaw {
     /// A query with more than one answer.
     #[error("a query has one answer at most, not {0}")]
     Answers(usize),
+    /// Lasting lines out of order.
+    #[error("the lines outside of the arena do not follow each other, or reach into it")]
+    Lasting,
     /// A line of a call that is not there.
     #[error("line {0} names a call that is not there")]
     Call(usize),
@@ -114,6 +122,12 @@ impl SavedWalk {
         let known = |call: Option<u32>| call.is_none_or(|call| (call as usize) < self.calls.len());
         if let Some(at) = self.lines.iter().position(|line| !known(line.call)) {
             return Err(Flaw::Call(at));
+        }
+        let (base, top) = (self.geometry.base, self.geometry.end());
+        let outside = |&(start, end): &(u64, u64)| start < end && (end <= base || start >= top);
+        let rising = self.lasting.is_sorted_by(|one, next| one.1 <= next.0);
+        if !rising || !self.lasting.iter().all(outside) {
+            return Err(Flaw::Lasting);
         }
         self.check_versions()
     }

@@ -3,11 +3,10 @@
 // Each driver takes a part of it.
 #![allow(dead_code)]
 
-use mapstorm::engine::read_outside;
+use mapstorm::engine::{Surroundings, read_outside};
 use mapstorm::kernel::{Identities, MapsRead};
 use mapstorm::model::Geometry;
 use mapstorm::oracle::Outside;
-use parking_lot::RwLock;
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::fmt::Display;
@@ -108,8 +107,8 @@ pub fn outside(
     file: &mut impl MapsRead,
     identities: &Identities,
     geometry: &Geometry,
-) -> RwLock<Outside> {
+) -> Surroundings {
     let mut outside = Outside::with_room(64, 8192);
     read_outside(file, identities, geometry, &mut outside).expect("the file can be read");
-    RwLock::new(outside)
+    outside.into()
 }

@@ -16,12 +16,12 @@ use super::modes::{Mode, Reads};
 use super::offsets::{OffsetPredictor, TailBudget};
 use super::script::Reading;
 use super::settle::Settle;
+use super::surroundings::Surroundings;
 use super::tally::Tally;
 use super::violations::Findings;
 use crate::kernel::{Identities, Lines, MapsRead};
-use crate::oracle::{Contract, Oracle, Outside};
+use crate::oracle::{Contract, Oracle};
 use crate::seed::Stream;
-use parking_lot::RwLock;
 use queries::Answers;
 use std::time::Instant;
 use walks::{WALKS, WalkBuffer};
@@ -59,14 +59,14 @@ pub struct Reader<'a, M> {
     judge: Judge<'a>,
 }
 
-/// Surroundings of a reader.
+/// What a reader is given.
 pub struct Place<'a> {
     /// What is judged against.
     pub oracle: &'a Oracle,
     /// How the arena's lines are recognised.
     pub identities: &'a Identities,
-    /// The lines outside of the arena at the last standstill.
-    pub outside: &'a RwLock<Outside>,
+    /// The lines outside of the arena at the last standstill, and what is doubted of them.
+    pub outside: &'a Surroundings,
     /// Where violations go.
     pub findings: &'a Findings,
     /// Where events are counted.

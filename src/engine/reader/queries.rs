@@ -111,11 +111,16 @@ impl<M: MapsRead> Reader<'_, M> {
         judge.low = Some(address);
         judge.piece = None;
         let verdict = judge.walk.query(address, or_next, seen.as_ref(), window);
-        if matches!(verdict, Verdict::Wrong(_)) {
+        let above = seen.filter(|seen| seen.start >= judge.oracle.geometry().end());
+        if matches!(verdict, Verdict::Wrong(_)) || above.is_some() {
             self.buffers[0].log.answered(address, window, answer.as_ref());
         }
         judge.count_window(window);
-        judge.deliver(verdict, seen.as_ref(), window, &self.buffers[0].log);
+        let log = &self.buffers[0].log;
+        judge.deliver(verdict, seen.as_ref(), window, log);
+        if let (Some(seen), Verdict::Right) = (above, verdict) {
+            judge.hold_against_standstill(Some(address), &seen, None, window, log);
+        }
         judge.close_window();
         if let Some(views) = judge.views {
             judge.view = match &seen {

@@ -8,10 +8,9 @@ use crate::engine::quiesce::{SeenLane, read_lanes_and};
 use crate::engine::signature::Signature;
 use crate::host;
 use crate::host::{Pulse, Sampler, Stuck as StuckThread, Watch, priority};
-use crate::kernel::{Arena, Lines, MapsRead};
-use crate::oracle::{Class, Outside};
+use crate::kernel::{Lines, MapsRead};
+use crate::oracle::Class;
 use crate::seed::Stream;
-use parking_lot::RwLock;
 use rustix::io::Errno;
 use std::time::{Duration, Instant};
 
@@ -55,17 +54,19 @@ pub(super) enum Rest {
 
 impl Pause {
     /// Reads all of the file, while nothing moves.
-    pub(super) fn read(&mut self, arena: &Arena, outside: &RwLock<Outside>) -> Result<(), Errno> {
+    ///
+    /// With this, what is doubted of the lines outside of the arena is decided.
+    pub(super) fn read(&mut self, storm: &Storm) -> Result<(), Errno> {
         let Pause { source, lines, text, lanes, .. } = self;
-        let (identities, geometry) = (arena.identities(), arena.geometry());
-        let mut outside = outside.write();
+        let (identities, geometry) = (storm.arena.identities(), storm.arena.geometry());
         text.clear();
-        outside.clear();
-        read_lanes_and(&mut **source, identities, geometry, lines, lanes, |line, whole| {
-            match geometry.overlaps(line.start, line.end) {
-                true => text.push(whole),
-                false => outside.push(identities.sight_in(line, geometry), whole, geometry),
-            }
+        storm.outside.renew(&storm.findings, |outside| {
+            read_lanes_and(&mut **source, identities, geometry, lines, lanes, |line, whole| {
+                match geometry.overlaps(line.start, line.end) {
+                    true => text.push(whole),
+                    false => outside.push(identities.sight_in(line, geometry), whole, geometry),
+                }
+            })
         })
     }
 }
@@ -176,7 +177,7 @@ impl Storm {
                 self.repair(run, pause, lane);
             }
         }
-        if let Err(errno) = pause.read(&self.arena, &self.outside) {
+        if let Err(errno) = pause.read(self) {
             run.lost = Some(format!("cannot read /proc/self/maps at a standstill: {errno}"));
             return Some(Ended::Lost);
         }

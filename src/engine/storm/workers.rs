@@ -7,7 +7,7 @@ use crate::engine::mutator::Mutator;
 use crate::engine::planted::{Planted, Stuck, corrupting};
 use crate::engine::reader::{Place, Reader, Sources};
 use crate::host::{Affinity, priority};
-use crate::kernel::{MapsFile, MapsRead};
+use crate::kernel::{Fault, MapsFile, MapsRead};
 use crate::seed::Stream;
 use std::num::NonZeroU64;
 use std::ops::Range;
@@ -103,13 +103,29 @@ impl Storm {
                 self.read_from(index, files.map(|_, file| Stuck::new(file, stay)), begun);
             }
             Some(Planted::Read(fault)) => {
-                let files = files.map(|at, file| {
-                    let number = Mode::COUNT * index + at;
-                    corrupting(file, fault, self.addresses(), self.plan.seed, number)
-                });
-                self.read_from(index, files, begun);
+                self.read_corrupted(index, files, begun, fault, self.addresses());
+            }
+            Some(Planted::Outside(outside)) => {
+                let below = 0..self.addresses().start;
+                self.read_corrupted(index, files, begun, outside.fault(), below);
             }
         }
+    }
+
+    /// A reader in whose lines within `range` this fault is planted.
+    fn read_corrupted(
+        &self,
+        index: usize,
+        files: Sources<MapsFile>,
+        begun: Instant,
+        fault: Fault,
+        range: Range<u64>,
+    ) {
+        let files = files.map(|at, file| {
+            let number = Mode::COUNT * index + at;
+            corrupting(file, fault, range.clone(), self.plan.seed, number)
+        });
+        self.read_from(index, files, begun);
     }
 
     /// Those of the arena.

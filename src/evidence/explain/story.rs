@@ -2,6 +2,7 @@
 
 use crate::count::counted;
 use crate::evidence::{Again, Tear, TearError, again, lines};
+use crate::kernel::parse;
 use crate::model::{Geometry, Layout, Op};
 use crate::oracle::{Break, OPEN, Tick, VersionRecord, Window};
 use crate::verify::{Explained, Judgement, SavedWalk, What, judge};
@@ -220,6 +221,25 @@ fn seen(
     all
 }
 
+/// What should be there in place of the line that breaks, or before it.
+fn lacking(tear: &Tear, found: &Break) -> Option<String> {
+    let here = |start: u64, end: u64| {
+        let lines = tear.outside.iter().map(|line| &line.0[..]);
+        let mut lines = lines.filter_map(|text| Some((parse(text).ok()?, text)));
+        let (_, text) = lines.find(|(line, _)| line.start < end && start < line.end)?;
+        Some(String::from_utf8_lossy(text).trim_end().to_owned())
+    };
+    match (found.missing, found.observation) {
+        (Some(missing), _) => Some(match here(missing, missing + 1) {
+            Some(text) => format!(">> missing, and there before and after: {text}"),
+            None => format!(">> nothing for {}", crate::report::place(&tear.geometry, missing)),
+        }),
+        (None, Some(seen)) => here(seen.start, seen.end)
+            .map(|text| format!(">> in its place, before and after: {text}")),
+        (None, None) => None,
+    }
+}
+
 /// The lines around the break, with the borders of the calls.
 fn lines_of(tear: &Tear, found: Option<&Break>) -> Vec<String> {
     let border =
@@ -247,13 +267,14 @@ fn lines_of(tear: &Tear, found: Option<&Break>) -> Vec<String> {
             told.push(border(from.window, what));
         }
         let breaks = number == last && !tear.piece.end;
-        if let (true, Some(missing)) = (breaks, found.and_then(|found| found.missing)) {
-            told.push(format!(">> nothing for {}", crate::report::place(&tear.geometry, missing)));
+        if breaks {
+            told.extend(found.and_then(|found| lacking(tear, found)));
         }
         let mark = if breaks { "  << here" } else { "" };
         told.push(format!("   {}{mark}", String::from_utf8_lossy(line.text).trim_end()));
     }
     if tear.piece.end {
+        told.extend(found.and_then(|found| lacking(tear, found)));
         told.push("   (end of file)  << here".into());
     }
     told

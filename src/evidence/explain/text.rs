@@ -22,6 +22,10 @@ pub fn tell(out: &mut impl Write, story: &Story) -> io::Result<()> {
     writeln!(out, "{BOLD}read{BOLD:#} (the clock before and after each call in brackets)")?;
     lines(out, &story.lines)?;
     explanation(out, story)?;
+    if story.rows.is_empty() {
+        // Of a line outside of the arena no lane tells anything.
+        return Ok(());
+    }
     operations(out, story)?;
     picture(out, story)
 }

@@ -2,15 +2,15 @@
 
 use super::report::{BugRow, ModelRow, Report};
 use crate::console::{self, Progress};
-use crate::engine::{Counts, Findings, Mode, Place, Reader, Tally};
+use crate::engine::{Counts, Findings, Mode, Place, Reader, Surroundings, Tally};
 use crate::header::Header;
 use crate::kernel::{Answer, Line, MapsRead, QueryFlags};
-use crate::oracle::{Class, Contract, Oracle, Outside, Rule};
+use crate::oracle::{Class, Contract, Oracle, Rule};
 use crate::seed::Stream;
-use crate::sim::{Bug, Deaf, Model, Setup, SimFile, Watch, World, identities};
-use parking_lot::RwLock;
+use crate::sim::{Bug, Deaf, Model, Setup, SimFile, Watch, World, identities, tell_outside};
 use rayon::prelude::*;
 use rustix::io::Errno;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -112,10 +112,18 @@ fn live(model: Model, bug: Option<Bug>, seed: u64, steps: u64) -> Life {
     let file = SimFile::new(World::new(&oracle, setup, model, bug, seed));
     let process = file.process().clone();
     let identities = identities(setup.geometry.page_shift);
-    // A simulated process has nothing outside of the arena.
-    let outside = RwLock::new(Outside::with_room(0, 0));
+    let outside = Surroundings::with_room(4, 1024, 4, 0);
     // What is found is counted, and no example of it kept.
     let findings = Findings::new(Vec::new(), false, 0, 0);
+    // Every turn lies between two standstills, at which the lines outside of the arena are the same.
+    let standstill = || {
+        let told = outside.renew(&findings, |outside| {
+            tell_outside(&setup.geometry, outside);
+            Ok::<(), Infallible>(())
+        });
+        let Ok(()) = told;
+    };
+    standstill();
     let tally = Tally::default();
     let place = Place {
         oracle: &oracle,
@@ -136,8 +144,11 @@ fn live(model: Model, bug: Option<Bug>, seed: u64, steps: u64) -> Life {
     let mut modes = Stream::new(seed, "modes", 0);
     while process.steps() < steps && findings.counts().0 == 0 {
         reader.turn(*modes.pick(&MODES));
+        standstill();
     }
-    let counts = Counts::from(&tally);
+    let mut counts = Counts::from(&tally);
+    let broken_outside = outside.counts().broken;
+    counts.broken.iter_mut().zip(broken_outside).for_each(|(sum, broken)| *sum += broken);
     let class = findings.with(|found, _| found.first().map(|found| found.signature.class));
     let steps = process.steps();
     let found = class.map(|class| Found { class, rules: broken(&counts, model), steps });
