@@ -333,6 +333,25 @@ fn what_is_no_rate_is_told_as_what_it_is() {
     }
 }
 
+/// What lies below the lanes is not the program's to choose: more of it than there is room for ends
+/// the program, and writes nowhere else.
+#[test]
+fn more_text_than_fits_ends_the_program() {
+    if !has("gcc") {
+        return;
+    }
+    let whole = emitted(CYCLE);
+    assert_eq!(whole.matches("text[1 << 20]").count(), 1);
+    let error = measure(
+        &whole.replace("text[1 << 20]", "text[1 << 9]"),
+        "gcc",
+        Duration::from_secs(5),
+        &|| None,
+    );
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("no room for more text"), "{error}");
+}
+
 #[test]
 fn a_program_says_what_was_measured_of_it_and_nothing_else() {
     let target = target_of(&scenario(CYCLE));

@@ -7,10 +7,10 @@ static const char *look(void)
 @LOCALS@	for (pos = now = 0; start < BASE + PAGES * page; used += got) {
 		int full = got == asked;
 		asked = @ASKED@;
+		if (used + asked > (long)sizeof(text)) errx(4, "no room for more text below the lanes");
 		timerfd_settime(timer, 0, &soon, NULL);
 		last = before, before = ticks;
-		got = pread(fd, text + used, asked, @OFFSET@used);
-		to = ticks;
+		got = pread(fd, text + used, asked, @OFFSET@used), to = ticks;
 		if (got <= 0)
 			return line = "end of file", got || done < used ? "malformed" : "truncated";
 		from = done != used ? from : full ? last : before; /* full: may be older, fs/seq_file.c */
