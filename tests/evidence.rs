@@ -177,6 +177,24 @@ fn a_scenario_of_version_1_still_loads_and_keeps_what_was_counted() {
 }
 
 #[test]
+fn a_full_disk_under_a_file_that_is_asked_for_is_no_wrong_usage() {
+    let tear = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/tear.json");
+    for (args, full, nowhere) in [
+        (&["explain", tear, "--html"][..], 70, 64),
+        (&["explain", tear, "--svg"], 70, 64),
+        (&["emit-c", tear, "-o"], 70, 64),
+    ] {
+        let flag = args[args.len() - 1];
+        for (path, code) in [("/dev/full", full), ("/nonexistent/out", nowhere)] {
+            let output = run(args.iter().copied().chain([path]));
+            assert_eq!(output.status.code(), Some(code), "{args:?} {path}: {}", told(&output));
+            let error = text(&output.stderr);
+            assert!(error.contains(&format!("{flag} {path}")), "{args:?}: {error}");
+        }
+    }
+}
+
+#[test]
 fn files_that_are_no_good_are_refused_with_the_reason_by_every_command() {
     if !testable() {
         return;

@@ -3,7 +3,10 @@
 
 mod common;
 
-use common::{json, run, testable};
+use common::{json, mapstorm, run, skip, testable, told};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 #[test]
 fn the_table_counts_its_storms_and_agrees_with_the_exit_code() {
@@ -94,4 +97,39 @@ fn nonsense_is_refused() {
         assert_eq!(output.status.code(), Some(64), "{args:?}: {text}");
         assert!(text.contains(named), "{args:?}: {text}");
     }
+}
+
+/// A user whose threads are counted by RLIMIT_NPROC; root's are not.
+const NOBODY: u32 = 65534;
+
+#[test]
+fn a_storm_that_fails_leaves_the_table_of_those_before() {
+    if !testable() {
+        return;
+    }
+    // Each of these takes one of the threads that the user may have, which no limit shows beforehand.
+    let sleeps: Result<Vec<_>, _> =
+        (0..6).map(|_| Command::new("sleep").arg("60").uid(NOBODY).spawn()).collect();
+    let Ok(mut sleeps) = sleeps else { return skip("this takes root, to be somebody else") };
+    let mut command = mapstorm([
+        "first-tears",
+        "--threads=2,8",
+        "--runs=1",
+        "--seconds=0.2",
+        "--format=json",
+        "--seed=7",
+    ]);
+    let most = Rlimit { current: Some(10), maximum: Some(10) };
+    // SAFETY: one system call, which allocates nothing, between fork and exec.
+    unsafe { command.uid(NOBODY).pre_exec(move || Ok(setrlimit(Resource::Nproc, most)?)) };
+    let output = command.output();
+    for sleep in &mut sleeps {
+        sleep.kill().unwrap();
+        sleep.wait().unwrap();
+    }
+    let Ok(output) = output else { return skip("somebody else may not run the binary") };
+    assert_eq!(output.status.code(), Some(70), "{}", told(&output));
+    let table = json(&output);
+    assert_eq!(table["rows"][0]["storms"], 1, "{table}");
+    assert!(table["failure"].as_str().unwrap().contains("thread"), "{table}");
 }

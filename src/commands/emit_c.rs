@@ -1,7 +1,7 @@
 //! `mapstorm emit-c`: a tear as a C program.
 
 use super::replay::target;
-use super::{Failure, Signals};
+use super::{Failure, Signals, write};
 use crate::cli::EmitCArgs;
 use mapstorm::console;
 use mapstorm::evidence::{Saved, load};
@@ -40,8 +40,7 @@ pub fn emit_c(args: &EmitCArgs) -> Result<Exit, Failure> {
     }
     match &args.output {
         None => console::result(text.as_bytes()),
-        Some(path) => std::fs::write(path, text)
-            .map_err(|error| Failure::Usage(format!("-o {}: {error}", path.display())))?,
+        Some(path) => write("-o", path, text.as_bytes())?,
     }
     Ok(Exit::Upheld)
 }

@@ -1,6 +1,6 @@
 //! `mapstorm explain`: what happened, from a file that a storm saved.
 
-use super::Failure;
+use super::{Failure, write};
 use crate::cli::ExplainArgs;
 use mapstorm::console;
 use mapstorm::evidence::explain::{
@@ -32,8 +32,7 @@ pub fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
     };
     for (flag, path, content) in [("--html", &args.html, page), ("--svg", &args.svg, picture)] {
         if let (Some(path), Some(content)) = (path, content) {
-            std::fs::write(path, content)
-                .map_err(|error| Failure::Usage(format!("{flag} {}: {error}", path.display())))?;
+            write(flag, path, content.as_bytes())?;
         }
     }
     console::result(&out);

@@ -43,6 +43,7 @@ pub fn first_tears(args: &FirstTearsArgs, print: &PrintArgs) -> Result<Exit, Fai
     table.until = args.until.iter().map(ToString::to_string).collect();
     let locking = observe_locking(machine.version());
     let mut seeds = Stream::new(seed, "storms", 0);
+    let mut failure = None;
     'all: for &threads in &args.threads {
         let threads = usize::from(threads);
         table.rows.push(Row::new(threads, readers_of(threads)));
@@ -56,7 +57,16 @@ pub fn first_tears(args: &FirstTearsArgs, print: &PrintArgs) -> Result<Exit, Fai
                 ));
             }
             let row = table.rows.last_mut().expect("just put there");
-            one(args, row, locking, seeds.bits(), &signals)?;
+            match one(args, row, locking, seeds.bits(), &signals) {
+                Ok(_) => {}
+                // What was measured before is told all the same.
+                Err(why) if table.rows.iter().any(|row| row.storms > 0) => {
+                    table.failure = Some(why.to_string());
+                    failure = Some(why);
+                    break 'all;
+                }
+                Err(why) => return Err(why),
+            }
             if let Some(number) = signals.arrived() {
                 table.signal = Some(number);
                 break 'all;
@@ -64,7 +74,7 @@ pub fn first_tears(args: &FirstTearsArgs, print: &PrintArgs) -> Result<Exit, Fai
         }
     }
     console::result(&args.format.write(&table, print.verbose));
-    Ok(table.exit())
+    failure.map_or(Ok(table.exit()), Err)
 }
 
 /// Whether a storm that reads and does this can find what is waited for at all.

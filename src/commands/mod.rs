@@ -36,6 +36,9 @@ use mapstorm::exit::Exit;
 use mapstorm::header::Header;
 use mapstorm::kernel::ReserveError;
 use mapstorm::report::{Format, text};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::Path;
 
 /// The first lines, before anything can go wrong: on stdout for people, else on stderr.
 fn announce(format: Format, quiet: bool, header: &Header) {
@@ -46,6 +49,19 @@ fn announce(format: Format, quiet: bool, header: &Header) {
         _ if !quiet => console::to_stderr(&line),
         _ => {}
     }
+}
+
+/// Writes the file that `flag` names: one that can't be opened is the flag's fault, one that can't be
+/// written is not.
+fn write(flag: &str, path: &Path, content: &[u8]) -> Result<(), Failure> {
+    let named = |error: io::Error| format!("{flag} {}: {error}", path.display());
+    let mut file = File::create(path).map_err(|error| match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Failure::Environment(named(error))
+        }
+        _ => Failure::Usage(named(error)),
+    })?;
+    file.write_all(content).map_err(|error| Failure::Environment(named(error)))
 }
 
 /// An error that ends a command.

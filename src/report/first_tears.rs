@@ -27,6 +27,9 @@ pub struct FirstTears {
     pub until: Vec<String>,
     /// The signal that ended it all, if one did.
     pub signal: Option<i32>,
+    /// Why a storm could not be run, which ended it all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
     /// One for each number of threads.
     pub rows: Vec<Row>,
 }
@@ -112,6 +115,7 @@ impl FirstTears {
             seconds,
             until: Vec::new(),
             signal: None,
+            failure: None,
             rows: Vec::new(),
         }
     }
