@@ -14,7 +14,7 @@ use mapstorm::engine::{
 };
 use mapstorm::kernel::{Arena, MapsFile, MapsRead, Mm};
 use mapstorm::model::{Kind, KindSet, Layout, Op, Place as Pages, Span, apply, apply_alone, fits};
-use mapstorm::oracle::{Contract, Oracle};
+use mapstorm::oracle::Oracle;
 use mapstorm::seed::Stream;
 use parking_lot::Mutex;
 use std::cell::Cell;
@@ -300,19 +300,9 @@ struct Worker<'a> {
 
 impl<'a> Worker<'a> {
     fn new(bench: &'a Bench, tally: &'a Tally, me: usize) -> Worker<'a> {
-        let place = Place {
-            oracle: &bench.oracle,
-            identities: bench.arena.identities(),
-            outside: &bench.outside,
-            findings: &bench.findings,
-            tally,
-            contract: Contract::Series,
-            reader: me,
-            begun: Instant::now(),
-            versions: 64,
-            delay_timer: None,
-            settle: Some(&bench.over),
-        };
+        let Bench { oracle, arena, outside, findings, .. } = bench;
+        let place = Place::new(oracle, arena.identities(), outside, findings, tally);
+        let place = Place { reader: me, versions: 64, settle: Some(&bench.over), ..place };
         let rng = |role| Stream::new(bench.seed, role, me);
         let maps = || MapsFile::own().expect("maps");
         Worker {

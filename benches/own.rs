@@ -9,13 +9,11 @@ use mapstorm::engine::{
     Counts, Findings, Mode, Mutator, OpSet, Place, Reader, Slice, Surroundings, Tally, draw_layout,
     read_outside,
 };
-use mapstorm::kernel::{
-    Answer, FileIdentity, Identities, Line, MapsRead, MemoryFile, Mm, QueryFlags,
-};
+use mapstorm::kernel::{Before, FileIdentity, Identities, Line, MapsRead, MemoryFile, Mm};
 use mapstorm::model::{
     Geometry, Kind, KindSet, Layout, Op, Place as Pages, Prot, Span, apply_alone,
 };
-use mapstorm::oracle::{Contract, Oracle};
+use mapstorm::oracle::Oracle;
 use mapstorm::seed::Stream;
 use rustix::io::Errno;
 use std::time::Instant;
@@ -86,69 +84,11 @@ fn text(lanes: &[Layout], identities: &Identities) -> Vec<u8> {
     text
 }
 
-fn place<'a>(
-    oracle: &'a Oracle,
-    identities: &'a Identities,
-    outside: &'a Surroundings,
-    findings: &'a Findings,
-    tally: &'a Tally,
-) -> Place<'a> {
-    Place {
-        oracle,
-        identities,
-        outside,
-        findings,
-        tally,
-        contract: Contract::Series,
-        reader: 0,
-        begun: Instant::now(),
-        versions: 64,
-        delay_timer: None,
-        settle: None,
-    }
-}
-
-/// A file of which some lanes change before each walk.
-struct Moving<'a> {
-    oracle: &'a Oracle,
-    lanes: u16,
-    /// What it says by turns, and whether the next walk is told the second.
-    texts: [&'a [u8]; 2],
-    side: bool,
-    kept: MemoryFile,
-}
-
-impl Moving<'_> {
-    /// What the lanes' operations put where.
-    fn ops(lanes: u16, side: bool) -> impl Iterator<Item = Op> {
-        let prot = if side { Prot::NONE } else { Prot::READ };
-        let page = mapstorm::model::Page::anon(prot);
-        (0..lanes).map(move |lane| Op::Map { at: Pages { lane, span: Span::new(4, 8) }, page })
-    }
-}
-
-impl MapsRead for Moving<'_> {
-    fn pread(&mut self, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        if offset == 0 {
-            for op in Moving::ops(self.lanes, self.side) {
-                let mut held = self.oracle.hold(op.at().lane);
-                let invoked = self.oracle.invoke(&op, 0, &mut held, None);
-                self.oracle.returned(invoked);
-            }
-            self.kept.say(self.texts[usize::from(self.side)]);
-            self.side = !self.side;
-        }
-        self.kept.pread(buf, offset)
-    }
-
-    fn query<'a>(
-        &mut self,
-        address: u64,
-        flags: QueryFlags,
-        answer: &'a mut Answer,
-    ) -> Result<Option<Line<'a>>, Errno> {
-        self.kept.query(address, flags, answer)
-    }
+/// What the lanes' operations put where, by turns.
+fn ops(lanes: u16, side: bool) -> impl Iterator<Item = Op> {
+    let prot = if side { Prot::NONE } else { Prot::READ };
+    let page = mapstorm::model::Page::anon(prot);
+    (0..lanes).map(move |lane| Op::Map { at: Pages { lane, span: Span::new(4, 8) }, page })
 }
 
 /// Nanoseconds for a page's worth of text, judged and only read, with operations in `moving` lanes
@@ -163,25 +103,36 @@ fn walks(moving: usize) -> [f64; 2] {
     let findings = Findings::new(Vec::new(), false, 1, 64);
     let tally = Tally::default();
     let texts = [false, true].map(|side| {
-        for op in Moving::ops(moving as u16, side) {
+        for op in ops(moving as u16, side) {
             apply_alone(&op, &mut first[op.at().lane as usize]);
         }
         text(&first, &identities)
     });
     let texts = [&texts[0][..], &texts[1]];
-    let file = || Moving {
-        oracle: &oracle,
-        lanes: moving as u16,
-        texts,
-        side: false,
-        kept: MemoryFile::default(),
+    // Before each walk some lanes change.
+    let oracle = &oracle;
+    let file = || {
+        let mut side = false;
+        Before::new(MemoryFile::default(), move |file: &mut MemoryFile, offset| {
+            if offset != Some(0) {
+                return;
+            }
+            for op in ops(moving as u16, side) {
+                let mut held = oracle.hold(op.at().lane);
+                let invoked = oracle.invoke(&op, 0, &mut held, None);
+                oracle.returned(invoked);
+            }
+            file.say(texts[usize::from(side)]);
+            side = !side;
+        })
     };
     let outside = Surroundings::with_room(64, 8192, 0, 0);
     let mut told = MemoryFile::new(texts[0]);
     outside
         .renew(&findings, |outside| read_outside(&mut told, &identities, &geometry(), outside))
         .expect("memory");
-    let place = place(&oracle, &identities, &outside, &findings, &tally);
+    let place = Place::new(oracle, &identities, &outside, &findings, &tally);
+    let place = Place { versions: 64, ..place };
     let mut reader = Reader::new(file(), None, Stream::new(1, "reader", 0), place);
     let (mut alone, mut page) = (file(), vec![0; PAGE]);
     (0..WALKS).for_each(|_| reader.turn(Mode::Walk));

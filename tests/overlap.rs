@@ -3,9 +3,7 @@
 mod common;
 
 use common::{mapstorm, testable};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::Value;
-use std::os::unix::process::CommandExt;
 use std::process::{Output, Stdio};
 
 const QUIET: [&str; 8] = ["--threads", "4", "--readers", "1", "--ops", "resize", "--seconds", "3"];
@@ -15,14 +13,7 @@ fn on_one_cpu(args: &[&str]) -> Option<Output> {
     if !testable() {
         return None;
     }
-    let all = sched_getaffinity(None).unwrap();
-    let mut one = CpuSet::new();
-    one.set((0..CpuSet::MAX_CPU).find(|&cpu| all.is_set(cpu)).unwrap());
-    let mut command = mapstorm(args);
-    command.arg("-q");
-    // SAFETY: one system call, which allocates nothing, between fork and exec.
-    unsafe { command.pre_exec(move || Ok(sched_setaffinity(None, &one)?)) };
-    Some(command.output().unwrap())
+    Some(common::on_one_cpu(mapstorm(args).arg("-q")).output().unwrap())
 }
 
 #[test]

@@ -14,7 +14,6 @@ use mapstorm::seed::Stream;
 use mapstorm::sim::{Bug, Model, Setup, SimFile, World, identities, tell_outside};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::time::Instant;
 
 /// What the storm's reader found, by class.
 type ByClass = [(Class, u64); Class::ALL.len()];
@@ -83,19 +82,7 @@ fn read(
         let Ok(()) = decided;
     };
     let tally = Tally::default();
-    let place = Place {
-        oracle: &oracle,
-        identities: &identities,
-        outside: &outside,
-        findings: &findings,
-        tally: &tally,
-        contract: Contract::Series,
-        reader: 0,
-        begun: Instant::now(),
-        versions: 512,
-        settle: None,
-        delay_timer: None,
-    };
+    let place = Place::new(&oracle, &identities, &outside, &findings, &tally);
     let rng = Stream::new(seed, "reader", 0);
     match fault {
         None => turn(Reader::new(file, None, rng, place), modes, turns, remembers, standstill),
@@ -260,19 +247,8 @@ fn by_mechanism(
         let outside = outside(&mut file, &identities, &setup.geometry);
         let findings = Findings::new(Vec::new(), false, 1, 512);
         let tally = Tally::default();
-        let place = Place {
-            oracle: &oracle,
-            identities: &identities,
-            outside: &outside,
-            findings: &findings,
-            tally: &tally,
-            contract,
-            reader: 0,
-            begun: Instant::now(),
-            versions: 512,
-            settle: None,
-            delay_timer: None,
-        };
+        let place = Place::new(&oracle, &identities, &outside, &findings, &tally);
+        let place = Place { contract, ..place };
         let origins = Origins {
             header: Header::new(&Machine::here(), Some(seed), "none".into()).judged_by(contract),
             geometry: setup.geometry,

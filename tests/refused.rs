@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::{Dir, mapstorm, run, skip, testable, told};
+use common::{Dir, mapstorm, on_one_cpu, run, skip, testable, told};
 use std::os::unix::process::CommandExt;
 use std::process::Output;
 
@@ -136,20 +136,9 @@ fn what_can_never_come_is_a_wrong_command() {
 }
 
 #[test]
-fn a_shape_of_two_cpus_is_not_testable_on_one() {
-    let one = || {
-        let all = rustix::thread::sched_getaffinity(None)?;
-        let mut one = rustix::thread::CpuSet::new();
-        let first = (0..rustix::thread::CpuSet::MAX_CPU).find(|&cpu| all.is_set(cpu));
-        one.set(first.unwrap_or(0));
-        rustix::thread::sched_setaffinity(None, &one)?;
-        Ok(())
-    };
+fn a_workload_of_two_cpus_is_not_testable_on_one() {
     for args in [&["--workload=duel"][..], &["first-tears", "--workload=duel"]] {
-        let mut command = mapstorm(args);
-        // SAFETY: two system calls, which allocate nothing and take no lock.
-        unsafe { command.pre_exec(one) };
-        let output = command.output().expect("the binary runs");
+        let output = on_one_cpu(&mut mapstorm(args)).output().expect("the binary runs");
         assert_eq!(output.status.code(), Some(4), "{args:?}: {}", told(&output));
         assert!(told(&output).contains("takes 2 CPUs"), "{args:?}: {}", told(&output));
     }

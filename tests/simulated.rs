@@ -13,7 +13,6 @@ use mapstorm::seed::Stream;
 use mapstorm::sim::{Bug, Setup, SimFile, World, identities, tell_outside};
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 /// The storm's own reader on a kernel with the bug, until it has found the class; what was saved of
 /// it in `dir`.
@@ -26,19 +25,7 @@ fn saved(bug: Bug, class: Class, mode: Mode, dir: &Path) -> Option<PathBuf> {
         let findings = Findings::new(Vec::new(), false, 1, 512);
         let outside = Surroundings::with_room(4, 1024, 4, 512);
         let tally = Tally::default();
-        let place = Place {
-            oracle: &oracle,
-            identities: &identities,
-            outside: &outside,
-            findings: &findings,
-            tally: &tally,
-            contract: Contract::Series,
-            reader: 0,
-            begun: Instant::now(),
-            versions: 512,
-            settle: None,
-            delay_timer: None,
-        };
+        let place = Place::new(&oracle, &identities, &outside, &findings, &tally);
         let origins = Origins {
             header: Header {
                 kernel: format!("simulated, {bug}"),

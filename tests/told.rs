@@ -11,10 +11,9 @@ use common::outside;
 use mapstorm::engine::{Counts, Findings, Mode, Place, Reader, Surroundings, Tally};
 use mapstorm::kernel::{Identities, MemoryFile};
 use mapstorm::model::{Geometry, Layout, Op, Page, Place as Pages, Prot, Span};
-use mapstorm::oracle::{Class, Contract, Oracle};
+use mapstorm::oracle::{Class, Oracle};
 use mapstorm::seed::Stream;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 const LANES: usize = 3;
 const PAGES: usize = 12;
@@ -86,19 +85,9 @@ impl Stand {
     }
 
     fn reader(&self) -> Reader<'_, MemoryFile> {
-        let place = Place {
-            oracle: &self.oracle,
-            identities: &self.identities,
-            outside: &self.outside,
-            findings: &self.findings,
-            tally: &self.tally,
-            contract: Contract::Series,
-            reader: 0,
-            begun: Instant::now(),
-            versions: 64,
-            delay_timer: None,
-            settle: Some(&self.over),
-        };
+        let Stand { oracle, identities, outside, findings, tally, .. } = self;
+        let place = Place::new(oracle, identities, outside, findings, tally);
+        let place = Place { settle: Some(&self.over), ..place };
         Reader::new(self.told.clone(), None, Stream::new(1, "reader", 0), place)
     }
 

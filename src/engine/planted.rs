@@ -2,10 +2,9 @@
 //! found: the whole way from what is read to the report and the exit code.
 
 use crate::host::fault::Stay;
-use crate::kernel::{Answer, Fault, Injector, Line, MapsRead, QueryFlags};
+use crate::kernel::{Before, Fault, Injector, MapsRead};
 use crate::oracle::Class;
 use crate::seed::Stream;
-use rustix::io::Errno;
 use std::ops::Range;
 use std::str::FromStr;
 
@@ -107,40 +106,14 @@ pub(super) fn corrupting<M>(
 }
 
 /// A source with one call that does not come back.
-pub(super) struct Stuck<M> {
-    inner: M,
-    stay: Stay,
-    left: u32,
-}
-
-impl<M> Stuck<M> {
-    pub(super) fn new(inner: M, stay: Stay) -> Stuck<M> {
-        Stuck { inner, stay, left: FATAL }
-    }
-
-    fn count(&mut self) {
-        self.left = self.left.saturating_sub(1);
-        if self.left == 0 {
-            self.stay.for_ever();
+pub(super) fn stuck<M: MapsRead>(source: M, stay: Stay) -> impl MapsRead {
+    let mut left = FATAL;
+    Before::new(source, move |_: &mut M, _| {
+        left = left.saturating_sub(1);
+        if left == 0 {
+            stay.for_ever();
         }
-    }
-}
-
-impl<M: MapsRead> MapsRead for Stuck<M> {
-    fn pread(&mut self, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
-        self.count();
-        self.inner.pread(buf, offset)
-    }
-
-    fn query<'a>(
-        &mut self,
-        address: u64,
-        flags: QueryFlags,
-        answer: &'a mut Answer,
-    ) -> Result<Option<Line<'a>>, Errno> {
-        self.count();
-        self.inner.query(address, flags, answer)
-    }
+    })
 }
 
 #[cfg(test)]

@@ -88,6 +88,11 @@ impl Doing {
         }
     }
 
+    /// Whether the kernel keeps it.
+    const fn is_kept(self) -> bool {
+        matches!(self, Doing::Spinning | Doing::SleepingUninterruptibly)
+    }
+
     /// Whether it is known to be no hang, rather than not known to be one.
     const fn is_harmless(self) -> bool {
         matches!(self, Doing::WaitingForCpu | Doing::Stopped | Doing::UserMode)
@@ -403,8 +408,26 @@ impl Watch {
     }
 
     /// Whether it is, and nobody can say why.
-    pub fn is_undecided(&self, thread: usize) -> bool {
+    fn is_undecided(&self, thread: usize) -> bool {
         self.threads[thread].told.is_some_and(|doing| !doing.is_harmless())
+    }
+
+    /// The threads that the kernel keeps for longer than the limit. Where one is a stall, the others
+    /// are so because of it.
+    pub fn kept(&self) -> impl Iterator<Item = usize> {
+        let kept = |index: &usize| {
+            let standing = self.standing(*index);
+            standing.is_over() && standing.doing().is_kept()
+        };
+        (0..self.threads.len()).filter(kept)
+    }
+
+    /// A thread that was undecided for so long, and what it seems to do.
+    pub fn undecided_for(&self, time: Duration) -> Option<(usize, Doing)> {
+        let long =
+            |index: &usize| self.is_undecided(*index) && self.standing(*index).watched() > time;
+        let index = (0..self.threads.len()).find(long)?;
+        Some((index, self.standing(index).doing()))
     }
 
     /// What was seen of the thread since it stands still.

@@ -32,6 +32,37 @@ pub trait MapsRead {
     ) -> Result<Option<Line<'a>>, Errno>;
 }
 
+/// A source before each call of which something is done: it is given the source, and the offset of a
+/// read; nothing for a query.
+pub struct Before<M, F> {
+    source: M,
+    act: F,
+}
+
+impl<M, F: FnMut(&mut M, Option<u64>)> Before<M, F> {
+    /// `source`, with `act` before each call.
+    pub fn new(source: M, act: F) -> Before<M, F> {
+        Before { source, act }
+    }
+}
+
+impl<M: MapsRead, F: FnMut(&mut M, Option<u64>)> MapsRead for Before<M, F> {
+    fn pread(&mut self, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        (self.act)(&mut self.source, Some(offset));
+        self.source.pread(buf, offset)
+    }
+
+    fn query<'a>(
+        &mut self,
+        address: u64,
+        flags: QueryFlags,
+        answer: &'a mut Answer,
+    ) -> Result<Option<Line<'a>>, Errno> {
+        (self.act)(&mut self.source, None);
+        self.source.query(address, flags, answer)
+    }
+}
+
 /// An open `/proc/self/maps`, or another file of the same format.
 ///
 /// Clones share the descriptor and so the kernel's position in it.

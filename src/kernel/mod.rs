@@ -20,7 +20,7 @@ mod query;
 mod suffix;
 
 pub use arena::{Arena, ReserveError};
-pub use descriptor::{MapsFile, MapsRead};
+pub use descriptor::{Before, MapsFile, MapsRead};
 pub use execute::Mm;
 pub use identity::{FileIdentity, Identities, anon_name};
 pub use inject::{Fault, Injector};

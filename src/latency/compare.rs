@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn unfairness_and_weakness_are_told() {
         let mut results = three();
-        results[1].outcome.surroundings.cpus_online = 1;
+        results[1].outcome.machine.cpus_online = 1;
         results[2].outcome.columns[1].reader = "smaps".to_owned();
         results[2].outcome.columns[1].samples.truncate(2);
         let all = held_together(results, Resampling::default()).warnings;

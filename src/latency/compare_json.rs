@@ -2,10 +2,10 @@
 
 use super::compare::{Cell, Comparison, Line, Named};
 use super::contrast::Contrast;
+use super::facts::MachineFacts;
 use super::figures::{Averages, Latencies, Rates, median_of_maxima};
 use super::outcome::{Column, Outcome, Setup};
 use super::overhead::Overhead;
-use super::surroundings::Surroundings;
 use crate::header::Header;
 use serde::{Serialize, Serializer};
 
@@ -34,15 +34,15 @@ struct Told<'a> {
     name: &'a str,
     #[serde(flatten)]
     header: &'a Header,
-    surroundings: &'a Surroundings,
+    machine: &'a MachineFacts,
     setup: &'a Setup,
     overhead: &'a Overhead,
 }
 
 impl<'a> From<&'a Named> for Told<'a> {
     fn from(Named { name, outcome }: &'a Named) -> Told<'a> {
-        let Outcome { header, surroundings, setup, overhead, .. } = outcome;
-        Told { name, header, surroundings, setup, overhead }
+        let Outcome { header, machine, setup, overhead, .. } = outcome;
+        Told { name, header, machine, setup, overhead }
     }
 }
 

@@ -36,7 +36,7 @@ pub fn letter(result: usize) -> String {
 fn head(comparison: &Comparison) -> String {
     let (mut text_table, mut commands) = (TextTable::default(), String::new());
     for (result, named) in comparison.results.iter().enumerate() {
-        let (machine, header) = (&named.outcome.surroundings, &named.outcome.header);
+        let (machine, header) = (&named.outcome.machine, &named.outcome.header);
         text_table.row([
             letter(result),
             named.name.clone(),

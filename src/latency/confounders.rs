@@ -1,7 +1,7 @@
 //! Confounders: differences that make a comparison unfair.
 
+use super::facts::MachineFacts;
 use super::outcome::{Outcome, Setup};
-use super::surroundings::Surroundings;
 use crate::header::Header;
 use crate::host::cpu_list;
 
@@ -11,7 +11,7 @@ pub fn differences(first: (&str, &Outcome), other: (&str, &Outcome)) -> Vec<Stri
     let (one, two) = (first.1, other.1);
     let rows = [
         kernel(&one.header, &two.header),
-        surroundings(&one.surroundings, &two.surroundings),
+        machine(&one.machine, &two.machine),
         setup(&one.setup, &two.setup),
         measuring(one, two),
     ];
@@ -44,7 +44,7 @@ fn kernel(a: &Header, b: &Header) -> Vec<Difference> {
     .collect()
 }
 
-fn surroundings(a: &Surroundings, b: &Surroundings) -> Vec<Difference> {
+fn machine(a: &MachineFacts, b: &MachineFacts) -> Vec<Difference> {
     let text = |text: &String| format!("`{text}`");
     [
         unlike("CPU", &a.cpu_model, &b.cpu_model, text),
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn each_unfairness_is_named_with_both_sides() {
         assert_eq!(
-            told(|o| o.surroundings.cpus_online = 2),
+            told(|o| o.machine.cpus_online = 2),
             ["number of CPUs: 8 in a.json, 2 in b.json"]
         );
         let seen = |change: fn(&mut Outcome), word: &str| {
@@ -125,9 +125,9 @@ mod tests {
             assert_eq!(all.len(), 1, "{all:?}");
             assert!(all[0].starts_with(word), "{all:?}");
         };
-        seen(|o| o.surroundings.clock_source = "hpet".into(), "clock source");
-        seen(|o| o.surroundings.hypervisor = "kvm".into(), "emulation: `no hypervisor` in a.json");
-        seen(|o| o.surroundings.emulated = true, "emulation");
+        seen(|o| o.machine.clock_source = "hpet".into(), "clock source");
+        seen(|o| o.machine.hypervisor = "kvm".into(), "emulation: `no hypervisor` in a.json");
+        seen(|o| o.machine.emulated = true, "emulation");
         seen(|o| o.header.arch = "aarch64".into(), "architecture");
         seen(|o| o.header.kernel_version = "#1 SMP PREEMPT_RT".into(), "preemption");
         seen(|o| o.setup.scanners = 1, "scanners: 2 in a.json, 1");

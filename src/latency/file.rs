@@ -205,7 +205,7 @@ mod tests {
         assert_eq!((header.version.as_str(), header.boot_id.as_str()), ("0.1.0", "unknown"));
         assert_eq!(header.seed.as_deref(), Some("0x7"));
         assert!(header.started.starts_with("2026-11-28T"), "{}", header.started);
-        assert_eq!((header.page_size, outcome.surroundings.cpus_online), (4096, 2));
+        assert_eq!((header.page_size, outcome.machine.cpus_online), (4096, 2));
         assert_eq!(parse("r.json", &outcome.to_json().unwrap()).unwrap(), outcome);
         let whole = serde_json::from_str(text).unwrap();
         for place in crate::unknown::places(&whole) {

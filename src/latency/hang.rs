@@ -69,22 +69,12 @@ impl Watch {
 
     /// Slots whose call the kernel keeps.
     pub fn hung(&self) -> Vec<usize> {
-        let kept = |&index: &usize| {
-            let doing = self.threads.standing(index).doing();
-            let kept = matches!(doing, Doing::Spinning | Doing::SleepingUninterruptibly);
-            self.found && self.is_over(index) && kept
-        };
-        (0..self.threads.len()).filter(kept).collect()
+        self.threads.kept().filter(|_| self.found).collect()
     }
 
     /// A heartbeat of which nothing can be told for so long that it is not worth waiting for.
     pub fn undecided(&self) -> Option<(usize, Doing)> {
-        let long = |index: &usize| {
-            self.threads.is_undecided(*index)
-                && self.threads.standing(*index).watched() > PATIENCE * self.limit
-        };
-        let index = (0..self.threads.len()).find(long)?;
-        Some((index, self.threads.standing(index).doing()))
+        self.threads.undecided_for(PATIENCE * self.limit)
     }
 
     /// Describes the thread of heartbeat number `index`, its evidence included.

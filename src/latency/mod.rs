@@ -13,6 +13,7 @@ mod compare_json;
 mod compare_table;
 mod confounders;
 mod contrast;
+mod facts;
 mod failure;
 mod figures;
 mod file;
@@ -35,7 +36,6 @@ mod run;
 mod sample;
 mod scan;
 mod series;
-mod surroundings;
 #[cfg(test)]
 mod synthetic;
 mod table;
@@ -45,6 +45,7 @@ mod version1;
 mod warnings;
 
 pub use args::{CompareArgs, LatencyArgs, Planted};
+pub use facts::MachineFacts;
 pub use failure::{Failure, exit_of};
 pub use file::load;
 pub use hang::Hang;
@@ -57,7 +58,6 @@ pub use run::measure;
 pub use sample::Sample;
 pub use scan::Scanned;
 pub use series::Series;
-pub use surroundings::Surroundings;
 
 use crate::console::{self, Progress};
 use crate::exit::Exit;

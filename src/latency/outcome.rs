@@ -1,12 +1,12 @@
 //! A result as data.
 
+use super::facts::MachineFacts;
 use super::hang::Hang;
 use super::mapper::Tally;
 use super::overhead::Overhead;
 use super::placement::Placement;
 use super::plan::Role;
 use super::sample::Sample;
-use super::surroundings::Surroundings;
 use crate::header::Header;
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +37,7 @@ pub struct Outcome {
     /// How it ended.
     pub ended: Ended,
     /// What else decides whether another result is comparable.
-    pub surroundings: Surroundings,
+    pub machine: MachineFacts,
     /// What was asked for.
     pub setup: Setup,
     /// What measuring costs.
@@ -144,7 +144,7 @@ impl Outcome {
             let Header { kernel, kernel_version, arch, page_size, .. } = header.clone();
             (kernel, kernel_version, arch, page_size)
         };
-        if kernel(mine) != kernel(theirs) || self.surroundings != other.surroundings {
+        if kernel(mine) != kernel(theirs) || self.machine != other.machine {
             return Err("they were measured on different machines or kernels".to_owned());
         }
         self.setup.nsamples += other.setup.nsamples;
@@ -203,7 +203,7 @@ mod tests {
         };
         assert!(refused(|o| o.header.seed = Some("0x2a".into())).contains("the same run"));
         assert!(refused(|o| o.setup.scanners = 9).contains("different arguments"));
-        assert!(refused(|o| o.surroundings.cpus_online = 1).contains("different machines"));
+        assert!(refused(|o| o.machine.cpus_online = 1).contains("different machines"));
         assert!(refused(|o| o.header.kernel_version.clear()).contains("different machines"));
         assert!(refused(|o| drop(o.columns.pop())).contains("different columns"));
     }

@@ -38,7 +38,7 @@ pub fn page(comparison: &Comparison) -> String {
 fn results(comparison: &Comparison) -> String {
     let mut rows = String::new();
     for (i, named) in comparison.results.iter().enumerate() {
-        let (machine, header) = (&named.outcome.surroundings, &named.outcome.header);
+        let (machine, header) = (&named.outcome.machine, &named.outcome.header);
         let cells = [
             named.name.clone(),
             header.kernel.clone(),

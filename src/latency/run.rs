@@ -1,6 +1,7 @@
 //! A run: samples of all columns by turns, until done, stopped, or hung.
 
 use super::args::LatencyArgs;
+use super::facts::MachineFacts;
 use super::failure::Failure;
 use super::file::Saved;
 use super::hang;
@@ -12,7 +13,6 @@ use super::plan::{Condition, Reader, Role, conditions, order};
 use super::probe::probe;
 use super::region::PAUSE;
 use super::sample::{self, Spec, Taken};
-use super::surroundings::Surroundings;
 use super::team::SCANNER_NICE;
 use crate::command_line::with_seed;
 use crate::console::{self, Progress};
@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 /// Measures what `args` ask for. Ends early, with what is there, when `stop` is not 0.
 ///
 /// # Errors
-/// A [`super::Failure`] for what cannot be asked for here; anything else is of the surroundings.
+/// A [`super::Failure`] for what cannot be asked for here; anything else is an environment error.
 pub fn measure(
     args: &LatencyArgs,
     stop: &AtomicUsize,
@@ -83,7 +83,7 @@ fn begin(
         header: Header::new(&Machine::here(), Some(seed), with_seed(seed)),
         elapsed_ms: 0.0,
         ended: Ended::Running,
-        surroundings: Surroundings::here(allowed),
+        machine: MachineFacts::here(allowed),
         setup: setup(args, placement),
         overhead,
         warnings: Vec::new(),

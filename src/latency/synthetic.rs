@@ -1,5 +1,6 @@
 //! Results made up for tests, of which every figure is known.
 
+use super::facts::MachineFacts;
 use super::mapper::Tally;
 use super::outcome::{Column, Ended, KIND, Outcome, SCHEMA_VERSION, Setup};
 use super::overhead::Overhead;
@@ -7,7 +8,6 @@ use super::placement::Placement;
 use super::plan::Role;
 use super::sample::Sample;
 use super::scan::Scanned;
-use super::surroundings::Surroundings;
 use crate::header::Header;
 
 /// A sample of one second: 1000 calls of each kind, of which 999 take `latency_ns` and one takes
@@ -46,8 +46,8 @@ pub fn column(reader: &str, latencies_ns: &[u64]) -> Column {
 }
 
 /// A machine like many.
-pub fn surroundings() -> Surroundings {
-    Surroundings {
+pub fn machine() -> MachineFacts {
+    MachineFacts {
         cpus_online: 8,
         cpus_allowed: "0-7".to_owned(),
         cpu_model: "Some CPU".to_owned(),
@@ -90,7 +90,7 @@ pub fn outcome(control_ns: &[u64], main_ns: &[u64]) -> Outcome {
         header: header(),
         elapsed_ms: 1000.0 * (control_ns.len() + main_ns.len()) as f64,
         ended: Ended::Complete,
-        surroundings: surroundings(),
+        machine: machine(),
         setup: Setup {
             nsamples: main_ns.len() as u32,
             duration_ms: 1000.0,

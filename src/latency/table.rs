@@ -42,7 +42,7 @@ fn contrasts(outcome: &Outcome) -> Vec<Option<Contrast>> {
 
 /// Where, how, and what measuring costs.
 fn head(outcome: &Outcome) -> String {
-    let (machine, setup) = (&outcome.surroundings, &outcome.setup);
+    let (machine, setup) = (&outcome.machine, &outcome.setup);
     let (header, placement) = (&outcome.header, &setup.placement);
     let busy = match setup.busy_ms {
         0 => "no busy threads".to_owned(),

@@ -18,7 +18,7 @@ pub fn raised(mut result: Map<String, Value>) -> Map<String, Value> {
                 result.insert(new.into(), fact);
             }
         }
-        result.insert("surroundings".into(), machine.into());
+        result.insert("machine".into(), machine.into());
     }
     if let Some(seed) = result.get("seed").and_then(Value::as_u64) {
         result.insert("seed".into(), format!("{seed:#x}").into());

@@ -11,16 +11,16 @@ pub fn of(outcome: &Outcome) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     let losses = &outcome.setup.placement.losses;
     all.extend(losses.iter().map(ToString::to_string));
-    all.extend(surroundings(outcome));
+    all.extend(of_run(outcome));
     for column in &outcome.columns {
         all.extend(of_column(column, outcome.setup.nsamples));
     }
     all
 }
 
-fn surroundings(outcome: &Outcome) -> Vec<String> {
+fn of_run(outcome: &Outcome) -> Vec<String> {
     let mut all = Vec::new();
-    let (machine, setup) = (&outcome.surroundings, &outcome.setup);
+    let (machine, setup) = (&outcome.machine, &outcome.setup);
     if machine.emulated {
         all.push(
             "instructions are emulated here: compare these figures with others of the same emulator only"
@@ -99,7 +99,7 @@ mod tests {
             assert_eq!(all.len(), 1, "{all:?}");
             assert!(all[0].contains(word), "{all:?}");
         };
-        seen(|o| o.surroundings.emulated = true, "emulated");
+        seen(|o| o.machine.emulated = true, "emulated");
         seen(|o| o.overhead.loop_ns = 101.0, "101 ns");
         let few = |o: &mut Outcome| {
             o.setup.nsamples = 3;

@@ -7,11 +7,13 @@ use mapstorm::engine::{Surroundings, read_outside};
 use mapstorm::kernel::{Identities, MapsRead};
 use mapstorm::model::Geometry;
 use mapstorm::oracle::Outside;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::fmt::Display;
 use std::io::Write;
 use std::ops::Deref;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -30,6 +32,15 @@ pub fn mapstorm<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Command {
 /// What it says to these arguments.
 pub fn run<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Output {
     mapstorm(args).output().expect("the binary runs")
+}
+
+/// Lets the command run on the first of this process's CPUs alone.
+pub fn on_one_cpu(command: &mut Command) -> &mut Command {
+    let all = sched_getaffinity(None).expect("its own CPUs");
+    let mut one = CpuSet::new();
+    one.set((0..CpuSet::MAX_CPU).find(|&cpu| all.is_set(cpu)).expect("a CPU"));
+    // SAFETY: one system call, which allocates nothing, between fork and exec.
+    unsafe { command.pre_exec(move || Ok(sched_setaffinity(None, &one)?)) }
 }
 
 pub fn text(bytes: &[u8]) -> String {

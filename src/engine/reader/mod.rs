@@ -87,6 +87,32 @@ pub struct Place<'a> {
     pub settle: Option<&'a dyn Settle>,
 }
 
+impl<'a> Place<'a> {
+    /// The surroundings of the first reader, which judges by the series and is not held up, while no
+    /// operation goes on. Each other field can be given with `..`.
+    pub fn new(
+        oracle: &'a Oracle,
+        identities: &'a Identities,
+        outside: &'a Surroundings,
+        findings: &'a Findings,
+        tally: &'a Tally,
+    ) -> Place<'a> {
+        Place {
+            oracle,
+            identities,
+            outside,
+            findings,
+            tally,
+            contract: Contract::Series,
+            reader: 0,
+            begun: Instant::now(),
+            versions: 512,
+            delay_timer: None,
+            settle: None,
+        }
+    }
+}
+
 impl<'a, M: MapsRead> Reader<'a, M> {
     /// A reader of `source`, and of `shared` in [`Mode::Shared`].
     pub fn new(source: M, shared: Option<M>, rng: Stream, place: Place<'a>) -> Reader<'a, M> {

@@ -4,7 +4,7 @@ use super::{EXAMPLE_VERSIONS, Storm, StormError};
 use crate::engine::delay::DelayTimer;
 use crate::engine::modes::{Mode, ModeSet};
 use crate::engine::mutator::Mutator;
-use crate::engine::planted::{Planted, Stuck, corrupting};
+use crate::engine::planted::{Planted, corrupting, stuck};
 use crate::engine::reader::{Place, Reader, Sources};
 use crate::host::{Affinity, priority};
 use crate::kernel::{Fault, MapsFile, MapsRead};
@@ -100,7 +100,7 @@ impl Storm {
         match self.plan.inject {
             None | Some(Planted::Mismatch) => self.read_from(index, files, begun),
             Some(Planted::Stall(stay)) => {
-                self.read_from(index, files.map(|_, file| Stuck::new(file, stay)), begun);
+                self.read_from(index, files.map(|_, file| stuck(file, stay)), begun);
             }
             Some(Planted::Read(fault)) => {
                 self.read_corrupted(index, files, begun, fault, self.addresses());

@@ -5,7 +5,7 @@ use crate::console::{self, Progress};
 use crate::engine::{Counts, Findings, Mode, Place, Reader, Surroundings, Tally};
 use crate::header::Header;
 use crate::kernel::{Answer, Line, MapsRead, QueryFlags};
-use crate::oracle::{Class, Contract, Oracle, Rule};
+use crate::oracle::{Class, Oracle, Rule};
 use crate::seed::Stream;
 use crate::sim::{Bug, Deaf, Model, Setup, SimFile, Watch, World, identities, tell_outside};
 use rayon::prelude::*;
@@ -126,17 +126,9 @@ fn live(model: Model, bug: Option<Bug>, seed: u64, steps: u64) -> Life {
     standstill();
     let tally = Tally::default();
     let place = Place {
-        oracle: &oracle,
-        identities: &identities,
-        outside: &outside,
-        findings: &findings,
-        tally: &tally,
-        contract: Contract::Series,
-        reader: 0,
-        begun: Instant::now(),
         versions: VERSIONS,
         settle: Some(&process),
-        delay_timer: None,
+        ..Place::new(&oracle, &identities, &outside, &findings, &tally)
     };
     let source = Bounded { file, next: 0, calls: 0 };
     let mut reader = Reader::new(source, None, Stream::new(seed, "reader", 0), place)

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Facts of a machine. A text is empty where the fact is not known.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Surroundings {
+pub struct MachineFacts {
     /// CPUs online.
     pub cpus_online: u32,
     /// The CPUs this process may use, as the kernel prints lists.
@@ -27,11 +27,11 @@ pub struct Surroundings {
     pub transparent_hugepage: String,
 }
 
-impl Surroundings {
+impl MachineFacts {
     /// That of this one. `cpus_allowed` is what the process may use.
-    pub fn here(cpus_allowed: &[usize]) -> Surroundings {
+    pub fn here(cpus_allowed: &[usize]) -> MachineFacts {
         let facts::Platform { cpu_model, hypervisor, emulated } = facts::Platform::here();
-        Surroundings {
+        MachineFacts {
             cpus_online: facts::cpus_online(),
             cpus_allowed: host::cpu_list(cpus_allowed),
             emulated,
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn this_machine_has_what_every_linux_has() {
-        let here = Surroundings::here(&[0]);
+        let here = MachineFacts::here(&[0]);
         assert!(here.cpus_online > 0 && here.memory_kib > 0);
         assert_eq!(here.cpus_allowed, "0");
     }
