@@ -26,6 +26,17 @@ impl<N: fmt::Display + PartialEq + From<u8>> fmt::Display for Counted<'_, N> {
     }
 }
 
+/// How often something comes that has this probability: `once in 1000`.
+pub fn once_in(probability: f64) -> String {
+    match 1.0 / probability {
+        times if times < 1.05 => "always".into(),
+        times if times < 10.0 => format!("once in {times:.1}"),
+        times if times < 1e6 => format!("once in {times:.0}"),
+        times if times.is_finite() => format!("once in {times:.0e}"),
+        _ => "never".into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

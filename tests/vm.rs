@@ -268,3 +268,60 @@ fn an_exact_machine_does_the_same_twice_and_its_tears_are_proved() {
     let again = row["machine"]["command"].as_str().unwrap();
     assert!(text(&explained.stdout).contains(again), "{}", told(&explained));
 }
+
+#[test]
+fn two_kernels_are_compared_and_the_exit_code_says_whether_it_is_gone() {
+    let dir = Dir::new();
+    let (old, new) = (image(&dir, "old"), image(&dir, "new"));
+    let script =
+        format!("case $kernel in *old) {TORN}; frame ended '' 1;; *) frame ended '' 0;; esac");
+    let compared = |before: &str, after: &str, seeds: &str| {
+        let args = [before, after, "--compare", "--confidence", "0.99", "--seeds", seeds];
+        vm(&dir, &script, &[&args[..], &["--", "--seconds", "1"]].concat())
+    };
+    let gone = compared(&old, &new, "0..6");
+    assert_eq!(gone.status.code(), Some(0), "{}", told(&gone));
+    let said = "hole/skipped-after-merge: in 6 of 6 runs before, in 0 of 6 after: gone; by chance that \
+                happens once in 924";
+    assert!(text(&gone.stdout).contains(said), "{}", told(&gone));
+    let few = compared(&old, &new, "0..3");
+    assert_eq!(few.status.code(), Some(5), "{}", told(&few));
+    assert!(text(&few.stdout).contains("--seeds 0..5 would do"), "{}", told(&few));
+    let still = compared(&new, &old, "0..3");
+    assert_eq!(still.status.code(), Some(1), "{}", told(&still));
+    let one = vm(&dir, &script, &[&old, "--compare", "--", "--seconds", "1"]);
+    assert_eq!(one.status.code(), Some(64), "{}", told(&one));
+}
+
+#[test]
+fn git_bisect_finds_the_commit_that_brought_it() {
+    let dir = Dir::new();
+    let git = |args: &[&str]| {
+        let mut git = Command::new("git");
+        git.args(["-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main"]);
+        git.args(args).current_dir(dir.path()).output()
+    };
+    let Ok(made) = git(&["init"]) else { return skip("no git") };
+    assert!(made.status.success(), "{}", told(&made));
+    let script = format!(
+        "if grep -q torn $kernel; then {TORN}; frame ended '' 1; else frame ended '' 0; fi"
+    );
+    let qemu = stand_in(&dir, &script);
+    for (number, kernel) in ["fine", "fine, too", "torn", "torn as well"].iter().enumerate() {
+        image(&dir, kernel);
+        fs::rename(dir.join(kernel), dir.join("bzImage")).unwrap();
+        git(&["add", "bzImage"]).unwrap();
+        let committed = git(&["commit", "-m", &format!("number {number}")]).unwrap();
+        assert!(committed.status.success(), "{}", told(&committed));
+    }
+    git(&["bisect", "start", "HEAD", "HEAD~3"]).unwrap();
+    let args = ["vm", "bzImage", "--exit-codes", "bisect", "--qemu", &qemu, "--", "--seconds", "1"];
+    let run = [&["bisect", "run", common::BINARY][..], &args[..]].concat();
+    let found = git(&run).unwrap();
+    let stdout = text(&found.stdout);
+    assert!(
+        stdout.contains("is the first bad commit") && stdout.contains("number 2"),
+        "{}",
+        told(&found)
+    );
+}

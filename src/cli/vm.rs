@@ -48,6 +48,13 @@ pub struct VmArgs {
     /// Only every Nth run, beginning with the Ith; I is 1 to N
     #[arg(long, help_heading = RUN, value_name = "I/N", value_parser = shard)]
     pub shard: Option<(u64, u64)>,
+    /// Whether the second of two kernels is without what the first one has: exit code 0 when it is,
+    /// 1 when not, 5 when there were too few seeds to tell
+    #[arg(long, help_heading = RUN)]
+    pub compare: bool,
+    /// How sure --compare has to be, below 1
+    #[arg(long, help_heading = RUN, default_value = "0.99", value_parser = confidence, requires = "compare")]
+    pub confidence: f64,
     /// Run each twice, and say whether both were the same
     #[arg(long, help_heading = EXACT, requires = "exact")]
     pub twice: bool,
@@ -122,6 +129,13 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
             Err(format!("{text}: there is no seed from {} on and below {}", range.start, range.end))
         }
         false => Ok(range),
+    }
+}
+
+fn confidence(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(part) if (0.5..1.0).contains(&part) => Ok(part),
+        _ => Err(format!("{text:?} is no number from 0.5 to below 1, such as 0.999")),
     }
 }
 

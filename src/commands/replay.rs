@@ -13,7 +13,7 @@ use mapstorm::host::Machine;
 use mapstorm::oracle::{Class, Contract};
 use mapstorm::report::Report;
 use mapstorm::repro::replay::{
-    Attempt, DeriveError, Size, Target, Untold, attempt, derive, target_of,
+    Attempt, DeriveError, Size, Target, Untold, attempt, chance, derive, target_of,
 };
 use mapstorm::repro::scenario::RunError;
 use mapstorm::vm::Recipe;
@@ -41,6 +41,8 @@ struct Replayed<'a> {
     shown: u64,
     walks: u64,
     per_thousand_walks: f64,
+    /// Where it was not shown: how probable that is at the rate in the file.
+    chance: Option<f64>,
     elapsed_ms: u64,
     operations: u64,
     failed_operations: u64,
@@ -195,6 +197,7 @@ fn second_checker(proof: &Proof) -> &'static str {
 impl<'a> Replayed<'a> {
     fn new(header: Header, target: &'a Target, attempt: &'a Attempt) -> Replayed<'a> {
         let (verdict, why) = verdict(attempt);
+        let measured = target.scenario.measured.as_ref().filter(|_| verdict == "not-shown");
         Replayed {
             target,
             attempt,
@@ -206,6 +209,7 @@ impl<'a> Replayed<'a> {
             shown: attempt.shown,
             walks: attempt.walks,
             per_thousand_walks: attempt.per_thousand(),
+            chance: measured.and_then(|measured| chance::by_chance(measured, attempt.walks)),
             elapsed_ms: attempt.took.as_millis() as u64,
             operations: attempt.operations,
             failed_operations: attempt.failed,
@@ -219,6 +223,13 @@ impl Report for Replayed<'_> {
     fn text(&self, out: &mut Vec<u8>, verbose: bool) -> io::Result<()> {
         out.write_all(for_people(self.target, self.attempt, verbose).as_bytes())
     }
+}
+
+/// What it means that it was not shown, where the file has the rate at which it was.
+fn chance(target: &Target, attempt: &Attempt) -> Option<String> {
+    let tried = attempt.shown == 0 && attempt.untold().is_none();
+    let measured = target.scenario.measured.as_ref().filter(|_| tried)?;
+    chance::sentence(measured, attempt.walks)
 }
 
 fn for_people(target: &Target, attempt: &Attempt, verbose: bool) -> String {
@@ -240,6 +251,8 @@ fn for_people(target: &Target, attempt: &Attempt, verbose: bool) -> String {
             attempt.proof.as_ref().map_or("not asked", second_checker),
         ),
     };
+    let chance = chance(target, attempt);
+    let _ = chance.iter().try_for_each(|sentence| writeln!(text, "{sentence}"));
     if attempt.failed > 0 {
         let _ = writeln!(text, "{} failed", counted(attempt.failed, "operation"));
     }

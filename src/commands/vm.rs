@@ -53,6 +53,12 @@ impl From<RunError> for Failure {
 pub fn vm(args: &VmArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let arguments = words::for_guest(args)?;
     let kernels = kernels(args)?;
+    if args.compare && kernels.len() != 2 {
+        return Err(Failure::Usage(format!(
+            "--compare takes two kernels, the one before and the one after, and got {}",
+            kernels.len()
+        )));
+    }
     let runs = runs(args, &kernels);
     if runs.is_empty() {
         return Err(Failure::Usage("--shard leaves no run to this one; take a smaller N".into()));
@@ -83,6 +89,7 @@ pub fn vm(args: &VmArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     };
     let rows = Fleet::new(&plan, &shown)?.run(&runs, args.jobs.into())?;
     let table = Table::new(header, rows);
+    let table = if args.compare { table.compared(args.confidence) } else { table };
     if let Some(path) = &args.html {
         write(path, &html::page(&table))?;
     }

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 const EVERY: Duration = Duration::from_millis(20);
 /// How long a machine may take to turn itself off, once it has nothing left to say.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long an exact guest goes on after it hangs, so that what was saved can still come.
+const HUNG: Duration = Duration::from_secs(20);
 /// How long a guest under KVM may take to come to process 1: where KVM runs guests, it takes one or
 /// two.
 const TRIAL: Duration = Duration::from_secs(20);
@@ -59,18 +61,27 @@ pub struct Limits {
     pub timeout: Duration,
     /// To come to process 1, where the accelerator is on trial.
     pub trial: Option<Duration>,
+    /// To go on once the kernel has said that CPUs or tasks no longer get anywhere.
+    pub hung: Option<Duration>,
 }
 
 impl Limits {
     /// So long in all.
     pub const fn of(timeout: Duration) -> Limits {
-        Limits { timeout, trial: None }
+        Limits { timeout, trial: None, hung: None }
     }
 
     /// The same for a guest whose accelerator may run nothing.
     #[must_use]
     pub const fn on_trial(self) -> Limits {
         Limits { trial: Some(TRIAL), ..self }
+    }
+
+    /// The same for an exact guest, in whose time the host's load does not show: what the kernel
+    /// says of a hang is true there.
+    #[must_use]
+    pub const fn exact(self) -> Limits {
+        Limits { hung: Some(HUNG), ..self }
     }
 }
 
@@ -145,6 +156,7 @@ pub fn boot(
         began: None,
         code: None,
         since: None,
+        hung: None,
         frames: Frames::default(),
         console: Vec::new(),
     };
@@ -185,6 +197,8 @@ struct Watch {
     code: Option<i32>,
     /// Since when nothing more is to come.
     since: Option<Instant>,
+    /// Since when the kernel says that it hangs.
+    hung: Option<Instant>,
     frames: Frames,
     console: Vec<u8>,
 }
@@ -205,8 +219,15 @@ impl Watch {
     fn hear(&mut self, more: &[u8]) {
         self.console.extend_from_slice(more);
         // A panic ends the machine; what comes after it is about nothing else.
-        if !more.is_empty() && console::panic(&console::plain(&self.console)).is_some() {
+        if more.is_empty() {
+            return;
+        }
+        let text = console::plain(&self.console);
+        if console::panic(&text).is_some() {
             self.since.get_or_insert_with(Instant::now);
+        }
+        if console::hang(&text).is_some() {
+            self.hung.get_or_insert_with(Instant::now);
         }
     }
 
@@ -220,7 +241,11 @@ impl Watch {
 
     fn is_late(&self, limits: Limits) -> bool {
         let took = self.start.elapsed();
+        let past = |since: Option<Instant>, limit: Option<Duration>| {
+            since.zip(limit).is_some_and(|(since, limit)| since.elapsed() > limit)
+        };
         took > limits.timeout
+            || past(self.hung, limits.hung)
             || self.began.is_none() && limits.trial.is_some_and(|trial| took > trial)
     }
 

@@ -316,7 +316,11 @@ impl<'a, O: Observer> Fleet<'a, O> {
             ),
         };
         let limits = Limits::of(self.plan.timeout);
-        let limits = if accel == Accel::Kvm { limits.on_trial() } else { limits };
+        let limits = match accel {
+            Accel::Kvm => limits.on_trial(),
+            Accel::Exact => limits.exact(),
+            Accel::Tcg => limits,
+        };
         let guest = boot(
             &kernel.qemu,
             &machine,

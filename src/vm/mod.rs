@@ -1,6 +1,7 @@
 //! Booting a kernel image with mapstorm as the only program in it.
 
 mod boot;
+mod compare;
 mod console;
 mod digest;
 mod elf;
@@ -18,6 +19,7 @@ mod table;
 mod wire;
 
 pub use boot::{Ended, Guest, Limits, boot};
+pub use compare::{Comparison, Line, Said};
 pub use digest::{Digest, Parts};
 pub use fleet::{Fleet, Kernel, Observer, Plan, Prepared, RunError};
 pub use image::{Image, ImageError};

@@ -100,6 +100,27 @@ impl Row {
         name(&self.kernel, self.seed)
     }
 
+    /// How often each class and mechanism came, and when first; a kernel that gave up or hangs is a
+    /// class of its own.
+    pub fn sorts(&self) -> BTreeMap<&str, Came> {
+        let mut sorts = BTreeMap::<&str, Came>::new();
+        for (signature, came) in &self.signatures {
+            let all = sorts.entry(sort(signature)).or_insert(Came { count: 0, ..*came });
+            all.count += came.count;
+            all.first_at_ms = all.first_at_ms.min(came.first_at_ms);
+        }
+        if ["panic", "hang"].contains(&self.outcome) {
+            // When it came is not known; that the guest was done by then is.
+            sorts.insert(self.outcome, Came { count: 1, first_at_ms: self.took_ms as f64 });
+        }
+        sorts
+    }
+
+    /// Whether the run says anything of the kernel.
+    pub fn is_judged(&self) -> bool {
+        matches!(self.exit(), Exit::Upheld | Exit::Violated)
+    }
+
     /// How it went, in a word.
     pub fn verdict(&self) -> &'static str {
         match (self.repeated, self.outcome, self.exit_code) {

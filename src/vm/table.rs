@@ -1,6 +1,7 @@
 //! Guests side by side: the result of `mapstorm vm`.
 
-use super::row::{Row, sort, worst};
+use super::compare::{Comparison, Said};
+use super::row::{Row, worst};
 use crate::exit::Exit;
 use crate::header::Header;
 use crate::report::Report;
@@ -23,6 +24,8 @@ pub struct Table {
     pub rows: Vec<Row>,
     /// What the runs of each kernel come to.
     pub kernels: Vec<Summary>,
+    /// Whether the second kernel is without what the first one has, where that was asked.
+    pub comparison: Option<Comparison>,
 }
 
 /// What the runs of one kernel come to.
@@ -32,6 +35,8 @@ pub struct Summary {
     pub kernel: String,
     /// uname's release.
     pub release: Option<String>,
+    /// How many runs say anything of it.
+    judged: usize,
     /// How many runs ended how.
     pub verdicts: BTreeMap<&'static str, usize>,
     /// By class and mechanism.
@@ -54,29 +59,30 @@ pub struct Sort {
 }
 
 impl Summary {
-    fn of(kernel: &str, rows: &[&Row]) -> Summary {
+    /// Of these runs of it.
+    pub fn of(kernel: &str, rows: &[&Row]) -> Summary {
         let (mut verdicts, mut sorts) = (BTreeMap::new(), BTreeMap::<String, Sort>::new());
         for row in rows {
             *verdicts.entry(row.verdict()).or_default() += 1;
-            let mut of_row = BTreeMap::<&str, (u64, f64)>::new();
-            for (signature, came) in &row.signatures {
-                let (count, first) = of_row.entry(sort(signature)).or_insert((0, f64::INFINITY));
-                *count += came.count;
-                *first = first.min(came.first_at_ms);
-            }
-            for (sort, (count, first)) in of_row {
+            for (sort, came) in row.sorts() {
                 let all = sorts.entry(sort.to_owned()).or_default();
-                if all.runs == 0 || first < all.first_at_ms {
-                    all.first_at_ms = first;
+                if all.runs == 0 || came.first_at_ms < all.first_at_ms {
+                    all.first_at_ms = came.first_at_ms;
                     all.seed = row.seed;
                     all.command = row.machine.as_ref().map(|machine| machine.command.clone());
                 }
                 all.runs += 1;
-                all.count += count;
+                all.count += came.count;
             }
         }
         let release = rows.iter().find_map(|row| row.release.clone());
-        Summary { kernel: kernel.to_owned(), release, verdicts, sorts }
+        let judged = rows.iter().filter(|row| row.is_judged()).count();
+        Summary { kernel: kernel.to_owned(), release, judged, verdicts, sorts }
+    }
+
+    /// How many runs say anything of the kernel.
+    pub fn judged(&self) -> usize {
+        self.judged
     }
 
     /// How many runs there were.
@@ -118,12 +124,31 @@ impl Table {
             Summary::of(name, &own)
         };
         let kernels = names.iter().map(summary).collect();
-        Table { schema_version: SCHEMA_VERSION, header, rows, kernels }
+        Table { schema_version: SCHEMA_VERSION, header, rows, kernels, comparison: None }
     }
 
-    /// The exit code of the worst run.
+    /// The same with the two kernels compared. Where one of them has no runs, there is nothing to
+    /// compare.
+    #[must_use]
+    pub fn compared(self, confidence: f64) -> Table {
+        let comparison = match self.kernels.as_slice() {
+            [before, after] => Some(Comparison::new(before, after, confidence)),
+            _ => None,
+        };
+        Table { comparison, ..self }
+    }
+
+    /// The exit code of the worst run; of a comparison, what it comes to. A run that failed leaves
+    /// nothing to be sure of.
     pub fn exit(&self) -> Exit {
-        worst(&self.rows)
+        let failed = |row: &&Row| matches!(row.exit(), Exit::Internal | Exit::Usage);
+        match self.comparison.as_ref().map(Comparison::said) {
+            None => worst(&self.rows),
+            Some(Said::There) => Exit::Violated,
+            Some(_) if self.rows.iter().any(|row| failed(&row)) => Exit::Internal,
+            Some(Said::Gone) => Exit::Upheld,
+            Some(Said::Unsure) => Exit::Undecided,
+        }
     }
 
     /// Classes and mechanisms that came on any kernel.
@@ -146,12 +171,10 @@ fn columns(out: &mut Vec<u8>, rows: &[Vec<String>]) -> io::Result<()> {
 
 /// What a run came to, in a line.
 pub fn line(row: &Row) -> String {
-    let mut sorts = BTreeMap::<&str, u64>::new();
-    for (signature, came) in &row.signatures {
-        *sorts.entry(sort(signature)).or_default() += came.count;
-    }
     let mut words = vec![format!("{}: {}", row.name(), row.verdict())];
-    words.extend(sorts.iter().map(|(sort, count)| format!("{count} {sort}")));
+    let sorts = row.sorts();
+    let came = sorts.iter().filter(|(sort, _)| **sort != row.outcome);
+    words.extend(came.map(|(sort, came)| format!("{} {sort}", came.count)));
     words.extend(row.repeated.filter(|equal| *equal).map(|_| "twice the same".to_owned()));
     words.push(format!("{:.1} s", row.took_ms as f64 / 1000.0));
     words.join(", ")
@@ -179,6 +202,8 @@ impl Report for Table {
         for row in &self.rows {
             trouble(out, row)?;
         }
+        let sentences = self.comparison.iter().flat_map(Comparison::sentences);
+        sentences.into_iter().try_for_each(|sentence| writeln!(out, "{sentence}"))?;
         commands(out, self)
     }
 

@@ -3,6 +3,7 @@
 
 mod alike;
 mod attempt;
+pub mod chance;
 mod derive;
 mod minimize;
 mod rates;
