@@ -21,9 +21,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 enum Stdout {
     /// All was written.
     Fine,
-    /// Nobody reads the pipe any more; what is left to write is wanted by nobody.
+    /// The pipe has no reader any more, so nothing more has to be written.
     Closed,
-    /// The terminal hung up. There is nobody there, but stderr may be a file.
+    /// The terminal hung up. stderr may still be a file.
     HungUp,
     /// It can't be written.
     Lost(Errno),
@@ -73,7 +73,7 @@ fn coloured(text: &[u8], to_stdout: bool) -> Vec<u8> {
     }
 }
 
-/// Writes all of it. A stream that somebody else made non-blocking is waited for.
+/// Writes all of it, and waits for a stream that another process made non-blocking.
 fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Errno> {
     while !bytes.is_empty() {
         match rustix::io::write(fd, bytes) {
@@ -141,8 +141,8 @@ fn hung_up() -> bool {
     rustix::termios::tcgetattr(stdout()).err() == Some(Errno::IO)
 }
 
-/// Why results could not be written to stdout, where that is an error: nobody reading any more is
-/// none, the exit code still tells.
+/// Why results could not be written to stdout. A pipe without a reader is no error: the exit code
+/// still tells.
 pub fn lost() -> Option<io::Error> {
     match *STDOUT.lock() {
         Stdout::Lost(errno) => Some(errno.into()),

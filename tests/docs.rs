@@ -3,7 +3,7 @@
 //! reads and writes.
 //!
 //! A block of commands is fenced as `console`; its commands begin with `$ `. One fenced as
-//! `console test` is run in short form, in order, in a folder that has docs/; a command may end with
+//! `console test` is run in short form, in order, in a folder that has docs/ and tests/tears/; a command may end with
 //! any verdict unless `# exit code N` says with which. A scenario is fenced as `json scenario`.
 
 mod common;
@@ -201,10 +201,12 @@ fn commands_marked_as_tests_run() {
     let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap_or_default());
     for page in pages() {
         let dir = Dir::new();
-        fs::create_dir(dir.join("docs")).unwrap();
-        for entry in fs::read_dir(root().join("docs")).unwrap() {
-            let from = entry.unwrap().path();
-            fs::copy(&from, dir.join("docs").join(from.file_name().unwrap())).unwrap();
+        for folder in ["docs", "tests/tears"] {
+            fs::create_dir_all(dir.join(folder)).unwrap();
+            for entry in fs::read_dir(root().join(folder)).unwrap() {
+                let from = entry.unwrap().path();
+                fs::copy(&from, dir.join(folder).join(from.file_name().unwrap())).unwrap();
+            }
         }
         for block in blocks(&page.text).iter().filter(|block| block.info == "console test") {
             for (command, code) in commands(block) {

@@ -6,7 +6,9 @@
 mod common;
 
 use common::{BINARY, Dir, run, skip, testable, text, told};
+use mapstorm::evidence::{Saved, decode, load};
 use mapstorm::kernel::parse;
+use mapstorm::latency::Outcome;
 use rustix::process::{Resource, Rlimit};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
@@ -148,21 +150,20 @@ fn a_file_of_version_1_still_loads_and_says_what_it_does_not_know() {
     assert_eq!(old["schema_version"], 1);
     assert_eq!(run(["verify", path]).status.code(), Some(0));
     assert_eq!(run(["explain", path]).status.code(), Some(0));
-    let Ok(mapstorm::evidence::Saved::Tear(tear)) = mapstorm::evidence::load(path.as_ref()) else {
+    let Ok(Saved::Tear(tear)) = load(path.as_ref()) else {
         panic!("{path} is a tear");
     };
     assert_eq!((tear.header.version.as_str(), tear.header.boot_id.as_str()), ("0.1.0", "unknown"));
     assert_eq!(tear.header.seed.as_deref(), old["seed"].as_str());
     // What writes it again writes the header's fields of today, and loses nothing.
     let again = serde_json::to_vec(&tear).unwrap();
-    assert_eq!(mapstorm::evidence::decode(&again).unwrap(), mapstorm::evidence::Saved::Tear(tear));
+    assert_eq!(decode(&again).unwrap(), Saved::Tear(tear));
 }
 
 #[test]
 fn a_scenario_of_version_1_still_loads_and_keeps_what_was_counted() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/version1/scenario.json");
-    let Ok(mapstorm::evidence::Saved::Scenario(scenario)) = mapstorm::evidence::load(path.as_ref())
-    else {
+    let Ok(Saved::Scenario(scenario)) = load(path.as_ref()) else {
         panic!("{path} is a scenario");
     };
     assert_eq!(scenario.schema_version, 1);
@@ -172,8 +173,39 @@ fn a_scenario_of_version_1_still_loads_and_keeps_what_was_counted() {
     assert_eq!(emitted.status.code(), Some(0), "{}", told(&emitted));
     assert!(String::from_utf8_lossy(&emitted.stdout).contains("2026-11-28T12:06:45Z"));
     let again = serde_json::to_vec(&scenario).unwrap();
-    let again = mapstorm::evidence::decode(&again).unwrap();
-    assert_eq!(again, mapstorm::evidence::Saved::Scenario(scenario));
+    let again = decode(&again).unwrap();
+    assert_eq!(again, Saved::Scenario(scenario));
+}
+
+/// A file that was saved once loads for ever, and loses nothing when it is written again.
+#[test]
+fn saved_files_of_every_version_load() {
+    for version in ["version1", "version2"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(version);
+        let mut files = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            files += 1;
+            if path.ends_with("latency.json") {
+                let outcome = mapstorm::latency::load(&path).unwrap();
+                let again = serde_json::to_string(&outcome).unwrap();
+                assert_eq!(serde_json::from_str::<Outcome>(&again).unwrap(), outcome);
+                continue;
+            }
+            let saved = load(&path).unwrap_or_else(|why| panic!("{why}"));
+            let again = match &saved {
+                Saved::Tear(tear) => serde_json::to_vec(tear),
+                Saved::SavedIncident(incident) => serde_json::to_vec(incident),
+                Saved::Scenario(scenario) => serde_json::to_vec(scenario),
+            };
+            assert_eq!(decode(&again.unwrap()).unwrap(), saved, "{}", path.display());
+            if !matches!(saved, Saved::Scenario(_)) {
+                let proved = run(["verify".as_ref(), path.as_os_str()]);
+                assert_eq!(proved.status.code(), Some(0), "{}", told(&proved));
+            }
+        }
+        assert!(files > 2, "{version}");
+    }
 }
 
 #[test]

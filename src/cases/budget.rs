@@ -20,8 +20,8 @@ pub struct Budget {
 impl Budget {
     /// No run is shorter: less is over before the threads have begun.
     const LEAST: Duration = Duration::from_millis(10);
-    /// Nor than one part in so many of what it takes to begin and end it: where that takes longer
-    /// than a share, some runs that say something are worth more than all of them saying nothing.
+    /// A run is not shorter than this part of what it takes to begin and end it. Where that takes
+    /// longer than a share, it is better that some runs say something than that none does.
     const WORTH: u32 = 4;
 
     /// For so many runs, `total` after the beginning.
@@ -45,17 +45,17 @@ impl Budget {
         Budget::LEAST.max(self.overhead() / Budget::WORTH)
     }
 
-    /// How long to race the next run: three quarters of its share, so that some is left for those
-    /// that need longer. `None` when the time is over.
+    /// How long to race the next run: three quarters of its share. The rest is left for runs that
+    /// need longer. `None` when the time is over.
     pub fn first(&self, elapsed: Duration) -> Option<Duration> {
         let share = self.share(elapsed);
         let time = share.saturating_sub(self.overhead()) * 3 / 4;
         (share > Duration::ZERO).then_some(time.max(self.least()))
     }
 
-    /// How long to race the present run on, which judged too little in all the time it `had`: three
-    /// times as long, but no more than a quarter of what the others do not keep for themselves, and
-    /// eight shares of the whole together. `None` where that is too short to be worth it.
+    /// How much longer to race a run that judged too little in the time it `had`: three times as
+    /// long, but at most a quarter of what the other runs do not need, and at most eight shares in
+    /// all. `None` where that is too short to help.
     pub fn again(&self, elapsed: Duration, had: Duration) -> Option<Duration> {
         let left = self.total.saturating_sub(elapsed);
         let free = left.saturating_sub(self.kept * self.runs.saturating_sub(1));
@@ -82,8 +82,8 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Plays `runs` runs in 24 s of a clock of its own, of which each has to be raced for as long as
-    /// `needs` says, and takes `beside` more. How many of them judged enough, and when all was over.
+    /// Plays `runs` runs in 24 s of a made-up clock. Each has to be raced for as long as `needs` says,
+    /// and takes `beside` more. How many of them judged enough, and when all was over.
     fn played(
         runs: usize,
         beside: Duration,

@@ -1,8 +1,8 @@
 //! The ten merges and splits of the series, the three scenarios of the kernel's selftest, and
 //! some more, one by one: proved alone, raced, aimed at the end of a page of output, and judged.
 //!
-//! A case is data ([`TABLE`]); [`prove`] carries its operations out with nobody
-//! else about, [`play`] races them on the storm's engine, and the rest says what was seen.
+//! A case is data ([`TABLE`]); [`prove`] carries its operations out with no other thread
+//! about, [`play`] races them on the storm's engine, and the rest says what was seen.
 
 mod budget;
 pub mod checks;

@@ -54,8 +54,8 @@ impl Spec {
     }
 }
 
-/// Carries out the case's operations twice round, nobody else about, and holds what maps shows
-/// after each against the model, the counts and the numbers of the table.
+/// Carries out the case's operations twice round with no other thread about. What maps shows after
+/// each is compared with the model, the counts and the numbers of the table.
 ///
 /// # Errors
 /// Why the case is not testable here.

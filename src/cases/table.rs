@@ -211,9 +211,9 @@ pub const TABLE: &[Spec] = &[
         ],
         boundaries: [Some(1), Some(7), Some(10)],
     },
-    // A gap shows only by the line above it, and that VMA is part of the merged one: for the
-    // merged VMA to be found again after that line it has to end above it. So in cases 6 and 8 the
-    // upper VMA grows (case 7) before the gap opens again.
+    // A gap shows only by the line above it, and that VMA is part of the merged one. For the merged
+    // VMA to be found again after that line, it has to end above it. So in cases 6 and 8 the upper
+    // VMA grows (case 7) before the gap opens again.
     Spec {
         name: "6",
         title: GapBoth.title(),

@@ -48,8 +48,8 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// Parses the command line. Flags about printing may stand anywhere; a flag of the storm before
-    /// another command would be heeded by neither, and is refused.
+    /// Parses the command line. Flags about printing may stand anywhere. A flag of the storm before
+    /// another command is refused, because neither would heed it.
     ///
     /// # Errors
     /// Help and the version, too, are errors to clap.
@@ -211,8 +211,8 @@ pub struct StormArgs {
     /// Allow each signature in this file, one a line; # begins a comment
     #[arg(long, help_heading = JUDGING, value_name = "FILE")]
     pub allow_file: Vec<PathBuf>,
-    /// Keep the evidence of each new signature in this directory, as files for `mapstorm verify`
-    /// and `explain`, and where a reader found it for `replay`, `minimize` and `emit-c`
+    /// Save the evidence of each new signature in this directory, for `mapstorm verify` and
+    /// `explain`, and for `replay`, `minimize` and `emit-c` where a reader found it
     #[arg(long, help_heading = OUTPUT, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Examples of each signature to keep in --out, 1 to 16

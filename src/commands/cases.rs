@@ -22,8 +22,8 @@ use mapstorm::seed;
 use mapstorm::vocabulary::unknown;
 use std::time::{Duration, Instant};
 
-/// What all tests of a KTAP run take together, from the start of the program on: the end of the last
-/// one included they take 30 s, and the selftest runner gives 45.
+/// Time for all checks of a KTAP run, from the start of the program. With the end of the last one
+/// it takes 30 s; the selftest runner gives 45.
 const KTAP_SECONDS: f64 = 27.0;
 /// Where the filters leave nothing.
 const NO_TEST: &str = "--only, --interface and --boundary together name no test: query has no pages \

@@ -156,7 +156,7 @@ fn named(path: &Path, error: &std::io::Error) -> String {
     format!("-o {}: {error}", path.display())
 }
 
-/// Written aside and renamed: whoever looks finds the scenario before or the one after.
+/// Written aside and renamed: at any time the file holds a whole scenario.
 fn save(path: &Path, scenario: &Scenario) -> Result<(), Failure> {
     let failed = |error| Failure::Environment(named(path, &error));
     let mut text = serde_json::to_vec_pretty(scenario).expect("plain data");

@@ -51,7 +51,7 @@ fn announce(format: Format, quiet: bool, header: &Header) {
     }
 }
 
-/// Writes the file that `flag` names: one that can't be opened is the flag's fault, one that can't be
+/// Writes the file that `flag` names. That it can't be opened is the flag's fault; that it can't be
 /// written is not.
 fn write(flag: &str, path: &Path, content: &[u8]) -> Result<(), Failure> {
     let named = |error: io::Error| format!("{flag} {}: {error}", path.display());

@@ -126,7 +126,7 @@ fn allowed(args: &StormArgs) -> Result<Vec<Pattern>, Failure> {
     Ok(allow)
 }
 
-/// How many of the workers read where nobody says.
+/// How many of the workers read by default.
 pub(super) fn readers_of(threads: usize) -> usize {
     (threads / 4).max(1)
 }
@@ -173,8 +173,8 @@ fn reasons(dropped: &[Dropped]) -> String {
     reasons.join("; ")
 }
 
-/// Whether the workload asked for can be played with so many lanes on the CPUs there are: played in
-/// another way it would be told as something that it is not.
+/// Whether the workload can be played with so many lanes on these CPUs. Played in another way it
+/// would be reported as something it is not.
 pub(super) fn can_play(workload: Option<Workload>, lanes: usize) -> Result<(), Failure> {
     let Some(workload) = workload else { return Ok(()) };
     let (about, cpus) = (workload.about(), Cpus::allowed().count());

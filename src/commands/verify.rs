@@ -118,7 +118,7 @@ fn judged(path: &Path) -> Result<Verified, FileError> {
             (incident.signature, judged)
         }
     };
-    // What contradicts itself proves nothing, and is no error of whoever asks.
+    // A file that contradicts itself proves nothing; that is a verdict, and no wrong usage.
     let judged = match judged {
         Ok(judged) => judged,
         Err(why @ (TearError::Flaw(_) | TearError::Piece | TearError::Standstill(_))) => {

@@ -21,15 +21,15 @@ pub enum Shown {
         /// What is in it.
         is: String,
     },
-    /// It is the account of a stall, and consistent. Nobody can prove from a file that time passed.
+    /// It is the account of a stall, and consistent. No file can prove that time passed.
     Stall,
     /// It is the account of a stall that can't be true, or does not suffice.
     Doubtful(&'static str),
 }
 
 impl SavedIncident {
-    /// Judges the file by itself: of a mismatch the lines are read and compared in the second way,
-    /// of a stall the account is held against itself.
+    /// Judges the file by itself. Of a mismatch, the lines are read and compared in the second way.
+    /// Of a stall, the parts of the account are compared with each other.
     ///
     /// # Errors
     /// When its parts can't be read.

@@ -53,8 +53,8 @@ pub enum Account {
 
 /// Both sides of a standstill.
 ///
-/// What proves the mismatch: `lines` and the last version of each of `lanes`. `differences` is what
-/// follows from them, written down for people, and for a change of either to be noticed.
+/// What proves the mismatch: `lines` and the last version of each of `lanes`. `differences` follows
+/// from them; it is there for people, and shows a change of either.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SavedMismatch {
@@ -89,9 +89,9 @@ pub struct SavedStall {
     pub worker: usize,
     /// Its thread; nothing when it has not even begun.
     pub tid: Option<u32>,
-    /// What it was to do; nothing where the storm knows of no call of its.
+    /// What it was to do; nothing where the storm knows of no call.
     pub call: Option<Call>,
-    /// Calls of its that had come back before.
+    /// Its calls that had come back before.
     pub completed_calls: u64,
     /// Since when it gave no sign of life, in nanoseconds since the storm began.
     pub since_ns: u64,
@@ -114,7 +114,7 @@ fn ns(time: Duration) -> u64 {
 }
 
 impl SavedIncident {
-    /// The saved form of what the director found, and its signature. Of a stall, the thread is
+    /// The saved form of what the storm found, and its signature. Of a stall, the thread is
     /// looked at now.
     pub fn new(incident: &Incident, origins: &Origins) -> (SavedIncident, Signature) {
         let (class, at, account) = match incident {

@@ -50,7 +50,7 @@ pub struct Again {
 
 impl Tear {
     /// Judges the file by itself: the second checker decides, and the first says whether it is the
-    /// violation that the file tells of.
+    /// violation that the file names.
     ///
     /// # Errors
     /// When its parts do not belong together.
@@ -102,9 +102,9 @@ fn told(found: &FoundBreak, signature: &str) -> String {
     format!("{signature} {line}{missing}")
 }
 
-/// Whether both checkers mean the same. The first calls it a hole when a line is true only before
-/// the hole in front of it was; to the second the line comes too late. And within one call a line
-/// that goes back is not of one instant with the line before it.
+/// Whether both checkers mean the same. Where a line is true only before the hole in front of it
+/// was, the first says hole, and the second that the line comes too late. And within one call a
+/// line that goes back shares no instant with the line before it.
 fn same_rule(first: Rule, second: Rule) -> bool {
     first == second
         || matches!(
@@ -146,8 +146,8 @@ pub fn again(walk: &SavedWalk, tear: &Tear) -> Option<Again> {
     Some(Again { found, signature })
 }
 
-/// Where a walk first lacks one of the lines outside of the arena. What it shows of the lanes proves
-/// nothing of them, and is not looked at.
+/// Where a walk first lacks a line from outside the arena. What it shows of the lanes has no
+/// bearing on that.
 fn lacking(walk: &SavedWalk, tear: &Tear) -> Option<Break> {
     let geometry = &tear.geometry;
     let bytes = tear.outside.iter().map(|line| line.0.len() + 1).sum();
@@ -195,7 +195,7 @@ fn flying(versions: &[VersionRecord], found: &Break, walk: &SavedWalk) -> KindSe
     in_flight(&evidence, &walk.geometry)
 }
 
-/// The mechanism whose forgiveness makes the walk right.
+/// The mechanism that makes the walk right once it is relaxed.
 fn mechanism(walk: &SavedWalk, oracle: &Oracle, found: &Break) -> Option<(Mechanism, KindSet)> {
     if !matches!(found.rule, Rule::NoHole | Rule::Existence | Rule::Order) {
         return None;

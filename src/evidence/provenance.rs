@@ -87,8 +87,8 @@ impl Tear {
         tear
     }
 
-    /// Rules that hold one line against the one before it, or the lines of one call against each
-    /// other, are judged from there: earlier in the walk they may have been broken, too.
+    /// Some rules compare a line with the one before it, or the lines of one call. The piece begins
+    /// there: earlier in the walk they may have been broken, too.
     fn narrow(&mut self) {
         let text = self.text();
         let all = lines(self, &text);

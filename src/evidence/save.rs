@@ -57,8 +57,7 @@ const MOST_HELD: usize = 64 << 20;
 /// Bytes that the buffer starts with; a large tear takes some hundred thousand.
 const BUFFER: usize = 1 << 20;
 
-/// Takes the examples of new signatures out of the findings, has them judged by the second
-/// checker, and saves them.
+/// Takes the examples of new signatures, has the second checker judge them, and saves them.
 ///
 /// Works while the storm's threads rest: the second checker allocates, and a file system takes
 /// its time.
@@ -131,7 +130,7 @@ impl Saver {
         let checked = match tear.prove() {
             Ok(Proof::Violation(_)) => Checked::Proved,
             // The reader remembered more of the walk than the piece that proves it, and named it
-            // after that. The violation is the same; the file goes by what it holds.
+            // after that. The violation is the same, and the file has its own name for it.
             Ok(Proof::Renamed { is, .. }) => {
                 tear.signature = is;
                 Checked::Proved
@@ -238,8 +237,7 @@ impl Out {
         unreachable!("the attempts do not end")
     }
 
-    /// Writes aside, syncs, and then gives the file its name: a reader that sees the name sees all of
-    /// it, now and after a crash.
+    /// Writes aside, syncs, then renames: a file that has its name is whole, now and after a crash.
     fn save(&mut self, signature: &str, content: &[u8]) -> io::Result<PathBuf> {
         let stem = signature.replace('/', ".");
         let (mut file, aside) = match self.aside(&stem) {

@@ -20,9 +20,9 @@ pub const KIND: &str = "tear";
 
 /// A violation with everything that is needed to prove it, as JSON.
 ///
-/// What proves it: `geometry`, `files`, `mode`, `query`, `piece`, `calls`, `lanes` and `outside`. What is
-/// computed from these and written down for people, and for a change of any of them to be noticed:
-/// `signature` and `found`. The rest says where it comes from.
+/// What proves it: `geometry`, `files`, `mode`, `query`, `piece`, `calls`, `lanes` and `outside`.
+/// `signature` and `found` are computed from these; they are there for people, and show a change of
+/// any. The rest says where it comes from.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tear {
@@ -43,7 +43,7 @@ pub struct Tear {
     pub files: Vec<SavedFile>,
     /// Which reader it was.
     pub reader: usize,
-    /// How it read; nothing for the director's own look at a standstill.
+    /// How it read; nothing for the storm's look at a standstill.
     pub mode: Option<Mode>,
     /// Of PROCMAP_QUERY, what was asked. Its answer is the text of the only call, as maps would
     /// print it; empty for ENOENT.
@@ -54,8 +54,8 @@ pub struct Tear {
     pub calls: Vec<SavedCall>,
     /// What the lanes that the walk passed looked like, as far as it may have seen it.
     pub lanes: Vec<SavedLane>,
-    /// Lines outside of the arena, lowest first, each without its newline, that the standstills before
-    /// and after the walk have alike. Only where one of them is what the walk lacks.
+    /// Lines outside of the arena that the standstills before and after the walk have alike, lowest
+    /// first, without newlines. Only where the walk lacks one of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outside: Vec<RawText>,
 }
@@ -108,8 +108,8 @@ pub struct SavedCall {
     pub asked: u32,
     /// The counter just before and just after the call.
     pub window: Window,
-    /// Whether a line that begins with the call's first byte may have been made in the call
-    /// before (fs/seq_file.c keeps one back when what was left over fills a call exactly).
+    /// Whether a line that begins with the call's first byte may be as old as the call before
+    /// (fs/seq_file.c keeps a line back when what was left over fills a call exactly).
     pub kept: bool,
     /// The bytes delivered.
     pub text: RawText,

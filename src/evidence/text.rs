@@ -1,8 +1,8 @@
 //! Raw bytes as text in a JSON file.
 //!
-//! Maps text is ASCII nearly always, but names in it may hold any byte, and a kernel that is torn
-//! may deliver anything. So each byte is written as the character of the same number (Latin-1):
-//! readable where it is text, and exact everywhere.
+//! Maps text is nearly always ASCII, but names may hold any byte, and a torn kernel may deliver
+//! anything. Each byte is written as the character of the same number (Latin-1): readable as text,
+//! and exact.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt::{self, Write};

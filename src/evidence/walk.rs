@@ -1,6 +1,6 @@
 //! From the raw bytes of a saved tear to the lines that were judged.
 //!
-//! Everything is parsed anew; of what was computed when the tear was saved nothing is used.
+//! Everything is parsed anew. Nothing is used that was computed when the tear was saved.
 
 use super::file::TearError;
 use super::tear::Tear;
@@ -27,8 +27,8 @@ pub struct RawLine<'a> {
     pub whole: bool,
 }
 
-/// The lines of `text`, which is that of all calls of the tear. What lies before the first newline
-/// of a walk that began in mid-file is left out.
+/// The lines of `text`, the text of all calls. Of a walk that began in mid-file, the part before
+/// its first newline is left out.
 pub fn lines<'a>(tear: &Tear, text: &'a [u8]) -> Vec<RawLine<'a>> {
     let starts: Vec<usize> = tear
         .calls
@@ -155,8 +155,8 @@ impl Tear {
         self.outside.iter().map(range).collect()
     }
 
-    /// Which of the lines outside of the arena this one is, whose addresses are `range`. Of one that came
-    /// in several calls as much is compared as was kept of both; an answer has no text of its own.
+    /// Which of the lines outside of the arena this one at `range` is. Of one that came in several
+    /// calls, the part that was kept of both is compared; an answer has no text.
     fn lasting_line(
         &self,
         line: &RawLine<'_>,

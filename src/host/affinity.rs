@@ -31,10 +31,10 @@ impl<'a> Affinity<'a> {
         }
     }
 
-    /// Gives the calling thread idle priority (SCHED_IDLE: everybody else goes first), or the
+    /// Gives the calling thread idle priority (SCHED_IDLE: all other threads go first), or the
     /// usual one again. A sandbox may forbid it; see [`Affinity::sit`].
     pub fn idle(&mut self, idle: bool) {
-        // The director may have raised an idle thread meanwhile, so idle is asked for each time.
+        // A standstill may have raised an idle thread meanwhile, so idle is asked for each time.
         if (idle || self.idle) && priority::idle(idle) {
             self.idle = idle;
         }

@@ -1,4 +1,4 @@
-//! Threads that do not come back, planted on purpose: real ones, that the kernel shows as such.
+//! Calls that do not come back, planted on purpose. They are real: the kernel shows them as such.
 
 use rustix::io::Errno;
 use std::time::Duration;
@@ -10,7 +10,7 @@ pub enum Stay {
     Uninterruptible,
     /// In the kernel, awake, for as long as it gets a CPU.
     Spinning,
-    /// In a sleep that a signal would end: nobody can say that it is the kernel's fault.
+    /// In a sleep that a signal would end: no proof that it is the kernel's fault.
     Asleep,
 }
 

@@ -3,25 +3,25 @@
 //! A call that does not come back is the kernel's fault in two cases only:
 //!
 //! - The thread **spins**: it has burned as much CPU time in the kernel, in this one call, as the
-//!   limit asks for. CPU time and not time: a thread that gets a tenth of a CPU has to stand for ten
-//!   limits before it is told.
-//! - The thread **sleeps uninterruptibly** (state D) for the whole limit without waking once, and
-//!   nobody of this process can be what it waits for. Sleepers wait for the holder of a lock in
-//!   their turn; so as soon as every other thread rests, sleeps like that itself, or has come back
-//!   from two calls since, whoever was ahead in the queue is through. A thread that stands in a call
-//!   without a CPU may hold the lock: then nothing can be told.
+//!   limit asks for. Time alone does not count: a thread that gets a tenth of a CPU has to stand for
+//!   ten limits.
+//! - The thread **sleeps uninterruptibly** (state D) for the whole limit without waking once, and no
+//!   thread of this process can be what it waits for. Sleepers wait for the holder of a lock in
+//!   their turn. So each other thread has to rest, to sleep in the same way, or to have come back
+//!   from two calls since: then all that were ahead in the queue are through. A thread that stands
+//!   in a call without a CPU may hold the lock, and then nothing can be told.
 //!
-//! Everything else is no fault of the kernel's, or can't be told: see [`Doing`]. One thing can't be seen
-//! from here: a lock of this process that somebody outside holds and gets no CPU meanwhile, another
-//! process that reads its maps, or khugepaged (nice 19). The report's evidence shows it, and the default
-//! limit is long for it.
+//! Everything else is no fault of the kernel's, or can't be told: see [`Doing`]. One thing can't be
+//! seen from here: a thread outside of this process holds a lock of its mm and gets no CPU. It may
+//! be a process that reads its maps, or khugepaged (nice 19). The report's evidence shows it, and the
+//! default limit is long for it.
 //!
-//! Only time that was watched counts. Between two looks at most an eighth of the limit counts,
-//! because the watching thread may have been stopped in between itself: by SIGSTOP, by the freezer
-//! or the CPU limit of a cgroup, with its virtual machine. The threads looked at were stopped with
-//! it, and when they go on they come back from their calls before the next looks.
+//! Only time that was watched counts, and between two looks at most an eighth of the limit. The
+//! watching thread may have been stopped in between: by SIGSTOP, by the freezer or the CPU limit of
+//! a cgroup, or with its virtual machine. The threads looked at were stopped with it, and come back
+//! from their calls before the next looks.
 //!
-//! [`Standing`] judges one thread and [`Watch`] all; neither reads anything by itself, nor
+//! [`Standing`] judges one thread and [`Watch`] all. Neither reads anything by itself, and neither
 //! allocates after it was made.
 
 use super::thread::{Look, State};
@@ -57,8 +57,8 @@ pub enum Doing {
     Spinning,
     /// It sleeps in state D, and did not wake for the whole limit.
     SleepingUninterruptibly,
-    /// It sleeps so that a signal would wake it: what maps and the calls that change the address
-    /// space do not do.
+    /// It sleeps so that a signal would wake it. Reads of maps and the calls that change the address
+    /// space do not sleep so.
     Sleeping,
     /// It is runnable and gets no CPU, or too little.
     WaitingForCpu,
@@ -217,8 +217,8 @@ impl Standing {
         }
     }
 
-    /// Whether it sleeps uninterruptibly for something that is not the kernel's to give, or nobody
-    /// knows for what.
+    /// Whether it sleeps uninterruptibly for something from outside the kernel, or for something
+    /// unknown.
     fn waits_for_outside(&self) -> bool {
         let wchan = self.last.as_ref().map_or("", |look| &look.wchan);
         wchan.is_empty() || OUTSIDE.iter().any(|name| wchan.starts_with(name))
@@ -232,7 +232,7 @@ pub struct Pulse {
     pub progress: u64,
     /// Its number, once it is known.
     pub tid: Option<u32>,
-    /// Whether a call of its may be under way.
+    /// Whether it may be in a call.
     pub busy: bool,
 }
 
@@ -267,7 +267,7 @@ pub struct Overdue {
     pub stopped: u64,
     /// In user mode.
     pub user_mode: u64,
-    /// Nobody can say.
+    /// It can't be told which.
     pub undecided: u64,
     /// The longest of them, as far as it was watched.
     pub longest: Duration,
@@ -314,7 +314,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches `threads` threads from `now` on, of which each may stand still for `limit`.
+    /// Watches `threads` threads from `now` on. Each may stand still for `limit`.
     pub fn new(threads: usize, limit: Duration, now: Duration) -> Watch {
         let fresh = Watched {
             progress: 0,
@@ -328,7 +328,7 @@ impl Watch {
         Watch { limit, threads: vec![fresh; threads], overdue: Overdue::default() }
     }
 
-    /// Takes everybody's pulse, and a look by `look` at those who stand still.
+    /// Takes each thread's pulse, and looks by `look` at those that stand still.
     pub fn look(
         &mut self,
         now: Duration,
@@ -407,7 +407,7 @@ impl Watch {
         self.threads[thread].told.is_some()
     }
 
-    /// Whether it is, and nobody can say why.
+    /// Whether it is, for a reason that can't be told.
     fn is_undecided(&self, thread: usize) -> bool {
         self.threads[thread].told.is_some_and(|doing| !doing.is_harmless())
     }
@@ -440,7 +440,7 @@ impl Watch {
         self.threads.len()
     }
 
-    /// Whether there is nobody to watch.
+    /// Whether no thread is watched.
     pub fn is_empty(&self) -> bool {
         self.threads.is_empty()
     }

@@ -17,7 +17,7 @@ pub struct Limits {
     pub address_space: Option<u64>,
     /// RLIMIT_DATA in bytes.
     pub data: Option<u64>,
-    /// With vm.overcommit_memory=2, the bytes that may still be promised to anybody.
+    /// With vm.overcommit_memory=2, the bytes that the kernel may still promise.
     pub commit_left: Option<u64>,
     /// MemAvailable of /proc/meminfo in bytes. It bounds what is touched at once, which a storm's
     /// arena is not; so `probe` does not list it.
@@ -59,7 +59,7 @@ fn of_cgroup(file: &str) -> Option<u64> {
     number(&format!("/sys/fs/cgroup{path}/{file}"))
 }
 
-/// What mm/util.c, `__vm_enough_memory` lets be promised beyond what is, where it counts.
+/// What mm/util.c, `__vm_enough_memory`, still lets the kernel promise.
 fn commit_left(overcommit: Option<u64>, meminfo: &str) -> Option<u64> {
     let kib = |name| kib_in(meminfo, name);
     let left = || Some(kib("CommitLimit")?.saturating_sub(kib("Committed_AS")?) << 10);
@@ -78,7 +78,7 @@ impl Limits {
     const DATA: u64 = 96 << 20;
     /// The same for each thread: a stack, and what it allocates.
     const DATA_A_THREAD: u64 = 1 << 20;
-    /// The same for each reader: the tapes of its walks, and room for the lines of an example.
+    /// The same for each reader: the read log of its walks, and room for the lines of an example.
     const DATA_A_READER: u64 = 4 << 20;
 
     /// The limits as they are now.

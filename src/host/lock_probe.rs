@@ -62,8 +62,8 @@ impl Score {
     }
 }
 
-/// Memory whose lines make a read long, and above it a page of its own for the writer, so that a
-/// read that stumbles over that page's VMA has done its long part.
+/// Memory that makes a read long by its many lines, and above it a page for the writer. A read that
+/// meets that page's VMA has done its long part.
 pub(super) struct Ground {
     map: MmapMut,
     /// The writer's page: between pages without access, so that it never merges.
@@ -77,7 +77,7 @@ impl Ground {
         let len = (pages + 3) * size;
         let mut map = MmapOptions::new().len(len).no_reserve_swap().map_anon().ok()?;
         let page = map.as_mut_ptr() as usize + (pages + 1) * size;
-        // SAFETY: pages of this mapping, of which no reference is given out.
+        // SAFETY: pages of this mapping; no reference to them is given out.
         unsafe { mprotect((page - size) as *mut _, 3 * size, MprotectFlags::empty()) }.ok()?;
         Some(Ground { map, page })
     }
@@ -110,7 +110,7 @@ impl Ground {
         let calls = least(&mut || {
             for call in 0..ALIVE {
                 let prot = if call % 2 == 0 { MprotectFlags::READ } else { READ_WRITE };
-                // SAFETY: a page of the ground, of which no reference is given out.
+                // SAFETY: a page of the ground; no reference to it is given out.
                 let _ = unsafe { mprotect(self.page as *mut _, size, prot) };
             }
         });
@@ -127,7 +127,7 @@ impl Ground {
         let size = rustix::param::page_size();
         let first = self.map.as_ptr() as usize;
         for page in (first..self.page - size).step_by(2 * size) {
-            // SAFETY: pages of this mapping, of which no reference is given out.
+            // SAFETY: pages of this mapping; no reference to them is given out.
             unsafe { mprotect(page as *mut _, size, MprotectFlags::READ) }.ok()?;
         }
         Some(self)
@@ -176,7 +176,7 @@ pub(super) fn watch(file: MapsFile, ground: &Ground) -> Score {
     let shared = Shared { calls: AtomicU64::new(0), turn: AtomicUsize::new(SLEEP) };
     std::thread::scope(|scope| {
         let (shared, cpus) = (&shared, &cpus);
-        // Without threads nothing is observed: whoever needs them for more than this says so.
+        // Without threads nothing is observed. What needs them for more than this says so.
         let thread = || std::thread::Builder::new().name("probe".into());
         let Ok(writer) = thread().spawn_scoped(scope, || shared.write(ground, cpus)) else {
             return Score::default();
@@ -221,7 +221,7 @@ impl Shared {
                 }
             }
             while turn < STOP && self.turn.load(Ordering::Relaxed) == turn {
-                // SAFETY: a page of the ground, of which no reference is given out.
+                // SAFETY: a page of the ground; no reference to it is given out.
                 let _ = unsafe { mprotect(ground.page as *mut _, size, prot) };
                 prot ^= MprotectFlags::WRITE;
                 self.calls.fetch_add(1, Ordering::Relaxed);

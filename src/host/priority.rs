@@ -18,7 +18,7 @@ pub fn renice(nice: i32) -> Result<(), Errno> {
 /// # Errors
 /// What getpriority(2) or setpriority(2) gave.
 pub fn be_nice(nice: i32) -> Result<(), Errno> {
-    // Becoming less nice again needs a privilege, and nobody asked for it.
+    // To become less nice again takes a privilege, and was not asked for.
     if getpriority_process(Some(gettid()))? < nice {
         renice(nice)?;
     }
@@ -42,7 +42,7 @@ fn set_policy(tid: u32, policy: libc::c_int) -> bool {
     unsafe { libc::sched_setscheduler(tid as libc::pid_t, policy, &param) == 0 }
 }
 
-/// Gives the calling thread idle priority (SCHED_IDLE: everybody else goes first), or the usual one
+/// Gives the calling thread idle priority (SCHED_IDLE: all other threads go first), or the usual one
 /// again. Whether it could.
 pub fn idle(idle: bool) -> bool {
     set_policy(0, if idle { libc::SCHED_IDLE } else { libc::SCHED_OTHER })

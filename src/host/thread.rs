@@ -30,7 +30,7 @@ pub enum State {
 /// The system call that a thread is in, as `syscall` tells it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Inside {
-    /// It was runnable when it was looked at, so that nobody can say.
+    /// It was runnable when it was looked at, so it can't be told.
     Running,
     /// None: a page fault, or an interrupt, put it to sleep.
     NoCall,

@@ -97,7 +97,7 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Those of a column; `None` where nobody reads.
+    /// Those of a column; `None` where no scanner reads.
     pub fn of(column: &Column) -> Option<Rates> {
         let scanners = column.samples.first()?.scanners.len();
         if scanners == 0 || column.reader == "idle" {

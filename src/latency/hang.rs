@@ -13,7 +13,7 @@ use std::time::Duration;
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hang {
-    /// Who: `mapper` or `scanner N`.
+    /// `mapper` or `scanner N`.
     pub thread: String,
     /// Its number in `/proc/self/task`.
     pub tid: i32,
@@ -46,8 +46,8 @@ impl Watch {
         Watch { threads, sampler: Sampler::default(), limit, found: false }
     }
 
-    /// Looks at the slots, of which `ended` have no thread any more; whether the kernel keeps one.
-    /// Does not allocate.
+    /// Looks at the slots and tells whether the kernel keeps a thread. `ended` tells which slots have
+    /// no thread any more. Does not allocate.
     pub fn look(&mut self, slots: &[Heartbeat], ended: impl Fn(usize) -> bool) -> bool {
         let pulse = |index: usize| {
             let heartbeat = &slots[index];
@@ -72,7 +72,7 @@ impl Watch {
         self.threads.kept().filter(|_| self.found).collect()
     }
 
-    /// A heartbeat of which nothing can be told for so long that it is not worth waiting for.
+    /// A slot that was undecided for too long to go on waiting.
     pub fn undecided(&self) -> Option<(usize, Doing)> {
         self.threads.undecided_for(PATIENCE * self.limit)
     }

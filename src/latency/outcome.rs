@@ -82,7 +82,7 @@ pub struct Setup {
     pub scanner_nice: i32,
     /// When a call is a hang.
     pub hang_ms: f64,
-    /// Who ran where.
+    /// Which thread ran where.
     pub placement: Placement,
 }
 

@@ -1,4 +1,4 @@
-//! Who runs on which CPU, and what is lost where there are too few.
+//! Which thread runs on which CPU, and what is lost where there are too few.
 
 use super::failure::Failure;
 use crate::count::counted;

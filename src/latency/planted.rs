@@ -9,7 +9,7 @@ use rustix::io::Errno;
 /// The call that does not come back, counted from 1.
 const FATAL: u32 = 100;
 
-/// A region of which one call does not come back.
+/// A region with one call that does not come back.
 pub struct HangingCalls<'a> {
     region: &'a mut Region,
     left: u32,
@@ -45,7 +45,7 @@ impl Calls for HangingCalls<'_> {
     }
 }
 
-/// A scan of which one step does not come back.
+/// A scan with one step that does not come back.
 pub struct HangingScan {
     scan: Box<dyn Scan>,
     left: u32,

@@ -1,4 +1,4 @@
-//! The mapped region: address space of our own, of which single pages come and go.
+//! The region: reserved address space in which single pages come and go.
 
 use super::mapper::Calls;
 use rustix::io::Errno;

@@ -1,4 +1,4 @@
-//! One sample: a fresh region, its mapper, what is beside it, and somebody to watch.
+//! One sample: a fresh region, its mapper, what runs beside it, and the watch over them.
 
 use super::args::Planted;
 use super::hang::{Hang, Watch};
@@ -78,7 +78,7 @@ pub struct Spec<'a> {
     pub duration: Duration,
     /// The size of the region.
     pub region_bytes: usize,
-    /// Who runs where.
+    /// Which thread runs where.
     pub placement: &'a Placement,
     /// How long a thread may stand still.
     pub hang: Duration,
@@ -186,8 +186,8 @@ impl Team {
         Ok(hung)
     }
 
-    /// Whether there is nothing left to wait for: somebody hangs, and the mapper, whose sample is
-    /// worth waiting for, has ended or does not come back itself.
+    /// Whether there is nothing left to wait for: a thread hangs, and the mapper has ended or does not
+    /// come back itself. (Its sample is worth waiting for.)
     fn is_lost(&self, watch: &mut Watch) -> anyhow::Result<bool> {
         Ok(self.hung(watch)? && (self.mapper.is_finished() || watch.is_over(0)))
     }
@@ -214,7 +214,7 @@ impl Team {
     }
 }
 
-/// Who has heartbeat number `index`.
+/// The thread with heartbeat number `index`.
 fn name(index: usize) -> String {
     match index {
         0 => "mapper".to_owned(),

@@ -132,7 +132,7 @@ impl Scan for QueryScan {
 }
 
 /// Steps of a first scan: enough for any maps file to be read whole, and few enough that a file
-/// without end keeps nobody waiting.
+/// without end does not hold up the run.
 const FIRST: usize = 1024;
 
 /// A first scan, to its end or for [`FIRST`] steps; an idle one takes one step.

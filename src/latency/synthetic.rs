@@ -1,4 +1,4 @@
-//! Results made up for tests, of which every figure is known.
+//! Results made up for tests: every figure is known.
 
 use super::facts::MachineFacts;
 use super::mapper::Tally;
@@ -10,8 +10,8 @@ use super::sample::Sample;
 use super::scan::Scanned;
 use crate::header::Header;
 
-/// A sample of one second: 1000 calls of each kind, of which 999 take `latency_ns` and one takes
-/// 1000 ns more, beside two scanners of 10 scans each.
+/// A sample of one second: of each kind 999 calls that take `latency_ns` and one that takes 1000 ns
+/// more, beside two scanners of 10 scans each.
 pub fn sample(round: u32, latency_ns: u64) -> Sample {
     let mut tally = Tally::default();
     for series in [&mut tally.mmap, &mut tally.munmap] {

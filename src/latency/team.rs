@@ -62,8 +62,8 @@ fn spawn<T: Send + 'static>(
         .with_context(|| format!("cannot start thread `{name}`; are there limits on threads?"))
 }
 
-/// Runs `prepare`, waits for everybody else, then tells whether to go on. Whoever fails to
-/// prepare still comes to the barrier, lest the others wait for ever, and halts them all.
+/// Runs `prepare`, waits for the other threads, then tells whether to go on. A thread that fails to
+/// prepare halts them all; it still comes to the barrier, or the others would wait for ever.
 fn gather<T>(shared: &Shared, prepare: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     let prepared = prepare();
     if prepared.is_err() {

@@ -89,8 +89,8 @@ impl Totals {
         } += 1;
     }
 
-    /// The exit code that says the same. To test runners an undecided check is a skip, and a run in
-    /// which all are skipped is one (tools/testing/selftests/kselftest.h, `ksft_finished`).
+    /// The exit code that says the same. An undecided check is a skip to test runners, and so is a
+    /// run with nothing but skips (tools/testing/selftests/kselftest.h, `ksft_finished`).
     pub fn exit(self) -> Exit {
         match self {
             Totals { fail: 1.., .. } => Exit::Violated,

@@ -213,8 +213,8 @@ pub struct OutsideReport {
     pub undecided: u64,
 }
 
-/// Calls that took longer than `--stall` and were no stalls: the kernel did not keep them, or nobody
-/// can say that it did.
+/// Calls that took longer than `--stall` and were no stalls: the kernel did not keep them, or it
+/// can't be told that it did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub struct OverdueCalls {
     /// Of threads that were runnable and got no CPU, or too little.
@@ -223,7 +223,7 @@ pub struct OverdueCalls {
     pub stopped: u64,
     /// Of threads that ran in user mode.
     pub user_mode: u64,
-    /// Of threads of which nothing can be told.
+    /// Of threads that do nothing one can tell.
     pub undecided: u64,
     /// The longest, as far as it was watched.
     pub longest_ms: u64,
@@ -294,7 +294,7 @@ pub struct StormReport {
     pub scorecard: Vec<Score>,
     /// Violations, those allowed included, in the order of their first.
     pub violations: Vec<Violation>,
-    /// Violations for whose signature there was no room.
+    /// Violations with a signature for which there was no room.
     pub violations_beyond: u64,
     /// How many of all violations `--allow` names.
     pub allowed_violations: u64,
@@ -401,8 +401,8 @@ impl StormReport {
         }
     }
 
-    /// Violations that the second checker does not see as the first does, with the reason: one of
-    /// the two is wrong, and so may be the verdict.
+    /// Violations on which the checkers differ, with the reason. One of the two is wrong, and the
+    /// verdict may be.
     pub fn disagreements(&self) -> impl Iterator<Item = (&str, &str)> {
         self.violations.iter().flat_map(|violation| {
             let reasons = violation.kept.iter().filter_map(|kept| kept.disagreement.as_deref());

@@ -77,10 +77,10 @@ impl Format {
         out
     }
 
-    /// The exit code that says the same as what was written. `exit` is that of the result itself.
+    /// The exit code that says the same as what was written; `exit` is that of the result itself.
     ///
-    /// In a list of checks an undecided check is a skip, so it is no trouble to the exit code. A
-    /// signal and an error of mapstorm's own go before the checks.
+    /// In a list of checks an undecided check is a skip and does not count. A signal and an
+    /// internal error go before the checks.
     pub fn exit(self, report: &impl Report, exit: Exit) -> Exit {
         match (exit, report.checks().filter(|_| self.is_of_checks())) {
             (Exit::Upheld | Exit::Violated | Exit::Undecided | Exit::Untestable, Some(checks)) => {

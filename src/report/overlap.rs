@@ -70,8 +70,8 @@ impl OverlapReport {
         })
     }
 
-    /// Why they seldom ran at once, and what to do about it; nothing where they did. `may_rise` says
-    /// whether `--nice` is still to be had.
+    /// Why they seldom ran at once, and what to do about it; nothing where they did. `may_rise`
+    /// says whether `--nice` could still help.
     pub fn remedy(&self, may_rise: bool) -> Option<&'static str> {
         if self.overlap_percent >= GOOD_PERCENT {
             return None;

@@ -54,8 +54,8 @@ impl StormReport {
         self.elapsed_ms as f64 / 1000.0
     }
 
-    /// Whether this way of reading was asked for, and shows anything of the rule. A query answers
-    /// with one vma, so rules about neighbouring lines and pages of output are none of its.
+    /// Whether this way of reading was asked for, and can break the rule. A query answers with one
+    /// vma: rules about neighbouring lines and pages of output do not touch it.
     fn puts_to_the_test(&self, rule: Rule, mode: Mode) -> bool {
         let asked = self.reads.by_mode.get(mode.word()).is_some_and(|&calls| calls > 0)
             || self.lacks(mode).is_some();

@@ -299,7 +299,7 @@ fn last_line(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
             format!(" {} in {}", counted(count, "time"), counted(signatures, "signature"))
         }
     };
-    // A promise that was broken is named even where somebody allowed it.
+    // A promise that was broken is named even where that was allowed.
     found += &match (report.verdict, report.allowed_violations) {
         (_, 0) => String::new(),
         (Verdict::Allowed, 1) => ": no violation but 1 allowed one".into(),

@@ -126,8 +126,8 @@ fn end(walk: &SavedWalk, pos: Option<u64>, sequence: &mut Vec<Next>) {
     }
 }
 
-/// The first lasting line that a walk lacks which came from `pos` to this line, which is lasting line
-/// number `itself` if it is one: where it is passed over, its address; and the rule.
+/// The first lasting line that the walk lacks between `pos` and this line: its address where it was
+/// passed over, and the rule. `itself` is this line's number where it is a lasting one.
 fn lasting(
     walk: &SavedWalk,
     pos: Option<u64>,
@@ -144,8 +144,8 @@ fn lasting(
     })
 }
 
-/// The lanes' pages between two addresses, each seen to be unmapped some time before the end of
-/// the window and after what was seen before.
+/// The lanes' pages between two addresses: each has to be unmapped at an instant after what was
+/// seen before and before the end of the window.
 fn gap(walk: &SavedWalk, from: u64, to: u64, window: Window) -> impl Iterator<Item = Event> {
     let geometry = walk.geometry;
     let first = from - from % geometry.page_size();

@@ -119,8 +119,8 @@ impl<'a> Game<'a> {
         }
     }
 
-    /// The reader comes to the event's lane, which is in the oldest version it can still be in;
-    /// the moves take it from there.
+    /// The reader comes to the event's lane, in the oldest version that can still be seen. The
+    /// moves take it from there.
     fn come_to(&self, state: &State, event: &Event) -> Option<State> {
         let Some((lane, _)) = event.place else {
             return Some(state.clone());

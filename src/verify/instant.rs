@@ -49,8 +49,8 @@ fn shared(game: &Game<'_>, walk: &SavedWalk, seen: &[Observation], window: Windo
     })
 }
 
-/// The moves between two lanes that the call says something of, and that are known in both: a lane
-/// and the version that the move made there, the other lane and its version.
+/// The moves between two lanes that touch the call and are known in both: a lane with the version
+/// that the move made there, and the other lane with its version.
 fn moves<'a>(
     game: &'a Game<'_>,
     walk: &'a SavedWalk,

@@ -51,9 +51,8 @@ pub struct SavedWalk {
     /// First and last address of lines outside of the lanes that were the same before and after the
     /// walk, lowest first: they were there all the time.
     pub lasting: Vec<(u64, u64)>,
-    /// Versions of the lanes, by lane, then by number. Of each lane all that may have been seen
-    /// from the start of the first window to the end of the last, or none: then nothing is known
-    /// of it.
+    /// Versions of the lanes, by lane, then by number. A lane has all versions that may have been
+    /// seen from the first window to the last, or none: then nothing is known of it.
     pub versions: Vec<VersionRecord>,
 }
 

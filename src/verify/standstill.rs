@@ -1,5 +1,5 @@
-//! The second way to hold what was read at a standstill against the oracle's layouts: page by
-//! page, from the text of both. Of the first way's code it uses nothing.
+//! The second way to compare a standstill's text with the oracle's layouts: page by page, from the
+//! text of both. It shares no code with the first.
 
 use crate::kernel::anon_name;
 use crate::model::{Geometry, MAX_NAMES};

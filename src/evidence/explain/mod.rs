@@ -1,7 +1,8 @@
 //! What a storm saved, for a person: what happened, in words and pictures.
 //!
-//! [`Story`] is computed from a tear, and [`text`] and [`html`] tell it; [`IncidentStory`] from what
-//! no reader found, with [`incident_text`] and [`incident_html`]; [`svg`] draws both alone.
+//! A [`Story`] is computed from a tear and told by [`text`] and [`html`]. An [`IncidentStory`] is
+//! computed from an incident and told by [`incident_text`] and [`incident_html`]. [`svg`] draws
+//! both alone.
 
 pub mod html;
 mod incident;

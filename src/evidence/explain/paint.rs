@@ -100,8 +100,7 @@ pub(super) fn ruler(out: &mut impl Write, what: &str, pages: usize) -> io::Resul
     writeln!(out, "  {what:>21}  {FAINT}{}{FAINT:#}", ruler.trim_end())
 }
 
-/// A lane: each VMA a run of its letter, with a gap before the next. Nothing of a VMA is drawn
-/// that lies beyond the lane.
+/// A lane: each VMA a run of its letter, with a gap before the next, cut at the end of the lane.
 pub(super) fn drawn(vmas: &[Vma], kinds: &[Page], pages: usize) -> String {
     let mut text: Vec<char> = ".  ".chars().cycle().take(pages * WIDTH).collect();
     for vma in vmas {

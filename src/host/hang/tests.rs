@@ -4,7 +4,7 @@ use super::*;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const LIMIT: Duration = Duration::from_secs(2);
-/// The director looks once a slice.
+/// The storm looks once a slice.
 const STEP: Duration = Duration::from_millis(16);
 
 /// A thread as it was recorded: what a second brings, in ms.
@@ -112,7 +112,7 @@ fn a_thread_that_waits_runs_or_is_stopped_is_never_a_stall() {
     ] {
         assert_eq!(alone(kind, 10), (doing, false));
     }
-    // Asleep for something that is not the kernel's to give, or nobody knows for what.
+    // Asleep for something from outside the kernel, or for something unknown.
     for kind in [DISK, FROZEN, NOWHERE] {
         assert_eq!(alone(kind, 10), (Doing::SleepingUninterruptibly, false));
     }
@@ -137,7 +137,7 @@ fn less_than_the_limit_is_nothing() {
 }
 
 /// SIGSTOP and SIGCONT, a suspended machine, a jump of the clock: before and after it the thread is
-/// seen in its call, and nobody looked in between.
+/// seen in its call, and no look fell in between.
 #[test]
 fn what_nobody_watched_does_not_count() {
     for kind in [SPINNING, ASLEEP, STARVED, STOPPED] {
@@ -213,7 +213,7 @@ fn a_sleeper_is_told_only_when_nobody_else_can_have_what_it_waits_for() {
         tid: None,
         busy: true
     })]));
-    // Whoever goes on comes to a moment at which all are seen to.
+    // Those that go on come to a moment at which all were looked at.
     assert!(beside(&[(SLOW, moved)]));
 }
 

@@ -62,8 +62,8 @@ pub enum EmitError {
 /// The C program that shows what `target` shows; `rule` is the one that the tear broke, where
 /// that is known; `rates` is all that it says of how often it tears.
 ///
-/// The operations are told one a line with a comment, or, where these are too many lines, as many
-/// a line as there is room for.
+/// Each operation is a line with a comment; where that makes too many lines, a line holds as many
+/// as fit.
 ///
 /// # Errors
 /// When no program under [`LINES`] lines can.
@@ -285,8 +285,9 @@ impl Frame<'_> {
             _ => size,
         };
         if in_middle {
-            // As the replay draws it: at the boundary in the line before it, else anywhere in the
-            // lanes' text. Half of those that it sends to a multiple of a page begin at the bottom.
+            // As the replay draws it: with a boundary, in the line before it; else anywhere in the
+            // lanes' text. Of those that it sends to a multiple of a page, half begin at the
+            // bottom.
             locals += match (boundary, course) {
                 (None, _) => {
                     "\tstatic long high = 1; /* where the lanes' text ends */\n\tlong offset = alone || \

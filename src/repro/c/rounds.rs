@@ -15,8 +15,8 @@ pub(super) struct Rounds {
     pub period: usize,
 }
 
-/// Follows the loop until a round begins with lanes that one before it began with; `None` where
-/// more than [`MOST_ROUNDS`] do not, or where an operation no longer fits.
+/// Follows the loop until a round begins with the lanes of an earlier one. `None` where that takes
+/// more than [`MOST_ROUNDS`], or where an operation no longer fits.
 pub(super) fn follow(first: &[Layout], ops: &[Op]) -> Option<Rounds> {
     let mut lanes = first.to_vec();
     let mut begun: Vec<Vec<Layout>> = Vec::new();

@@ -9,8 +9,8 @@ use crate::repro::scenario::{Boundary, Scenario};
 /// Bytes of a line of maps, most of the time.
 const MOST_OF_A_LINE: usize = 128;
 
-/// Makes the scenario's reader read as the tear's did: calls that begin in the same place of lane
-/// `lane.0`, which is the scenario's `lane.1`, and are as long.
+/// Makes the scenario's reader read as the tear's did: its calls begin in the same place of the
+/// lane and are as long. `lane` is the lane's number in the tear and in the scenario.
 pub(super) fn read_alike(scenario: &mut Scenario, tear: &Tear, found: &Break, lane: (u16, u16)) {
     let mode = scenario.readers[0];
     if !mode.has_plain_lines() {
@@ -34,7 +34,7 @@ pub(super) fn read_alike(scenario: &mut Scenario, tear: &Tear, found: &Break, la
     let asked = tear.calls[broke.call].asked as usize;
     let steps = !mode.begins_in_middle();
     let by_pages = mode.course() != Some(Course::Pieces) && asked as u64 >= tear.header.page_size;
-    // A pread knows nothing of what lies below its first whole line: only one that began in the
+    // A pread knows nothing of what lies below its first whole line, so only one that began in the
     // lane has to begin in the same place. A walk by pages has its boundaries where they fall.
     scenario.boundary = match page {
         _ if steps && by_pages => None,
@@ -47,8 +47,8 @@ pub(super) fn read_alike(scenario: &mut Scenario, tear: &Tear, found: &Break, la
             start_of(line)
                 .is_some_and(|at| geometry.contains(at) && geometry.locate(at).0 == lane.0)
         });
-        // Of a call that began below the lane, only what it read of the lane is left to read; and
-        // a pread reads the line before it, too.
+        // Of a call that began below the lane, only the part in the lane is read again. A pread
+        // reads the line before it, too.
         let from = in_lane.filter(|_| steps).map_or(begun, |line| line.from);
         // A pread begins anywhere in that line: room for the rest of it.
         let line = if steps { 0 } else { MOST_OF_A_LINE };

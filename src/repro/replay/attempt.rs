@@ -145,8 +145,8 @@ fn proof(done: &ScenarioRun, until: &[Pattern], contract: Contract, seed: u64) -
     })
 }
 
-/// What `scenario` is to show: its name, where that is a signature or the beginning of one, else
-/// any violation.
+/// What `scenario` is to show: the signature, or the beginning of one, that is its name; with
+/// another name, any violation.
 ///
 /// # Panics
 /// When the scenario was not [checked](Scenario::check): its name may be meant as a signature and be

@@ -33,9 +33,9 @@ pub struct Target {
     pub scenario: Scenario,
     /// The signature, or the beginning of one, that counts; `None` for any violation.
     pub shows: Option<Pattern>,
-    /// What the tear was saved as, where that is another class of the same mechanism: it counts,
-    /// too. Pages that were passed over are a hole, unless an operation a moment later really
-    /// empties them: then they can be explained, and a line behind them comes too late.
+    /// What the tear was saved as, where that is another class of the same mechanism, which counts,
+    /// too. Pages that were passed over are a hole, unless an operation really empties them a
+    /// moment later: then a hole is explained, and the line behind them comes too late.
     pub saved_as: Option<Pattern>,
 }
 
@@ -55,8 +55,8 @@ impl Target {
     }
 }
 
-/// The part of a signature that says what happened; which operations of a kind were in flight and
-/// how it was read does not make it another tear.
+/// The part of a signature that says what happened. Operations in flight and way of reading do not
+/// make it another tear.
 pub fn kind_of(signature: &Signature) -> Pattern {
     Pattern::of(signature.class, signature.mechanism)
 }
@@ -143,8 +143,8 @@ fn splitting(records: &[&VersionRecord], pos: Option<usize>) -> Option<usize> {
     (1..records.len()).rev().find(|&at| split(at).is_some())
 }
 
-/// The version whose making left pages out for a moment that a later one really has not: by that
-/// one they can be explained, but not the line that was read after them.
+/// The version that was made with pages left out for a moment, which a later version really lacks.
+/// The later one explains the pages, but not the line that was read after them.
 fn overtaken(records: &[&VersionRecord], found: &Break) -> Option<usize> {
     let last = records.iter().rposition(|record| record.invoked <= found.earliest)?;
     let mapped = |at: usize, page: usize| records[at].layout.pages()[page].is_mapped();

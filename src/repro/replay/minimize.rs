@@ -352,23 +352,23 @@ mod tests {
 
     #[test]
     fn a_chain_of_a_little_rarer_ones_ends_at_half() {
-        // Each page less takes a quarter of the rate: what is left at the end is a quarter of the
-        // first, were each held against the one before.
+        // Each page less takes a quarter of the rate. At the end a quarter of the first rate would
+        // be left, were each candidate compared with the one before.
         let rate = |scenario: &Scenario| 0.75f64.powi(8 - i32::from(scenario.pages));
         let (mut below, searches) = (0, 40);
         for seed in 0..searches {
             let (found, _) = search(seed, 100_000, rate);
             below += usize::from(rate(&found.best.scenario) < 0.42);
         }
-        // 0.42 is three pages less; four are 0.32. One such candidate in ten at most is accepted by
-        // mistake, and there are a few in a search.
+        // Three pages less leave 0.42 of the rate, four 0.32. One such candidate in ten at most is
+        // accepted by mistake, and a search has a few.
         assert!(below <= searches / 4, "{below} of {searches}");
     }
 
     #[test]
     fn the_yardstick_rises_with_the_best() {
-        // With one reader less it is shown ten times as often, and with one vma less never mind how
-        // it was at first: half of the first rate is a twentieth of what it has become.
+        // One reader less makes it ten times as frequent, and then a vma less half as frequent as
+        // at first: a twentieth of what it had become.
         let rate = |scenario: &Scenario| {
             let readers = if scenario.readers.len() < 2 { 10.0 } else { 1.0 };
             let vmas = if vmas(scenario) < 4 { 0.1 } else { 1.0 };

@@ -138,8 +138,8 @@ pub fn patience(yardstick: &Seen, candidate: &Seen) -> Duration {
     high
 }
 
-/// Between what a rate that was seen `sightings` times lies, as parts of the one that was counted:
-/// all but one in forty at each end (the interval of Garwood, to one part in a hundred of it).
+/// The bounds of a rate that was seen `sightings` times, as parts of the one counted. All but one
+/// in forty at each end lie between (Garwood's interval, to one part in a hundred).
 pub fn interval(sightings: u32) -> (f64, f64) {
     let n = f64::from(sightings.max(1));
     // Wilson and Hilferty's cube, for the quantiles of a gamma distribution.
@@ -165,14 +165,15 @@ mod tests {
     /// More sightings than any undecided candidate has.
     const MOST_SIGHTINGS: usize = 160;
 
-    /// The probabilities of all three for a yardstick whose rate is 1 and whose sightings took
-    /// `all_time`, exactly: between two times at which a decision may fall the number of sightings
-    /// grows as a Poisson process, and those that come where they decide stay there.
+    /// The exact probabilities of all three, for a yardstick of rate 1 whose sightings took
+    /// `all_time`. Between two times at which a decision may fall the sightings grow as a Poisson
+    /// process; those that reach a decision leave it.
     fn fates_after(all_time: f64, share: f64) -> Fates {
         let yardstick = seen(SIGHTINGS, all_time);
         let end = most(&yardstick).as_secs_f64();
         // The last time at which so many sightings are enough, and the first at which they are too
-        // few. Both are found by halves: what speaks for falls with time, what speaks against grows.
+        // few. Both are found by halving, because the evidence for falls with time and that against
+        // grows.
         let turns = |n: usize, holds: &dyn Fn(&Seen) -> bool| {
             let (mut low, mut high) = (0.0, end);
             if !holds(&seen(n as u32, end)) {

@@ -100,14 +100,14 @@ pub(super) fn text_of(mode: Mode) -> Result<Text, AimError> {
     Ok(text)
 }
 
-/// Whether a page of output ends just before the record of the first VMA that ends above
-/// `address`: `Ok`, or the end of the first record of the next page.
+/// Whether a page of output ends just before the record of the first VMA that ends above `address`.
+/// If not, the end of the first record of the next page.
 pub(super) fn ends_at(text: &[Record], address: u64) -> Result<bool, AimError> {
     let at = text.iter().position(|r| r.end > address).ok_or(AimError::Nothing(address))?;
     Ok(at > 0 && text[at].call != text[at - 1].call)
 }
 
-/// Whether what lies between two addresses, and the VMA before it, come in one page of output.
+/// Whether the lines between two addresses and the line before them come in one page of output.
 ///
 /// # Errors
 /// When the file can't be read.
@@ -210,8 +210,8 @@ pub(super) fn aim(arena: &mut Arena, mode: Mode, address: u64) -> Result<usize, 
     Err(missed)
 }
 
-/// Where in the file of `mode` the lines that lie between two addresses are: the first byte, and
-/// one past the last.
+/// Where the lines between two addresses are in the file of `mode`: the first byte, and one past
+/// the last.
 pub(super) fn span_of(mode: Mode, from: u64, to: u64) -> Result<(u64, u64), AimError> {
     let text = text_of(mode)?;
     let bytes_below = |address: u64| -> u64 {
@@ -221,8 +221,8 @@ pub(super) fn span_of(mode: Mode, from: u64, to: u64) -> Result<(u64, u64), AimE
     Ok((bytes_below(from), bytes_below(to)))
 }
 
-/// The offsets of the line before the one that the boundary puts first: a pread that begins
-/// there looks up the VMA at the boundary anew.
+/// The offsets of the line before the boundary. A pread that begins there looks up the VMA at the
+/// boundary anew.
 pub(super) fn offsets(mode: Mode, address: u64) -> Result<(u64, u64), AimError> {
     let text = text_of(mode)?;
     let at = text.iter().position(|r| r.end > address).ok_or(AimError::Nothing(address))?;
@@ -260,8 +260,8 @@ mod tests {
 
     #[test]
     fn behind_a_record_longer_than_a_page_a_call_ends_with_the_bytes_asked_for() {
-        // 250 bytes take three calls, the last of which has room for 50 more: a record of 30 and the
-        // one that goes beyond; the 10 bytes of that and three more records fill the next.
+        // 250 bytes take three calls. The last has room for 50 more: a record of 30, and one that
+        // goes beyond. The 10 bytes of that and three more records fill the next call.
         let text = records(&[30, 250, 30, 30, 30, 30, 30, 30]);
         let ends: Vec<usize> = (1..8).filter(|&at| would_end(&text, 0, at, 0, 1, 100)).collect();
         assert_eq!(ends, [1, 2, 4, 7]);

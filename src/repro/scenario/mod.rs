@@ -47,8 +47,8 @@ pub struct Scenario {
     /// line; none for a page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_read: Option<u32>,
-    /// Bytes of every later read call; none for a page, and for `short` readers odd sizes, drawn
-    /// anew for each. With it, `walk` readers, too, are brought to the boundary by their first call.
+    /// Bytes of every later read call. None means a page; for `short` readers, odd sizes drawn for
+    /// each call. With it `walk` readers, too, are brought to the boundary by their first call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub later_reads: Option<u32>,
     /// Where a page of output is to end, in the lanes to begin with; none for wherever it does.
@@ -59,12 +59,11 @@ pub struct Scenario {
     pub measured: Option<Measured>,
 }
 
-/// A place in a lane at which a page of output ends: the line of the first VMA that ends above it
-/// is the first of the next page.
+/// A place in a lane at which a page of output ends: the next page begins with the line of the
+/// first VMA that ends above it.
 ///
-/// Readers that read whole pages from the bottom are brought there by lines made below the lanes;
-/// the first call of `short` readers ends there; readers that pread, shared descriptors included,
-/// begin in the line before.
+/// Lines made below the lanes bring readers of whole pages there. The first call of `short` readers
+/// ends there. Readers that pread, shared descriptors included, begin in the line before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Boundary {
@@ -119,7 +118,7 @@ pub enum ScenarioError {
         /// The page.
         page: u8,
     },
-    /// An operation names a lane that there is not.
+    /// An operation is on a lane that does not exist.
     #[error("operation {step} of mutator {mutator} ({op}) is on a lane that there is not")]
     NoLane {
         /// Which mutator.
@@ -129,7 +128,7 @@ pub enum ScenarioError {
         /// The operation.
         op: Op,
     },
-    /// An operation asks for what there is not.
+    /// An operation asks for something that does not exist.
     #[error("operation {step} of mutator {mutator} ({op}): {why}")]
     Argument {
         /// Which mutator.
@@ -168,8 +167,8 @@ impl Scenario {
         self.lanes.iter().enumerate().map(parse).collect()
     }
 
-    /// What its name says that it shows; `None` where the name is none of a signature. One that is
-    /// a class, or has a slash, is meant as a signature.
+    /// What its name says that it shows; `None` where the name is no signature. A name that is a
+    /// class, or has a slash, is meant as one.
     ///
     /// # Errors
     /// When such a name has an unknown word.
@@ -182,9 +181,8 @@ impl Scenario {
         self.name.parse().map(Some).map_err(wrong)
     }
 
-    /// Whether the scenario can be run: versions, counts, and every loop, each mutator by itself,
-    /// twice round. (What several mutators make of each other's lanes is found out in the run: an
-    /// operation that does not fit is passed over.)
+    /// Whether the scenario can be run: versions, counts, and twice round each loop by itself.
+    /// (Where mutators share a lane, an operation that does not fit in the run is passed over.)
     ///
     /// # Errors
     /// The first thing that is wrong.

@@ -37,7 +37,8 @@ pub struct RunPlan {
     pub until: Vec<Pattern>,
     /// Workers beside the scenario's, a storm in lanes of its own: a quarter of them read.
     pub noise: usize,
-    /// What the noise may do; found out before the run where nothing is said.
+    /// The operations of the noise: those that calibration proves, tried on two lanes before
+    /// anything lies there.
     pub may: Option<OpSet>,
     /// Time between two standstills.
     pub pause_every: Duration,
@@ -114,9 +115,9 @@ pub enum RunError {
 
 /// A scenario that was run.
 pub struct ScenarioRun {
-    /// The engine, with the violations and everybody's counters.
+    /// The engine, with the violations and the counters of all workers.
     pub storm: Arc<Storm>,
-    /// How it went. Its counters are everybody's, the noise included.
+    /// How it went. Its counters are of all workers, those of the noise included.
     pub run: Run,
     /// Number of the scenario's readers; they are the first workers.
     pub readers: usize,
@@ -153,8 +154,8 @@ impl ScenarioRun {
         sum
     }
 
-    /// Calls `f` with the violations by signature, in the order of their first, and the number of
-    /// those for which there was no room.
+    /// Calls `f` with the violations by signature, oldest first, and with the number of those for
+    /// which there was no room.
     pub fn with_findings<R>(&self, f: impl FnOnce(&[Box<Found>], u64) -> R) -> R {
         self.storm.findings().with(f)
     }
@@ -169,9 +170,8 @@ impl ScenarioRun {
     }
 }
 
-/// Runs a scenario until its time is over, what it waits for is found, or `signal` gives a
-/// number. May be called any number of times: threads, lanes and padding are gone when the run
-/// is dropped.
+/// Runs a scenario until its time is over, what it waits for is found, or `signal` gives a number.
+/// It can be called again: threads, lanes and padding go when the run is dropped.
 ///
 /// # Errors
 /// When it can't be run here.
@@ -252,8 +252,8 @@ fn lay_out_all(arena: &Arena, layouts: &[Layout]) -> Result<(), StormError> {
     })
 }
 
-/// Does the operations of a loop once round, nobody else about: they fit where the loop has come to,
-/// so one that fails is not offered here, and to race it would test nothing.
+/// Does the operations of a loop once round with no other thread about. All of them fit where the loop
+/// has come to, so one that fails is not offered here, and to race it would test nothing.
 fn carry_out_alone(arena: &Arena, ops: &[Op]) -> Result<(), RunError> {
     let refused = |op: &Op, source| RunError::Refused { op: *op, source };
     ops.iter().try_for_each(|op| arena.carry_out(op).map_err(|source| refused(op, source)))

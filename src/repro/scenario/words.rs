@@ -78,7 +78,7 @@ impl FromStr for Page {
     }
 }
 
-/// A lane of `pages` pages from the words that a layout prints as.
+/// A lane of `pages` pages from the text of a layout.
 ///
 /// # Errors
 /// When the text says no layout, or one that does not fit.
