@@ -5,12 +5,11 @@ mod common;
 use clap::Parser;
 use common::skip;
 use mapstorm::cases::{Around, AtOnce, CaseReport, Interface, Position, find, play, prove};
-use mapstorm::engine::{Cpus, Mode, OpSet, Plan, Planted, Storm};
+use mapstorm::engine::{Mode, OpSet, Plan, Planted, Storm};
 use mapstorm::header::Header;
 use mapstorm::host::{Machine, MapsLocking};
 use mapstorm::kernel::Arena;
 use mapstorm::model::KindSet;
-use mapstorm::oracle::Contract;
 use mapstorm::report::checks::Checklist;
 use mapstorm::report::{Circumstances, Format, Report, StormReport, junit};
 use mapstorm::sim::sweep::{SelfcheckArgs, check};
@@ -67,24 +66,12 @@ fn a_storm_fails_the_promises_that_its_violations_break_with_their_example() {
         Err(why) => return skip(why),
     };
     let plan = Plan {
-        threads: 2,
-        readers: 1,
         duration: Duration::from_secs(30),
-        seed: 1,
-        contract: Contract::Series,
-        one_instant: false,
         modes: [Mode::Walk].into_iter().collect(),
-        workload: None,
-        allow: Vec::new(),
         fail_fast: true,
-        until: Vec::new(),
-        until_all: false,
         pause_every: Duration::from_millis(200),
-        keep: 1,
         inject: Some("hole".parse::<Planted>().unwrap()),
-        stall: Duration::from_secs(10),
-        cpus: Cpus::allowed(),
-        nice: None,
+        ..Plan::default()
     };
     let may = OpSet::full(KindSet::all(), arena.file_count());
     let storm = Arc::new(Storm::prepare(arena, plan, may).unwrap());

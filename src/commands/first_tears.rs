@@ -6,7 +6,7 @@ use crate::cli::{FirstTearsArgs, PrintArgs};
 use mapstorm::command_line::with_seed;
 use mapstorm::console;
 use mapstorm::count::counted;
-use mapstorm::engine::{Cpus, Dropped, Mode, Pattern, Plan, Run, Storm};
+use mapstorm::engine::{Dropped, Mode, Pattern, Plan, Run, Storm};
 use mapstorm::exit::Exit;
 use mapstorm::header::Header;
 use mapstorm::host::{Limits, Machine, MapsLocking, observe_locking};
@@ -130,20 +130,12 @@ fn one(
         readers: row.readers,
         duration: Duration::from_secs_f64(args.seconds),
         seed,
-        contract: Contract::Series,
         one_instant: locking == MapsLocking::MmapLock,
         modes,
         workload: args.workload,
-        allow: Vec::new(),
-        fail_fast: false,
         until: args.until.clone(),
         until_all: true,
-        pause_every: Duration::from_secs(1),
-        keep: 1,
-        inject: None,
-        stall: Duration::from_secs(10),
-        cpus: Cpus::allowed(),
-        nice: None,
+        ..Plan::default()
     };
     let storm = Arc::new(Storm::prepare(arena, plan, may)?);
     let begun = Instant::now();

@@ -67,14 +67,12 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         workload: args.workload,
         allow,
         fail_fast: args.fail_fast,
-        until: Vec::new(),
-        until_all: false,
         pause_every: Duration::from_secs_f64(args.pause_every),
         keep: args.keep as usize,
         inject: args.inject,
         stall: Duration::from_secs_f64(args.stall),
-        cpus: Cpus::allowed(),
         nice: args.nice,
+        ..Plan::default()
     };
     let origins = Origins {
         header: header.clone(),

@@ -9,6 +9,7 @@ mod delay;
 mod incidents;
 mod judge;
 mod layout_marks;
+mod lineup;
 mod modes;
 mod mutator;
 mod offsets;

@@ -8,6 +8,7 @@ pub use plan::{Ended, Live, Plan, Run, StormError};
 
 use super::bandit::SLICE;
 use super::incidents::ArenaText;
+use super::lineup::{Lineup, Turn};
 use super::offsets::CallTimes;
 use super::op_set::OpSet;
 use super::overlap::RunTimes;
@@ -20,7 +21,7 @@ use super::script::Script;
 use super::surroundings::{OutsideCounts, Surroundings};
 use super::tally::{Counts, NearMisses, Tally};
 use super::violations::Findings;
-use super::workload::{Casting, Turn, Workload};
+use super::workload::Workload;
 use crate::host;
 use crate::host::{Sampler, Watch};
 use crate::kernel::{Arena, Lines, MapsFile, Mm};
@@ -302,27 +303,27 @@ impl Storm {
                 break Ended::Time;
             }
             let lanes = self.arena.geometry().lanes;
-            let (workload, long, casting) = match &self.script {
-                Some(script) => (None, SLICE, Casting::script(script, &self.plan, lanes)),
+            let (workload, long, lineup) = match &self.script {
+                Some(script) => (None, SLICE, Lineup::script(script, &self.plan, lanes)),
                 None => {
                     let (workload, long) = run.workloads.next(&mut rng);
                     let turn = turn.get_or_insert_with(|| Turn::draw(&mut rng, &self.plan));
-                    let casting = Casting::draw(&mut rng, workload, &self.plan, lanes, *turn);
-                    turn.pass(&casting, &self.plan);
-                    (Some(workload), long, casting)
+                    let lineup = Lineup::draw(&mut rng, workload, &self.plan, lanes, *turn);
+                    turn.pass(&lineup, &self.plan);
+                    (Some(workload), long, lineup)
                 }
             };
             let tid = |worker| self.scheduler.tid(worker).unwrap_or(0);
-            let part = |worker| casting.part(worker, &self.plan);
+            let part = |worker| lineup.part(worker, &self.plan);
             pause.times.begin(|worker| part(worker).is_some(), tid);
             let (before, played) = (self.brought(), Instant::now());
-            self.scheduler.play(casting.slice, part);
+            self.scheduler.play(lineup.slice, part);
             run.slices += 1;
             std::thread::sleep(left.min(long));
             let (after, took) = (self.brought(), played.elapsed());
             let cpu = |worker| part(worker).flatten().and_then(|cpu| self.plan.cpus.place_of(cpu));
             pause.times.end(self.plan.readers, tid, cpu);
-            if casting.slice.idle {
+            if lineup.slice.idle {
                 self.raise_idle();
             }
             if let Some(workload) = workload {

@@ -8,6 +8,7 @@ mod data;
 mod example;
 mod first_tears;
 mod format;
+mod gather;
 pub mod json;
 pub mod junit;
 pub mod ktap;
@@ -18,13 +19,14 @@ pub mod text;
 mod verdict;
 
 pub use data::{
-    Circumstances, Ending, KeptExample, Operations, Reads, Score, Standstills, StormReport,
-    Violation, WorkloadCount,
+    Ending, KeptExample, Operations, Reads, Score, Standstills, StormReport, Violation,
+    WorkloadCount,
 };
-pub(crate) use data::{FEWEST_CHECKED, MOST_UNDECIDED_PER_MILLE};
 pub use example::example_text;
 pub(crate) use example::{place, sentence};
 pub use first_tears::{FirstTears, Row};
 pub use format::{Format, Report};
+pub use gather::Circumstances;
+pub(crate) use gather::{FEWEST_CHECKED, MOST_UNDECIDED_PER_MILLE};
 pub use overlap::OverlapReport;
 pub use verdict::Verdict;

@@ -58,6 +58,32 @@ pub struct Plan {
     pub nice: Option<i32>,
 }
 
+impl Default for Plan {
+    /// A storm of one reader and one mutator for 10 s, judged by the series, which nothing ends sooner.
+    fn default() -> Plan {
+        Plan {
+            threads: 2,
+            readers: 1,
+            duration: Duration::from_secs(10),
+            seed: 1,
+            contract: Contract::Series,
+            one_instant: false,
+            modes: ModeSet::new(),
+            workload: None,
+            allow: Vec::new(),
+            fail_fast: false,
+            until: Vec::new(),
+            until_all: false,
+            pause_every: Duration::from_secs(1),
+            keep: 1,
+            inject: None,
+            stall: Duration::from_secs(10),
+            cpus: Cpus::allowed(),
+            nice: None,
+        }
+    }
+}
+
 /// How a storm ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ended {

@@ -4,7 +4,7 @@ use super::aim::{AimError, aim, ends_at, offsets, span_of, text_of};
 use super::{Scenario, ScenarioError};
 use crate::allocations;
 use crate::engine::{
-    Counts, Course, Cpus, Found, LayoutMarks, Live, Lock, Mode, OpSet, Pattern, Plan, Reading, Run,
+    Counts, Course, Found, LayoutMarks, Live, Lock, Mode, OpSet, Pattern, Plan, Reading, Run,
     Script, Storm, StormError, calibrate, lay_out,
 };
 use crate::kernel::{Arena, MapsFile, Mm, ReserveError};
@@ -290,17 +290,12 @@ fn engine_plan(scenario: &Scenario, plan: &RunPlan, noise: &Noise) -> Plan {
         contract: plan.contract,
         one_instant: plan.maps_at_once,
         modes: noise_reads().collect(),
-        workload: None,
         allow: plan.allow.clone(),
         fail_fast: plan.fail_fast,
         until: plan.until.clone(),
-        until_all: false,
         pause_every: plan.pause_every,
-        keep: 1,
-        inject: None,
         stall: plan.stall,
-        cpus: Cpus::allowed(),
-        nice: None,
+        ..Plan::default()
     }
 }
 
