@@ -19,6 +19,7 @@ fn main() {
     if let Some(job) = mapstorm::vm::guest::job() {
         mapstorm::vm::guest::init(&job);
     }
+    mapstorm::vm::guest::arrived();
     let exit = match Cli::read() {
         Ok(cli) => run(&cli).map_or_else(|failure| complain(&failure), written),
         Err(error) => written(usage(&error)),

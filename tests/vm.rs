@@ -325,3 +325,41 @@ fn git_bisect_finds_the_commit_that_brought_it() {
         told(&found)
     );
 }
+
+#[test]
+fn a_runner_takes_qemus_place() {
+    let dir = Dir::new();
+    let runner = "echo {kernel} {arguments} >> ran; echo '{\"violations\": []}'; case {kernel} in b) exit 1;; esac";
+    let args = [
+        "vm",
+        "a",
+        "b",
+        "--seeds",
+        "4..6",
+        "--runner",
+        runner,
+        "--format",
+        "json",
+        "--",
+        "--seconds",
+        "1",
+    ];
+    let output = common::mapstorm(args).current_dir(dir.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    let table = json(&output);
+    let codes: Vec<i64> = table["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["exit_code"].as_i64().unwrap())
+        .collect();
+    assert_eq!(codes, [0, 0, 1, 1]);
+    let ran = fs::read_to_string(dir.join("ran")).unwrap();
+    assert!(ran.contains("a --seconds 1 --seed 4 --format json"), "{ran}");
+    // Without somebody else's boot, too: this kernel itself is what runs it.
+    let own = ["vm", "here", "--runner", "{command}", "--", "probe"];
+    let output = run(own);
+    assert!(text(&output.stdout).contains("here: upheld"), "{}", told(&output));
+    let wrong = run(["vm", "a", "--runner", "true", "--", "probe"]);
+    assert_eq!(wrong.status.code(), Some(64), "{}", told(&wrong));
+}

@@ -61,6 +61,20 @@ pub struct VmArgs {
     /// What an exact run has to be made of, as an earlier run printed it; else it is refused
     #[arg(long, help_heading = EXACT, value_name = "HASHES", requires = "exact")]
     pub expect: Option<String>,
+    /// Stop the machine where the evidence of the first violation with this signature, or a
+    /// beginning of one up to a slash, is complete; of `hang`, where the kernel tells of it
+    #[arg(long, help_heading = EXACT, value_name = "SIGNATURE", requires = "exact")]
+    pub stop_at: Option<String>,
+    /// Stop so many instructions before that
+    #[arg(long, help_heading = EXACT, value_name = "INSTRUCTIONS", requires = "stop_at")]
+    pub before: Option<u64>,
+    /// Leave the stopped machine to gdb, and say what to type
+    #[arg(long, help_heading = EXACT, requires = "stop_at")]
+    pub gdb: bool,
+    /// The kernel with its symbols, for gdb: it shows the CPUs, the storm's threads and the vmas
+    /// around a hole [default: one beside the image]
+    #[arg(long, help_heading = EXACT, value_name = "FILE", requires = "stop_at")]
+    pub vmlinux: Option<PathBuf>,
     /// Keep what guests save, and their consoles, in this directory, a folder for each run
     #[arg(long, help_heading = OUTPUT, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -70,6 +84,10 @@ pub struct VmArgs {
     /// The QEMU to use [default: qemu-system-x86_64 or qemu-system-aarch64]
     #[arg(long, help_heading = MACHINE, value_name = "PROGRAM")]
     pub qemu: Option<PathBuf>,
+    /// Run each in another way than by QEMU: a command of the shell in which {kernel}, {command} and
+    /// {arguments} stand for the kernel, mapstorm with its arguments, and these alone
+    #[arg(long, help_heading = MACHINE, value_name = "COMMAND", conflicts_with_all = ["exact", "kernel_of", "guest", "qemu", "out"])]
+    pub runner: Option<String>,
     /// Also write the table as a page for a browser
     #[arg(long, help_heading = OUTPUT, value_name = "OUT")]
     pub html: Option<PathBuf>,

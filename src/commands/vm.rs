@@ -1,5 +1,7 @@
 //! `mapstorm vm`: boots kernel images with mapstorm in them.
 
+mod runner;
+mod stop;
 mod words;
 
 use super::{Failure, Signals, announce};
@@ -51,7 +53,10 @@ impl From<RunError> for Failure {
 /// # Errors
 /// When none can be booted, or the result can't be written.
 pub fn vm(args: &VmArgs, print: &PrintArgs) -> Result<Exit, Failure> {
-    let arguments = words::for_guest(args)?;
+    let (command, arguments) = words::for_guest(args)?;
+    if let Some(runner) = &args.runner {
+        return elsewhere(args, print, runner, (&command, &arguments));
+    }
     let kernels = kernels(args)?;
     if args.compare && kernels.len() != 2 {
         return Err(Failure::Usage(format!(
@@ -59,7 +64,7 @@ pub fn vm(args: &VmArgs, print: &PrintArgs) -> Result<Exit, Failure> {
             kernels.len()
         )));
     }
-    let runs = runs(args, &kernels);
+    let runs = shard(args, each(&kernels, args));
     if runs.is_empty() {
         return Err(Failure::Usage("--shard leaves no run to this one; take a smaller N".into()));
     }
@@ -87,8 +92,52 @@ pub fn vm(args: &VmArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         start: Instant::now(),
         done: Mutex::new(0),
     };
-    let rows = Fleet::new(&plan, &shown)?.run(&runs, args.jobs.into())?;
-    let table = Table::new(header, rows);
+    let fleet = Fleet::new(&plan, &shown)?;
+    if args.stop_at.is_some() {
+        return stop::stop(args, print, &fleet, &runs, &signals);
+    }
+    let rows = fleet.run(&runs, args.jobs.into())?;
+    tell(args, print, Table::new(header, rows), &signals)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    let failed = |error| Failure::Environment(format!("--html {}: {error}", path.display()));
+    std::fs::write(path, text).map_err(failed)
+}
+
+/// The same through a runner.
+fn elsewhere(
+    args: &VmArgs,
+    print: &PrintArgs,
+    runner: &str,
+    guest: (&clap::Command, &[String]),
+) -> Result<Exit, Failure> {
+    let names: Vec<String> = args.kernels.iter().map(|path| path.display().to_string()).collect();
+    if names.is_empty() {
+        return Err(Failure::Usage("no kernel; name what {kernel} is to stand for".into()));
+    }
+    let runs = shard(args, each(&names, args));
+    let runs: Vec<runner::Run> =
+        runs.into_iter().map(|(name, seed)| (name.clone(), seed)).collect();
+    let signals = Signals::catch().map_err(|error| Failure::Environment(error.to_string()))?;
+    let header = Header::new(&Machine::here(), None, given());
+    announce(args.format, print.quiet, &header);
+    let over = |row: &Row| {
+        if !print.quiet {
+            console::note(row_line(row));
+        }
+    };
+    let rows = runner::run(args, runner, guest, &runs, &|| signals.arrived(), over)?;
+    tell(args, print, Table::new(header, rows), &signals)
+}
+
+/// Writes the table, and says how it ended.
+fn tell(
+    args: &VmArgs,
+    print: &PrintArgs,
+    table: Table,
+    signals: &Signals,
+) -> Result<Exit, Failure> {
     let table = if args.compare { table.compared(args.confidence) } else { table };
     if let Some(path) = &args.html {
         write(path, &html::page(&table))?;
@@ -96,11 +145,6 @@ pub fn vm(args: &VmArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     console::result(&args.format.write(&table, print.verbose));
     let exit = signals.arrived().map_or_else(|| table.exit(), Exit::of_signal);
     Ok(args.exit_codes.of(args.format.exit(&table, exit)))
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    let failed = |error| Failure::Environment(format!("--html {}: {error}", path.display()));
-    std::fs::write(path, text).map_err(failed)
 }
 
 /// The kernels, with the QEMU and the program for each.
@@ -142,15 +186,19 @@ fn tell_apart(images: &mut [Image]) {
     }
 }
 
-/// Each kernel with each seed, or those of the shard.
-fn runs<'a>(args: &VmArgs, kernels: &'a [Kernel]) -> Vec<(&'a Kernel, Option<u64>)> {
+/// Each kernel with each seed.
+fn each<'a, T>(kernels: &'a [T], args: &VmArgs) -> Vec<(&'a T, Option<u64>)> {
     let seeds: Vec<Option<u64>> = match &args.seeds {
         Some(seeds) => seeds.clone().map(Some).collect(),
         None => vec![None],
     };
-    let all = kernels.iter().flat_map(|kernel| seeds.iter().map(move |seed| (kernel, *seed)));
+    kernels.iter().flat_map(|kernel| seeds.iter().map(move |seed| (kernel, *seed))).collect()
+}
+
+/// Those of the shard.
+fn shard<T>(args: &VmArgs, all: Vec<T>) -> Vec<T> {
     let (first, every) = args.shard.unwrap_or((1, 1));
-    all.skip(first as usize - 1).step_by(every as usize).collect()
+    all.into_iter().skip(first as usize - 1).step_by(every as usize).collect()
 }
 
 /// What is shown while guests run.

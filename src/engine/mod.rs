@@ -10,6 +10,7 @@ mod incidents;
 mod judge;
 mod layout_marks;
 mod lineup;
+pub mod mark;
 mod modes;
 mod mutator;
 mod offsets;

@@ -1,6 +1,7 @@
 //! The table of violations by signature, each with a few witnesses. It does not allocate.
 
 use super::incidents::{Incident, Incidents};
+use super::mark;
 use super::pattern::Pattern;
 use super::signature::Signature;
 use super::witness::{Keeping, NoEvidence, Witness};
@@ -41,7 +42,7 @@ impl Found {
 }
 
 /// The most signatures kept apart; violations with further ones are only counted.
-const MOST_SIGNATURES: usize = 48;
+pub(super) const MOST_SIGNATURES: usize = 48;
 
 /// The table of violations. All its room is made before the storm.
 pub struct Findings {
@@ -139,6 +140,7 @@ impl Findings {
         example: Option<Result<&mut Witness, NoEvidence>>,
     ) {
         let mut table = self.table.lock();
+        let mut first = None;
         let mut known = table.found.iter().position(|found| found.signature == signature);
         if known.is_none()
             && let Some(mut new) = table.spare.pop()
@@ -147,6 +149,7 @@ impl Findings {
             new.allowed = self.allows(&signature);
             table.found.push(new);
             known = Some(table.found.len() - 1);
+            first = known;
         }
         let allowed = match known {
             None => {
@@ -175,6 +178,9 @@ impl Findings {
             |pattern: &Pattern| table.found.iter().any(|found| pattern.matches(&found.signature));
         let enough = one_of_them && (!self.until_all || self.until.iter().all(complete));
         drop(table);
+        if let Some(number) = first {
+            mark::reach(number);
+        }
         // Relaxed: counters for the live line and the exit code, read after the threads are
         // joined where it matters.
         self.total.fetch_add(1, Ordering::Relaxed);

@@ -44,6 +44,11 @@ pub fn hang(console: &str) -> Option<&str> {
     line(console, &words)
 }
 
+/// Whether a console as it came has such words.
+pub fn hangs(bytes: &[u8]) -> bool {
+    hang(&plain(bytes)).is_some()
+}
+
 /// Why a guest in which process 1 never spoke did not, with what to do. `said` is what QEMU wrote
 /// on stderr.
 pub fn never_began(console: &str, said: &str) -> String {

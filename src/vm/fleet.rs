@@ -116,7 +116,14 @@ pub struct Prepared {
     /// How to run it again.
     pub recipe: Recipe,
     /// The folder that goes with it.
-    _folder: TempDir,
+    folder: TempDir,
+}
+
+impl Prepared {
+    /// Where its files lie, as long as it is there.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
 }
 
 /// Runs guests by one plan.
@@ -156,36 +163,12 @@ impl<'a, O: Observer> Fleet<'a, O> {
     /// # Errors
     /// The first run that could not be made.
     pub fn run(&self, runs: &[(&Kernel, Option<u64>)], jobs: usize) -> Result<Vec<Row>, RunError> {
-        let next = AtomicUsize::new(0);
-        let rows: Mutex<Vec<Option<Row>>> = Mutex::new(vec![None; runs.len()]);
-        let failed: Mutex<Option<RunError>> = Mutex::new(None);
-        thread::scope(|threads| {
-            for _ in 0..jobs.clamp(1, runs.len().max(1)) {
-                threads.spawn(|| {
-                    loop {
-                        // Relaxed: the number alone is shared.
-                        let number = next.fetch_add(1, Ordering::Relaxed);
-                        let Some((kernel, seed)) = runs.get(number) else { break };
-                        if self.observer.signal().is_some() || failed.lock().is_some() {
-                            break;
-                        }
-                        match self.one(kernel, *seed) {
-                            Ok(row) => {
-                                self.observer.row(&row);
-                                rows.lock()[number] = Some(row);
-                            }
-                            Err(error) => {
-                                failed.lock().get_or_insert(error);
-                            }
-                        }
-                    }
-                });
-            }
-        });
-        match failed.into_inner() {
-            Some(error) => Err(error),
-            None => Ok(rows.into_inner().into_iter().flatten().collect()),
-        }
+        let signal = || self.observer.signal().is_some();
+        spread(runs, jobs, signal, |(kernel, seed)| {
+            let row = self.one(kernel, *seed)?;
+            self.observer.row(&row);
+            Ok(row)
+        })
     }
 
     fn one(&self, kernel: &Kernel, seed: Option<u64>) -> Result<Row, RunError> {
@@ -274,7 +257,7 @@ impl<'a, O: Observer> Fleet<'a, O> {
             accel: accel.word().to_owned(),
             parts,
         };
-        Ok(Prepared { machine, files, recipe, _folder: folder })
+        Ok(Prepared { machine, files, recipe, folder })
     }
 
     fn parts(&self, kernel: &Kernel, machine: &Machine, job: &Job) -> Parts {
@@ -307,7 +290,8 @@ impl<'a, O: Observer> Fleet<'a, O> {
         accel: Accel,
         told: bool,
     ) -> Result<(Guest, Row), RunError> {
-        let Prepared { machine, files, recipe, _folder } = self.prepare(kernel, seed, accel)?;
+        let Prepared { machine, files, recipe, folder: _folder } =
+            self.prepare(kernel, seed, accel)?;
         let name = row::name(&kernel.image.name, seed);
         let mut heard = Heard {
             told: Told::default(),
@@ -344,6 +328,47 @@ impl<'a, O: Observer> Fleet<'a, O> {
     }
 }
 
+/// Makes each run, `jobs` at a time. Gives the results in the order of the runs; once `stop` says
+/// so, those that there are.
+///
+/// # Errors
+/// The first run that could not be made.
+pub fn spread<T: Sync, E: Send>(
+    runs: &[T],
+    jobs: usize,
+    stop: impl Fn() -> bool + Sync,
+    one: impl Fn(&T) -> Result<Row, E> + Sync,
+) -> Result<Vec<Row>, E> {
+    let next = AtomicUsize::new(0);
+    let rows: Mutex<Vec<Option<Row>>> = Mutex::new(vec![None; runs.len()]);
+    let failed: Mutex<Option<E>> = Mutex::new(None);
+    let work = || {
+        loop {
+            // Relaxed: the number alone is shared.
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(run) = runs.get(number) else { break };
+            if stop() || failed.lock().is_some() {
+                break;
+            }
+            match one(run) {
+                Ok(row) => rows.lock()[number] = Some(row),
+                Err(error) => {
+                    failed.lock().get_or_insert(error);
+                }
+            }
+        }
+    };
+    thread::scope(|threads| {
+        (0..jobs.clamp(1, runs.len().max(1))).for_each(|_| {
+            threads.spawn(work);
+        });
+    });
+    match failed.into_inner() {
+        Some(error) => Err(error),
+        None => Ok(rows.into_inner().into_iter().flatten().collect()),
+    }
+}
+
 /// What came from a guest so far.
 struct Heard {
     told: Told,
@@ -357,6 +382,7 @@ impl Heard {
             Frame::Report(bytes) => self.told.report = serde_json::from_slice(bytes).ok(),
             Frame::Trouble(text) => self.told.troubles.push(text.clone()),
             Frame::File(name, content) => self.save(name, content, recipe),
+            Frame::Marks(places) => self.told.marks.clone_from(places),
             Frame::Stdout(_) | Frame::Stderr(_) | Frame::Ended(_) => {}
         }
     }

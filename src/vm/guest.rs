@@ -6,6 +6,7 @@
 
 use super::job::{FOLDER, Job, PLACE};
 use super::wire::Frame;
+use crate::engine::mark;
 use crate::exit::Exit;
 use parking_lot::Mutex;
 use rustix::mount::{MountFlags, mount};
@@ -58,6 +59,13 @@ pub fn hand_over(report: &impl Serialize) {
     let Some(folder) = std::env::var_os(HAND_OVER) else { return };
     let written = serde_json::to_vec(report).map_err(io::Error::from);
     leave(&PathBuf::from(folder), "report", written);
+}
+
+/// Leaves for process 1 where the program's marks lie. Does nothing elsewhere.
+pub fn arrived() {
+    let Some(folder) = std::env::var_os(HAND_OVER) else { return };
+    let words = mark::addresses().map(|address| format!("{address:x}"));
+    leave(&PathBuf::from(folder), "marks", Ok(words.join(" ").into_bytes()));
 }
 
 /// Tells process 1 how the program ends, just before it does: it may never be done with it. Does
@@ -164,13 +172,19 @@ fn run(job: &Job, port: &Port) -> io::Result<i32> {
     thread::scope(|threads| {
         let out = threads.spawn(|| forward(stdout, |bytes| port.send(&Frame::Stdout(bytes))));
         let err = threads.spawn(|| forward(stderr, |bytes| port.send(&Frame::Stderr(bytes))));
-        let (code, dead) = until_over(&mut child, || files.send(port))?;
+        let (mut marks, mut report) = (false, false);
+        let (code, dead) = until_over(&mut child, || {
+            files.send(port, false);
+            marks = marks || send_marks(port);
+            report = report || send_report(port);
+        })?;
         if dead {
             let _ = (out.join(), err.join());
         }
-        files.send(port);
-        if let Ok(report) = fs::read(Path::new(HANDED).join("report")) {
-            port.send(&Frame::Report(report));
+        // Nothing grows any more.
+        files.send(port, true);
+        if !report {
+            send_report(port);
         }
         if !dead {
             // Its pipes stay open, and so would this scope. Nothing of the job is left to do.
@@ -205,6 +219,21 @@ fn until_over(child: &mut Child, mut meanwhile: impl FnMut()) -> io::Result<(i32
         meanwhile();
         thread::sleep(EVERY);
     }
+}
+
+/// Sends where the program's marks lie, once it has said.
+fn send_marks(port: &Port) -> bool {
+    let Ok(text) = fs::read_to_string(Path::new(HANDED).join("marks")) else { return false };
+    let numbers = text.split(' ').filter_map(|word| u64::from_str_radix(word, 16).ok());
+    port.send(&Frame::Marks(numbers.collect()));
+    true
+}
+
+/// Sends the program's result, once it is there. At once: a program that hangs is never done.
+fn send_report(port: &Port) -> bool {
+    let Ok(report) = fs::read(Path::new(HANDED).join("report")) else { return false };
+    port.send(&Frame::Report(report));
+    true
 }
 
 /// As shells have it: 128 and the number of the signal.
@@ -258,11 +287,11 @@ impl Files {
         found
     }
 
-    /// Sends those that are new or have changed, and no longer do.
-    fn send(&mut self, port: &Port) {
+    /// Sends those that are new or have changed, and no longer do; with `all`, however they are.
+    fn send(&mut self, port: &Port, all: bool) {
         let there = Files::there();
         for (path, stamp) in &there {
-            let still = self.last.get(path) == Some(stamp);
+            let still = all || self.last.get(path) == Some(stamp);
             if !still || self.sent.get(path) == Some(stamp) {
                 continue;
             }

@@ -50,6 +50,9 @@ pub struct Row {
     pub machine: Option<Recipe>,
     /// The program's own report, where it has one as JSON.
     pub report: Option<Value>,
+    /// Where the program's marks lie in the guest.
+    #[serde(skip)]
+    pub marks: Vec<u64>,
 }
 
 /// What a guest told beside its output.
@@ -63,6 +66,8 @@ pub struct Told {
     pub troubles: Vec<String>,
     /// Where files lie on the host.
     pub files: Vec<String>,
+    /// Where the program's marks lie in the guest.
+    pub marks: Vec<u64>,
 }
 
 impl Row {
@@ -92,6 +97,7 @@ impl Row {
             console: if ended_itself { Vec::new() } else { last_lines(&guest.console) },
             machine,
             report: told.report,
+            marks: told.marks,
         }
     }
 

@@ -17,6 +17,8 @@ pub enum Frame {
     Stderr(Vec<u8>),
     /// A file, all of it, under its path below the working folder. A later one replaces it.
     File(String, Vec<u8>),
+    /// Where the program's marks lie, the first one first.
+    Marks(Vec<u64>),
     /// The result as JSON, whatever the form on stdout.
     Report(Vec<u8>),
     /// Something that process 1 could not do.
@@ -32,6 +34,7 @@ impl Frame {
             Frame::Stdout(_) => "stdout",
             Frame::Stderr(_) => "stderr",
             Frame::File(..) => "file",
+            Frame::Marks(_) => "marks",
             Frame::Report(_) => "report",
             Frame::Trouble(_) => "trouble",
             Frame::Ended(_) => "ended",
@@ -43,14 +46,18 @@ impl Frame {
     /// # Errors
     /// What writing gave.
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let code;
+        let text;
         let (name, bytes): (&str, &[u8]) = match self {
             Frame::Begun(text) | Frame::Trouble(text) => ("", text.as_bytes()),
             Frame::Stdout(bytes) | Frame::Stderr(bytes) | Frame::Report(bytes) => ("", bytes),
             Frame::File(name, bytes) => (name, bytes),
+            Frame::Marks(places) => {
+                text = places.iter().map(|place| format!("{place:x} ")).collect::<String>();
+                ("", text.as_bytes())
+            }
             Frame::Ended(number) => {
-                code = number.to_string();
-                ("", code.as_bytes())
+                text = number.to_string();
+                ("", text.as_bytes())
             }
         };
         let mut whole = format!("{} {} {name}\n", self.word(), bytes.len()).into_bytes();
@@ -65,6 +72,11 @@ impl Frame {
             "stdout" => Frame::Stdout(bytes.to_vec()),
             "stderr" => Frame::Stderr(bytes.to_vec()),
             "file" => Frame::File(name.to_owned(), bytes.to_vec()),
+            "marks" => {
+                let all = text();
+                let places = all.split_whitespace().map(|word| u64::from_str_radix(word, 16));
+                Frame::Marks(places.collect::<Result<_, _>>().ok()?)
+            }
             "report" => Frame::Report(bytes.to_vec()),
             "trouble" => Frame::Trouble(text()),
             "ended" => Frame::Ended(text().parse().ok()?),
@@ -132,6 +144,7 @@ mod tests {
             Frame::Stderr(vec![0, 255, b'\n']),
             Frame::File("tears/hole 1.json".into(), b"{}\n".to_vec()),
             Frame::Report(b"{}".to_vec()),
+            Frame::Marks(vec![0x5555_5555_0000, 0]),
             Frame::Trouble("no /sys".into()),
             Frame::Ended(143),
         ]

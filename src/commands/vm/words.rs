@@ -27,17 +27,19 @@ fn command_of(arguments: &[String]) -> Result<clap::Command, Failure> {
     Ok(all.find_subcommand(name).expect("clap has just found it").clone())
 }
 
-fn takes(command: &clap::Command, flag: &str) -> bool {
+/// Whether the command has the flag.
+pub fn takes(command: &clap::Command, flag: &str) -> bool {
     command.get_arguments().any(|arg| arg.get_long() == Some(flag))
 }
 
-fn has(arguments: &[String], flag: &str) -> bool {
+/// Whether the flag is among the arguments.
+pub fn has(arguments: &[String], flag: &str) -> bool {
     let (flag, with) = (format!("--{flag}"), format!("--{flag}="));
     arguments.iter().any(|word| *word == flag || word.starts_with(&with))
 }
 
-/// What the program gets in the guest, but for the seed.
-pub fn for_guest(args: &VmArgs) -> Result<Vec<String>, Failure> {
+/// What the program gets in the guest, but for the seed, and the command that it is for.
+pub fn for_guest(args: &VmArgs) -> Result<(clap::Command, Vec<String>), Failure> {
     let mut arguments = args.arguments.clone();
     let command = command_of(&arguments)?;
     if NOT_IN_A_GUEST.contains(&command.get_name()) {
@@ -61,7 +63,7 @@ pub fn for_guest(args: &VmArgs) -> Result<Vec<String>, Failure> {
     if args.out.is_some() && takes(&command, "out") && !has(&arguments, "out") {
         arguments.extend(["--out".into(), "tears".into()]);
     }
-    Ok(arguments)
+    Ok((command, arguments))
 }
 
 /// The command that makes one run again.
