@@ -2,10 +2,11 @@
 
 use super::compare::{Cell, Comparison, Line};
 use super::contrast::{CallRatios, Contrast, Ratio};
+use super::figures::us;
 use super::figures::{Averages, Latencies, QUANTILES, Rates, median_of_maxima};
 use super::outcome::Column;
-use super::text_table::{TextTable, us};
 use crate::count::counted;
+use crate::report::TextTable;
 use std::fmt::Write;
 
 /// The whole report.
@@ -34,7 +35,7 @@ pub fn letter(result: usize) -> String {
 }
 
 fn head(comparison: &Comparison) -> String {
-    let (mut text_table, mut commands) = (TextTable::default(), String::new());
+    let (mut text_table, mut commands) = (TextTable::new("llr"), String::new());
     for (result, named) in comparison.results.iter().enumerate() {
         let (machine, header) = (&named.outcome.machine, &named.outcome.header);
         text_table.row([
@@ -56,7 +57,7 @@ fn head(comparison: &Comparison) -> String {
 }
 
 fn of_line(comparison: &Comparison, line: &Line) -> String {
-    let mut text_table = TextTable::default();
+    let mut text_table = TextTable::new("llr");
     let heading = ["us", &*line.label].map(str::to_owned);
     text_table.row(heading.into_iter().chain((0..line.cells.len()).map(letter)));
     for (call, name) in ["mmap", "munmap"].into_iter().enumerate() {

@@ -125,6 +125,11 @@ impl Rates {
     }
 }
 
+/// Nanoseconds as microseconds with two decimals.
+pub fn us(ns: f64) -> String {
+    format!("{:.2}", ns / 1e3)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::synthetic;

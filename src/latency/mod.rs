@@ -40,7 +40,6 @@ mod series;
 mod synthetic;
 mod table;
 mod team;
-mod text_table;
 mod version1;
 mod warnings;
 

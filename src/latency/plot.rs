@@ -1,8 +1,8 @@
 //! Plots as SVG: percentile curves and each sample's maximum.
 
 use super::axis::{Axis, percent, round_down, round_up};
+use super::figures::us;
 use super::series::Series;
-use super::text_table::us;
 use std::fmt::Write;
 
 /// A curve or a cloud of points, with the class that gives it its colour.

@@ -1,15 +1,16 @@
 //! A result for people.
 
 use super::contrast::{CallRatios, Contrast, Ratio, contrast};
+use super::figures::us;
 use super::figures::{Averages, Latencies, QUANTILES, Rates, median_of_maxima};
 use super::hang;
 use super::outcome::{Column, Ended, Outcome};
 use super::overhead::LIMIT_NS;
 use super::plan::Role;
 use super::resample::{Interval, Resampling};
-use super::text_table::{TextTable, us};
 use crate::count::counted;
 use crate::host::cpu_list;
+use crate::report::TextTable;
 use std::fmt::Write;
 
 /// The whole report.
@@ -73,7 +74,7 @@ fn head(outcome: &Outcome) -> String {
 }
 
 fn latencies(outcome: &Outcome, contrasts: &[Option<Contrast>]) -> String {
-    let mut text_table = TextTable::default();
+    let mut text_table = TextTable::new("llr");
     let quantiles = QUANTILES.map(|(_, name)| name);
     text_table.row(["us", "beside"].into_iter().chain(quantiles).chain(["max", "calls", "failed"]));
     let pooled: Vec<_> = outcome.columns.iter().map(Column::pooled).collect();
@@ -126,7 +127,7 @@ fn interval(ratio: &Ratio) -> String {
 }
 
 fn averages(outcome: &Outcome, contrasts: &[Option<Contrast>]) -> String {
-    let mut text_table = TextTable::default();
+    let mut text_table = TextTable::new("llr");
     text_table.row([
         "us",
         "samples'",
@@ -158,7 +159,7 @@ fn averages(outcome: &Outcome, contrasts: &[Option<Contrast>]) -> String {
 }
 
 fn rates(outcome: &Outcome) -> String {
-    let mut text_table = TextTable::default();
+    let mut text_table = TextTable::new("llr");
     text_table.row([
         "scanners",
         "",

@@ -1,17 +1,15 @@
 //! How soon storms find their first tear, as data and as a table.
 
+use super::TextTable;
 use super::format::Report;
 use crate::count::counted;
 use crate::engine::{Findings, Run};
 use crate::exit::Exit;
 use crate::header::Header;
-use anstyle::Style;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
-
-const BOLD: Style = Style::new().bold();
 
 /// How soon storms find their first tear.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -133,11 +131,8 @@ impl FirstTears {
 
 impl Report for FirstTears {
     fn text(&self, out: &mut Vec<u8>, _verbose: bool) -> io::Result<()> {
-        writeln!(
-            out,
-            "{BOLD}{:>7}  {:<32} {:>8} {:>10} {:>10}{BOLD:#}",
-            "threads", "first tear", "found", "median", "worst"
-        )?;
+        let mut table = TextTable::new("rlr");
+        table.heading(&["threads", "first tear", "found", "median", "worst"]);
         for row in &self.rows {
             for (what, times) in &row.first_ms {
                 let found = format!("{}/{}", times.len(), row.storms);
@@ -145,13 +140,11 @@ impl Report for FirstTears {
                 let worst = times.last().copied().filter(|_| times.len() == row.storms);
                 let median = shown(median(times, row.storms));
                 let worst = shown(worst);
-                let threads = row.threads;
-                writeln!(out, "{threads:>7}  {what:<32} {found:>8} {median:>10} {worst:>10}")?;
+                table.row([row.threads.to_string(), what.clone(), found, median, worst]);
             }
             let minutes = row.elapsed_ms / 60e3;
             let (windows, undecided) = row.windows;
-            writeln!(
-                out,
+            table.note(format!(
                 "{:>7}  {}, {:.0} tears a minute, {:.4} % of windows undecided, {:.0} ms at \
                  most to start and stop",
                 row.threads,
@@ -159,9 +152,9 @@ impl Report for FirstTears {
                 row.violations as f64 / minutes.max(1e-9),
                 100.0 * undecided as f64 / windows.max(1) as f64,
                 row.start_and_stop_ms
-            )?;
+            ));
         }
-        Ok(())
+        out.write_all(table.text().as_bytes())
     }
 }
 

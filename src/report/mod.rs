@@ -15,6 +15,7 @@ pub mod ktap;
 pub mod live;
 mod overlap;
 mod storm_checks;
+mod table;
 pub mod text;
 mod verdict;
 
@@ -29,4 +30,5 @@ pub use format::{Format, Report};
 pub use gather::Circumstances;
 pub(crate) use gather::{FEWEST_CHECKED, MOST_UNDECIDED_PER_MILLE};
 pub use overlap::OverlapReport;
+pub use table::TextTable;
 pub use verdict::Verdict;

@@ -1,5 +1,6 @@
 //! A run for people.
 
+use super::TextTable;
 use super::data::{Ending, StormReport, Violation};
 use super::verdict::Verdict;
 use crate::command_line::quoted;
@@ -165,51 +166,51 @@ fn overdue(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
 
 /// What each workload of slice brought in a second, so that columns compare.
 fn workloads(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
-    writeln!(
-        out,
-        "\n{BOLD}{:<12} {:>6} {:>7}  {:>18} {:>10} {:>9} {:>8}{BOLD:#}",
-        "workload", "slices", "ms", "a second: changing", "told twice", "in flight", "tears"
-    )?;
+    let mut table = TextTable::new("lrrrrrrl");
+    table.heading(&[
+        "workload",
+        "slices",
+        "ms",
+        "a second: changing",
+        "told twice",
+        "in flight",
+        "tears",
+    ]);
     for workload in &report.workloads {
         let a_second = |n: u64| n as f64 * 1000.0 / workload.ms.max(1) as f64;
-        writeln!(
-            out,
-            "{:<12} {:>6} {:>7}  {:>18.0} {:>10.1} {:>9.0} {:>8.1}  {}",
-            workload.workload,
-            workload.slices,
-            workload.ms,
-            a_second(workload.places),
-            a_second(workload.twice),
-            a_second(workload.busy),
-            a_second(workload.tears),
-            workload.about
-        )?;
+        table.row([
+            workload.workload.to_owned(),
+            workload.slices.to_string(),
+            workload.ms.to_string(),
+            format!("{:.0}", a_second(workload.places)),
+            format!("{:.1}", a_second(workload.twice)),
+            format!("{:.0}", a_second(workload.busy)),
+            format!("{:.1}", a_second(workload.tears)),
+            workload.about.to_owned(),
+        ]);
     }
-    Ok(())
+    write!(out, "\n{}", table.text())
 }
 
 fn scorecard(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
-    writeln!(
-        out,
-        "\n{BOLD}promise{BOLD:#}                               {BOLD}contract     tested       broken{BOLD:#}"
-    )?;
+    let mut table = TextTable::new("lllr");
+    table.heading(&["promise", "contract", "tested", "broken"]);
     for score in &report.scorecard {
         let style = match (score.broken, score.asked) {
             (0, _) => GOOD,
             (_, true) => BAD,
             (_, false) => DOUBTFUL,
         };
-        let note = if score.asked || score.broken == 0 { "" } else { "  (not asked for)" };
-        writeln!(
-            out,
-            "{:<37} {:<12} {:<12} {style}{}{style:#}{note}",
-            score.promise,
-            score.contract.word(),
-            score.checked,
-            score.broken
-        )?;
+        let note = if score.asked || score.broken == 0 { "" } else { "(not asked for)" };
+        table.row([
+            score.promise.to_owned(),
+            score.contract.to_string(),
+            score.checked.to_string(),
+            format!("{style}{}{style:#}", score.broken),
+            note.to_owned(),
+        ]);
     }
-    Ok(())
+    write!(out, "\n{}", table.text())
 }
 
 fn tolerated(out: &mut impl Write, report: &StormReport) -> io::Result<()> {

@@ -4,6 +4,7 @@ use super::kernels::{Found, Life};
 use crate::count::counted;
 use crate::exit::Exit;
 use crate::header::Header;
+use crate::report::TextTable;
 use crate::report::checks::{Check, Checklist};
 use crate::report::text::first_lines;
 use crate::sim::{Bug, Model};
@@ -180,50 +181,41 @@ impl Report {
     fn table(&self, out: &mut impl Write, mechanisms: bool) -> io::Result<()> {
         first_lines(out, &self.header)?;
         writeln!(out, "# selfcheck took {:.1} s", self.elapsed.as_secs_f64())?;
-        writeln!(
-            out,
-            "{:<28}{:<9}{:>8}{:>10}{:>10}  {:<14} caught by",
-            "bug", "found", "kernels", "median", "worst", "case"
-        )?;
+        let mut table = TextTable::new("llrrrl");
+        table.heading(&["bug", "found", "kernels", "median", "worst", "case", "caught by"]);
         for row in &self.bugs {
             let number = |n: Option<u64>| n.map_or("-".to_string(), |n| n.to_string());
-            writeln!(
-                out,
-                "{:<28}{:<9}{:>8}{:>10}{:>10}  {:<14} {}",
-                row.bug.word(),
-                if row.found() { "found" } else { "MISSED" },
-                row.kernels,
+            table.row([
+                row.bug.to_string(),
+                if row.found() { "found" } else { "MISSED" }.to_owned(),
+                row.kernels.to_string(),
                 number(row.median()),
                 number(row.worst()),
-                row.bug.case(),
-                row.rules()
-            )?;
+                row.bug.case().to_string(),
+                row.rules(),
+            ]);
             for line in folded(row.bug.mechanism(), 96).filter(|_| mechanisms) {
-                writeln!(out, "    {line}")?;
+                table.note(format!("    {line}"));
             }
         }
+        out.write_all(table.text().as_bytes())?;
         if !self.models.is_empty() {
-            writeln!(out)?;
-            writeln!(
-                out,
-                "{:<28}{:<9}{:>8}{:>16}{:>11}{:>9}",
-                "right kernel", "alarms", "kernels", "steps", "undecided", "seconds"
-            )?;
-        }
-        for row in &self.models {
-            writeln!(
-                out,
-                "{:<28}{:<9}{:>8}{:>16}{:>11}{:>9.1}",
-                row.model.word(),
-                row.alarms,
-                row.kernels,
-                row.steps,
-                row.undecided,
-                row.elapsed.as_secs_f64()
-            )?;
-            if let Some((seed, rule)) = &row.first {
-                writeln!(out, "# first alarm: seed {seed}, {rule}")?;
+            let mut table = TextTable::new("lr");
+            table.heading(&["right kernel", "alarms", "kernels", "steps", "undecided", "seconds"]);
+            for row in &self.models {
+                table.row([
+                    row.model.to_string(),
+                    row.alarms.to_string(),
+                    row.kernels.to_string(),
+                    row.steps.to_string(),
+                    row.undecided.to_string(),
+                    format!("{:.1}", row.elapsed.as_secs_f64()),
+                ]);
+                if let Some((seed, rule)) = &row.first {
+                    table.note(format!("# first alarm: seed {seed}, {rule}"));
+                }
             }
+            write!(out, "\n{}", table.text())?;
         }
         writeln!(out, "# steps are the reader's, until the end of the turn with the first verdict")
     }
