@@ -13,7 +13,7 @@ use mapstorm::engine::{
     Surroundings, Tally, calibrate, draw_layout, read_outside,
 };
 use mapstorm::kernel::{Arena, MapsFile, MapsRead, Mm};
-use mapstorm::model::{Kind, KindSet, Layout, Op, Place as Pages, Span, apply, apply_alone, fits};
+use mapstorm::model::{Kind, KindSet, Layout, Op, Place as Pages, Space, Span};
 use mapstorm::oracle::Oracle;
 use mapstorm::seed::Stream;
 use parking_lot::Mutex;
@@ -31,6 +31,7 @@ const SLICE: Slice = Slice {
     sleep: 0,
     idle: false,
     longest: 0,
+    populate: false,
 };
 
 /// What mutators or readers do in a round.
@@ -397,42 +398,32 @@ impl<'a> Worker<'a> {
     fn only_act(&mut self, on: impl Fn() -> bool) {
         let Worker { bench, rng, program, left, count, .. } = self;
         let mut held: Vec<_> = (0..LANES as u16).map(|lane| bench.oracle.hold(lane)).collect();
-        let mut lanes: Vec<Layout> = held.iter().map(|held| held.current().layout).collect();
+        let lanes: Vec<Layout> = held.iter().map(|held| held.current().layout).collect();
+        let mut lanes = Space::new(&lanes, bench.may.rules);
         *left = 0;
         while on() {
             if *left == 0 {
                 let lane = rng.below(LANES) as u16;
                 let other = if rng.one_in(2) { lane } else { rng.below(LANES) as u16 };
                 let hammer = (rng.below(8) < SLICE.hammer as usize).then(|| {
-                    Program::hammer(rng, &bench.may, lane, &lanes[lane as usize], other, PAGES)
+                    let layout = &lanes.lanes()[lane as usize];
+                    Program::hammer(rng, &bench.may, lane, layout, other, PAGES, false)
                 });
                 *program = hammer.flatten().unwrap_or(Program::Scatter { lane, other });
                 *left = 8 << rng.below(7);
             }
             *left -= 1;
             let (lane, other) = program.lanes();
-            let (first, second) = (&lanes[lane as usize], &lanes[other.unwrap_or(lane) as usize]);
-            let Some(op) = program.next(rng, &bench.may, first, second) else {
+            let layout = |lane: u16| &lanes.lanes()[usize::from(lane)];
+            let op = program.next(rng, &bench.may, layout(lane), layout(other.unwrap_or(lane)));
+            let Some(op) = op.filter(|op| lanes.play(op).is_ok()) else {
                 *left = 0;
                 continue;
             };
-            if fits(&op, first, second).is_err() {
-                *left = 0;
-                continue;
-            }
             bench.arena.carry_out(&op).expect("an operation that fits");
-            match op.other_lane().map(|other| [lane as usize, other as usize]) {
-                None => {
-                    apply_alone(&op, &mut lanes[lane as usize]);
-                }
-                Some(both) => {
-                    let [first, second] = lanes.get_disjoint_mut(both).expect("two lanes");
-                    apply(&op, first, second);
-                }
-            }
             *count += 1;
         }
-        for (held, layout) in held.iter_mut().zip(&lanes) {
+        for (held, layout) in held.iter_mut().zip(lanes.lanes()) {
             bench.oracle.repair(held, layout);
         }
     }

@@ -10,9 +10,7 @@ use mapstorm::engine::{
     read_outside,
 };
 use mapstorm::kernel::{Before, FileIdentity, Identities, Line, MapsRead, MemoryFile, Mm};
-use mapstorm::model::{
-    Geometry, Kind, KindSet, Layout, Op, Place as Pages, Prot, Span, apply_alone,
-};
+use mapstorm::model::{Geometry, Kind, KindSet, Layout, Op, Place as Pages, Prot, Space, Span};
 use mapstorm::oracle::Oracle;
 use mapstorm::seed::Stream;
 use rustix::io::Errno;
@@ -97,16 +95,17 @@ fn walks(moving: usize) -> [f64; 2] {
     let identities = identities();
     let may = OpSet::full(KindSet::all().without(Kind::Name), 2);
     let mut rng = Stream::new(7, "layout", 0);
-    let mut first: Vec<Layout> =
+    let first: Vec<Layout> =
         (0..LANES as u16).map(|lane| draw_layout(&mut rng, &may, lane, PAGES)).collect();
+    let mut space = Space::new(&first, may.rules);
     let oracle = Oracle::new(geometry(), &first, 1 << 12);
     let findings = Findings::new(Vec::new(), false, 1, 64);
     let tally = Tally::default();
     let texts = [false, true].map(|side| {
         for op in ops(moving as u16, side) {
-            apply_alone(&op, &mut first[op.at().lane as usize]);
+            space.play(&op).expect("an operation that fits");
         }
-        text(&first, &identities)
+        text(space.lanes(), &identities)
     });
     let texts = [&texts[0][..], &texts[1]];
     // Before each walk some lanes change.
@@ -174,6 +173,7 @@ fn operations(kinds: KindSet) -> f64 {
         sleep: 0,
         idle: false,
         longest: 0,
+        populate: false,
     };
     let may = OpSet::full(kinds, 2);
     let mut rng = Stream::new(7, "layout", 0);

@@ -81,6 +81,8 @@ fn a_storm_fails_the_promises_that_its_violations_break_with_their_example() {
         header: &header,
         locking: MapsLocking::Unknown,
         dropped: &[],
+        merge_rules: Vec::new(),
+        unpredicted: Vec::new(),
         allocations: None,
         kept: &[],
     };

@@ -3,14 +3,13 @@
 
 mod common;
 
-use mapstorm::engine::{SeenLane, read_lanes};
+use mapstorm::engine::{SeenLane, merge_rules, read_lanes};
 use mapstorm::kernel::{Arena, Lines, MapsFile, Mm};
-use mapstorm::model::{
-    Advice, Kind, Layout, Op, Page, Place, Prot, Span, apply, apply_alone, fits,
-};
+use mapstorm::model::{Advice, Kind, Layout, MergeRules, Op, Page, Place, Prot, Space, Span};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use rustix::io::Errno;
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, OnceLock};
 
@@ -22,14 +21,16 @@ struct Ground {
     arena: Arena,
     file: MapsFile,
     refused: BTreeSet<String>,
+    rules: MergeRules,
 }
 
 fn ground() -> &'static Mutex<Ground> {
     static GROUND: OnceLock<Mutex<Ground>> = OnceLock::new();
     GROUND.get_or_init(|| {
         let arena = Arena::reserve(LANES, PAGES).expect("address space for a small arena");
-        let file = MapsFile::own().expect("/proc/self/maps");
-        Mutex::new(Ground { arena, file, refused: BTreeSet::new() })
+        let mut file = MapsFile::own().expect("/proc/self/maps");
+        let rules = merge_rules(&arena, &mut file).expect("calls that tell how this kernel merges");
+        Mutex::new(Ground { arena, file, refused: BTreeSet::new(), rules })
     })
 }
 
@@ -68,6 +69,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         1 => (any_place(), 0..4u8).prop_map(|(at, name)| Op::Name { at, name }),
         2 => (any_place(), prop::sample::select(&Advice::ALL[..]), any::<bool>())
             .prop_map(|(at, advice, on)| Op::Advise { at, advice, on }),
+        3 => any_place().prop_map(|at| Op::Touch { at, whole: false }),
     ]
 }
 
@@ -117,11 +119,10 @@ impl Ground {
     /// Carries out what fits, and looks after each.
     fn play(&mut self, ops: &[Op]) -> Result<(), String> {
         self.clear();
-        let mut lanes = [Layout::empty(PAGES); LANES];
+        let mut lanes = Space::empty(LANES, PAGES, self.rules);
         for op in ops {
-            let (first, second) = (op.at().lane as usize, op.other_lane().map_or(0, usize::from));
-            let sort = sort(op, &lanes[first]);
-            if fits(op, &lanes[first], &lanes[second]).is_err() || self.refused.contains(&sort) {
+            let sort = sort(op, &lanes.lanes()[usize::from(op.at().lane)]);
+            if lanes.fits(op).is_err() || self.refused.contains(&sort) {
                 continue;
             }
             match self.arena.carry_out(op) {
@@ -137,21 +138,13 @@ impl Ground {
                     self.refused.insert(sort);
                     // It may have failed half-way: begin anew.
                     self.clear();
-                    lanes = [Layout::empty(PAGES); LANES];
+                    lanes = Space::empty(LANES, PAGES, self.rules);
                     continue;
                 }
                 Err(errno) => return Err(format!("{op}: {errno}")),
             }
-            if first == second || op.other_lane().is_none() {
-                apply_alone(op, &mut lanes[first]);
-            } else {
-                let (low, high) = lanes.split_at_mut(1);
-                match first {
-                    0 => apply(op, &mut low[0], &mut high[0]),
-                    _ => apply(op, &mut high[0], &mut low[0]),
-                };
-            }
-            self.compare(&lanes, op)?;
+            lanes.play(op).map_err(|misfit| format!("{op}: {misfit}"))?;
+            self.compare(lanes.lanes(), op)?;
         }
         Ok(())
     }
@@ -212,23 +205,18 @@ fn the_simulated_kernel_does_what_the_model_says() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let sequences = prop::collection::vec(any_op(), 1..80);
     for model in Model::ALL {
+        let rules = RefCell::new(MergeRules::every().collect::<Vec<_>>().into_iter().cycle());
         let played = runner.run(&sequences, |ops| {
-            let mut lanes = [Layout::empty(PAGES); LANES];
-            let still = Still(std::cell::RefCell::new(Kernel::new(geometry, &lanes, model, None)));
+            let rules = rules.borrow_mut().next().expect("a cycle");
+            let mut lanes = Space::empty(LANES, PAGES, rules);
+            let kernel = Kernel::new(geometry, rules, lanes.lanes(), model, None);
+            let still = Still(RefCell::new(kernel));
             for op in &ops {
-                let (first, second) =
-                    (op.at().lane as usize, op.other_lane().map_or(0, usize::from));
-                if fits(op, &lanes[first], &lanes[second]).is_err() {
+                if lanes.play(op).is_err() {
                     continue;
                 }
                 still.carry_out(op).unwrap();
-                let (mut one, mut two) = (lanes[first], lanes[second]);
-                apply(op, &mut one, &mut two);
-                if op.other_lane().is_some() {
-                    lanes[second] = two;
-                }
-                lanes[first] = one;
-                for (lane, layout) in lanes.iter().enumerate() {
+                for (lane, layout) in lanes.lanes().iter().enumerate() {
                     prop_assert_eq!(&still.0.borrow().layout(lane as u16), layout, "{}", op);
                 }
             }

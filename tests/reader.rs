@@ -9,7 +9,7 @@ use mapstorm::header::Header;
 use mapstorm::host::Machine;
 use mapstorm::kernel::{Fault, Injector, MapsRead};
 use mapstorm::model::Geometry;
-use mapstorm::oracle::{Class, Contract, Mechanism, Oracle, Rule, Tolerated};
+use mapstorm::oracle::{Class, Contract, Mechanism, Rule, Tolerated};
 use mapstorm::seed::Stream;
 use mapstorm::sim::{Bug, Model, Setup, SimFile, World, identities, tell_outside};
 use std::collections::BTreeMap;
@@ -68,7 +68,7 @@ fn read(
     modes: &[Mode],
     remembers: bool,
 ) -> (ByClass, Told) {
-    let oracle = Oracle::new(setup.geometry, &setup.initial(seed), setup.history);
+    let oracle = setup.oracle(seed);
     let file = SimFile::new(World::new(&oracle, setup, model, bug, seed));
     let identities = identities(setup.geometry.page_shift);
     let findings = Findings::new(Vec::new(), false, 1, 512);
@@ -241,7 +241,7 @@ fn by_mechanism(
     let (mut found, mut counts) = (BTreeMap::new(), Counts::default());
     for seed in 0..12 {
         let setup = Setup::draw(seed);
-        let oracle = Oracle::new(setup.geometry, &setup.initial(seed), setup.history);
+        let oracle = setup.oracle(seed);
         let mut file = SimFile::new(World::new(&oracle, setup, model, None, seed));
         let identities = identities(setup.geometry.page_shift);
         let outside = outside(&mut file, &identities, &setup.geometry);

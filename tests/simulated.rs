@@ -8,7 +8,7 @@ use mapstorm::engine::{Findings, Mode, Place, Reader, Surroundings, Tally};
 use mapstorm::evidence::{Checked, Origins, Saver};
 use mapstorm::header::Header;
 use mapstorm::host::Machine;
-use mapstorm::oracle::{Class, Contract, Oracle};
+use mapstorm::oracle::{Class, Contract};
 use mapstorm::seed::Stream;
 use mapstorm::sim::{Bug, Setup, SimFile, World, identities, tell_outside};
 use std::convert::Infallible;
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 fn saved(bug: Bug, class: Class, mode: Mode, dir: &Path) -> Option<PathBuf> {
     (0..40u64).find_map(|seed| {
         let setup = Setup::draw(seed);
-        let oracle = Oracle::new(setup.geometry, &setup.initial(seed), setup.history);
+        let oracle = setup.oracle(seed);
         let file = SimFile::new(World::new(&oracle, setup, bug.model(), Some(bug), seed));
         let identities = identities(setup.geometry.page_shift);
         let findings = Findings::new(Vec::new(), false, 1, 512);

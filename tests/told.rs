@@ -46,12 +46,13 @@ fn text(lines: &[String]) -> Vec<u8> {
 
 /// VMAs of one page, two kinds by turns, with a hole in the middle.
 fn layout(lane: usize) -> Layout {
-    let mut layout = Layout::empty(PAGES);
-    for (i, page) in layout.pages_mut().iter_mut().enumerate().filter(|(i, _)| *i != 7) {
-        let prot = if (i + lane).is_multiple_of(2) { Prot::READ_WRITE } else { Prot::from_bits(1) };
-        *page = Page::anon(prot);
-    }
-    layout
+    Layout::empty(PAGES).repaged(|pages| {
+        for (i, page) in pages.iter_mut().enumerate().filter(|(i, _)| *i != 7) {
+            let first = (i + lane).is_multiple_of(2);
+            let prot = if first { Prot::READ_WRITE } else { Prot::from_bits(1) };
+            *page = Page::anon(prot);
+        }
+    })
 }
 
 /// A reader, what it reads, and what judges it.
@@ -114,7 +115,7 @@ fn text_of_an_older_version_is_found() {
             for to in [Page::HOLE, Page::anon(Prot::from_bits(5))] {
                 let stand = Stand::new();
                 let mut lanes = stand.lanes.clone();
-                lanes[lane].pages_mut()[page] = to;
+                lanes[lane] = lanes[lane].repaged(|pages| pages[page] = to);
                 if lanes[lane] == stand.lanes[lane] {
                     continue;
                 }
@@ -246,7 +247,7 @@ fn a_change_under_way_is_one_changing_place_however_often_it_is_read() {
             let mut held = stand.oracle.hold(1);
             let invoked = stand.oracle.invoke(&op, 0, &mut held, None);
             // The file shows it already, and what lies below it in the lane is as it was.
-            lanes[1].pages_mut()[5] = then;
+            lanes[1] = lanes[1].repaged(|pages| pages[5] = then);
             stand.say(&lines(&lanes));
             for _ in 0..3 {
                 reader.turn(Mode::Walk);

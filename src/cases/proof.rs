@@ -2,9 +2,9 @@
 
 use super::place::Interface;
 use super::table::{PAGES, Spec, Step};
-use crate::engine::{SeenLane, lay_out, read_lanes};
+use crate::engine::{SeenLane, first_fresh, lay_out, merge_rules, read_lanes};
 use crate::kernel::{Arena, Lines, MapsFile, Mm};
-use crate::model::{Layout, Vma, apply, cases_in, fits};
+use crate::model::{Layout, Space, Vma, cases_in};
 use crate::repro::scenario::{Boundary, SCHEMA_VERSION, Scenario, one_page};
 use serde::Serialize;
 
@@ -71,7 +71,7 @@ pub fn prove(spec: &Spec) -> Result<Proof, String> {
                 steps.push(shown);
             }
         }
-        if bench.model != layouts {
+        if bench.model.lanes() != layouts {
             return Err("operations and inverses do not restore the layout".into());
         }
     }
@@ -95,22 +95,23 @@ struct Bench {
     file: MapsFile,
     lines: Lines,
     seen: Vec<SeenLane>,
-    model: Vec<Layout>,
+    model: Space,
 }
 
 impl Bench {
     fn new(arena: Arena, layouts: &[Layout]) -> Result<Bench, String> {
+        let mut file = MapsFile::own().map_err(|errno| format!("/proc/self/maps: {errno}"))?;
+        let rules = merge_rules(&arena, &mut file).map_err(|dropped| dropped.why)?;
         for (lane, layout) in layouts.iter().enumerate() {
-            lay_out(&arena, lane as u16, layout)
+            lay_out(&arena, rules, lane as u16, layout, first_fresh(lane as u16))
                 .map_err(|(op, errno)| format!("{op}: {}", std::io::Error::from(errno)))?;
         }
-        let file = MapsFile::own().map_err(|errno| format!("/proc/self/maps: {errno}"))?;
         let mut bench = Bench {
             arena,
             file,
             lines: Lines::default(),
             seen: vec![SeenLane::default(); layouts.len()],
-            model: layouts.to_vec(),
+            model: Space::new(layouts, rules),
         };
         bench.read("at the beginning")?;
         Ok(bench)
@@ -121,7 +122,7 @@ impl Bench {
         let (identities, geometry) = (self.arena.identities(), self.arena.geometry());
         read_lanes(&mut self.file, identities, geometry, &mut self.lines, &mut self.seen)
             .map_err(|errno| format!("/proc/self/maps: {errno}"))?;
-        for (lane, model) in self.model.iter().enumerate() {
+        for (lane, model) in self.model.lanes().iter().enumerate() {
             if let Some(difference) = self.seen[lane].difference(lane as u16, model) {
                 return Err(format!("{when}: {difference}"));
             }
@@ -131,19 +132,13 @@ impl Bench {
 
     fn carry_out(&mut self, step: &Step) -> Result<Shown, String> {
         let op = step.op;
-        let (at, other) = (op.at().lane as usize, op.other_lane().map(usize::from));
-        let (before, mut first) = (self.model.clone(), self.model[at]);
-        let mut second = self.model[other.unwrap_or(at)];
-        fits(&op, &first, &second).map_err(|misfit| format!("{op}: {misfit}"))?;
+        let before = self.model.clone();
+        self.model.fits(&op).map_err(|misfit| format!("{op}: {misfit}"))?;
         let old = self.vmas();
         self.arena
             .carry_out(&op)
             .map_err(|errno| format!("{op}: {}", std::io::Error::from(errno)))?;
-        apply(&op, &mut first, &mut second);
-        if let Some(other) = other {
-            self.model[other] = second;
-        }
-        self.model[at] = first;
+        self.model.play(&op).map_err(|misfit| format!("{op}: {misfit}"))?;
         self.read(&format!("after {op}"))?;
         let new = self.vmas();
         let only = |these: &[(usize, Vma)], those: &[(usize, Vma)]| -> Vec<String> {
@@ -151,10 +146,10 @@ impl Bench {
             lacking.map(|(lane, v)| format!("{lane}:[{}..{} {}]", v.start, v.end, v.page)).collect()
         };
         let (gone, came) = (only(&old, &new), only(&new, &old));
-        let lanes = 0..self.model.len();
-        let told = lanes
+        let told = (0..before.lanes().len())
             .map(|lane| {
-                cases_in(&op, lane as u16, (&before[lane]).into(), (&self.model[lane]).into())
+                let (old, new) = (&before.lanes()[lane], &self.model.lanes()[lane]);
+                cases_in(&op, lane as u16, old, new)
             })
             .fold(crate::model::CaseSet::NONE, crate::model::CaseSet::union);
         if told != step.cases || (gone.len(), came.len()) != step.turns {
@@ -182,28 +177,23 @@ impl Bench {
 mod tests {
     use super::super::table::TABLE;
     use super::*;
-    use crate::model::{Case, CaseSet};
+    use crate::model::{Case, CaseSet, MergeRules};
 
     #[test]
     fn operations_and_inverses_restore_the_layout_on_the_model() {
         for spec in TABLE {
-            let mut lanes = spec.layouts();
-            let first = lanes.clone();
+            let first = spec.layouts();
+            let mut space = Space::new(&first, MergeRules::NEWEST);
             for step in spec.steps {
-                let at = step.op.at().lane as usize;
-                let other = step.op.other_lane().map_or(at, usize::from);
-                let (mut a, mut b) = (lanes[at], lanes[other]);
-                let before = lanes.clone();
-                assert_eq!(fits(&step.op, &a, &b), Ok(()), "{}: {}", spec.name, step.op);
-                apply(&step.op, &mut a, &mut b);
-                lanes[other] = b;
-                lanes[at] = a;
+                let before = space.clone();
+                assert_eq!(space.play(&step.op), Ok(()), "{}: {}", spec.name, step.op);
+                let (before, lanes) = (before.lanes(), space.lanes());
                 let told = (0..lanes.len())
-                    .map(|l| cases_in(&step.op, l as u16, (&before[l]).into(), (&lanes[l]).into()))
+                    .map(|l| cases_in(&step.op, l as u16, &before[l], &lanes[l]))
                     .fold(CaseSet::NONE, CaseSet::union);
                 assert_eq!(told, step.cases, "{}: {}", spec.name, step.op);
             }
-            assert_eq!(lanes, first, "{}", spec.name);
+            assert_eq!(space.lanes(), first, "{}", spec.name);
         }
     }
 

@@ -174,6 +174,12 @@ pub struct FirstTearsArgs {
     pub format: Format,
 }
 
+/// A power of two, so that a page's place is told from its address by a shift.
+fn span(text: &str) -> Result<u16, String> {
+    let span = text.parse::<u16>().ok().filter(|span| span.is_power_of_two() && *span <= 64);
+    span.ok_or_else(|| "has to be 1, 2, 4, 8, 16, 32 or 64".into())
+}
+
 #[derive(Args, Clone, Debug)]
 pub struct StormArgs {
     /// Workers: mutators and readers together [default: two for each CPU, at least 4]
@@ -194,8 +200,12 @@ pub struct StormArgs {
     /// Pages of a lane; more pages make more vmas and longer walks
     #[arg(long, help_heading = SIZE, default_value_t = 16, value_parser = clap::value_parser!(u8).range(3..=MAX_PAGES as i64))]
     pub pages: u8,
-    /// Kinds of operation to use, separated by commas: map, unmap, protect, resize, remap, name, advise
-    /// [default: all that this kernel has]
+    /// Pages of memory that a page of a lane stands for, a power of two; more make larger vmas, whose
+    /// memory takes longer to take away
+    #[arg(long, help_heading = SIZE, default_value_t = 16, value_name = "N", value_parser = span)]
+    pub span: u16,
+    /// Kinds of operation to use, separated by commas: map, unmap, protect, resize, remap, name,
+    /// advise, touch [default: all that this kernel has]
     #[arg(long, help_heading = RUN, value_delimiter = ',', value_name = "KIND")]
     pub ops: Vec<Kind>,
     #[arg(long, help_heading = RUN, value_delimiter = ',', value_name = "WAY", help = Mode::help())]
@@ -313,6 +323,12 @@ pub struct EmitCArgs {
 
 #[derive(Args, Clone, Debug)]
 pub struct ProbeArgs {
+    /// Random operations to carry out besides, one by one, each compared with the model
+    #[arg(long, help_heading = RUN, default_value_t = 0, value_name = "N")]
+    pub steps: u64,
+    /// Seed of these operations, decimal or 0x hexadecimal [default: drawn]
+    #[arg(long, help_heading = RUN, value_parser = seed::parse)]
+    pub seed: Option<u64>,
     /// Format of the report on stdout; progress goes to stderr
     #[arg(long, help_heading = OUTPUT, value_parser = Format::without_checks(), default_value = "text")]
     pub format: Format,

@@ -1,6 +1,6 @@
 //! `mapstorm first-tears`: storm after storm, and when each first tore.
 
-use super::storm::{can_play, modes, op_set, readers_of};
+use super::storm::{calibrated, can_play, modes, readers_of};
 use super::{Failure, Signals, announce};
 use crate::cli::{FirstTearsArgs, PrintArgs};
 use mapstorm::command_line::with_seed;
@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 const LANES: usize = 8;
 const PAGES: usize = 16;
+/// As `--span` is by default.
+const SPAN: usize = 16;
 
 /// Runs the storms and tells how soon they tore.
 ///
@@ -31,7 +33,7 @@ pub fn first_tears(args: &FirstTearsArgs, print: &PrintArgs) -> Result<Exit, Fai
     for &threads in &args.threads {
         let threads = usize::from(threads);
         limits
-            .allow(threads, readers_of(threads), LANES, PAGES)
+            .allow(threads, readers_of(threads), LANES, PAGES, SPAN)
             .map_err(|error| Failure::Usage(error.to_string()))?;
     }
     can_play(args.workload, LANES)?;
@@ -118,10 +120,10 @@ fn one(
     let mut file = MapsFile::own().map_err(|errno| {
         Failure::Untestable(format!("cannot open /proc/self/maps ({errno}); is /proc mounted?"))
     })?;
-    let arena = Arena::reserve(LANES, PAGES)?;
+    let arena = Arena::reserve_of(LANES, PAGES, SPAN)?;
     let mut dropped = Vec::new();
     let modes = modes(&args.read, &mut dropped)?;
-    let may = op_set(&args.ops, &arena, &mut file, &mut dropped)?;
+    let may = calibrated(&args.ops, &arena, &mut file, &mut dropped)?.may;
     for until in &args.until {
         can_come(until, &modes, may.kinds, &dropped)?;
     }

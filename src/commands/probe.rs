@@ -2,18 +2,19 @@
 
 use super::Failure;
 use crate::cli::ProbeArgs;
-use mapstorm::command_line::given;
+use mapstorm::command_line::{given, with_seed};
 use mapstorm::console;
-use mapstorm::engine::{Calibration, Dropped, OpSet, calibrate};
+use mapstorm::engine::{Calibration, Dropped, OpSet, calibrate, random_steps};
 use mapstorm::exit::Exit;
 use mapstorm::header::Header;
 use mapstorm::host::{
     Limits, Machine, MapsLocking, observe_locking, observe_smaps_locking, query_works,
 };
 use mapstorm::kernel::{Arena, MapsFile};
-use mapstorm::model::{Kind, KindSet};
-use mapstorm::report::Report;
+use mapstorm::model::{Kind, KindSet, MergeRule};
+use mapstorm::report::{Report, merge_rules};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
@@ -29,7 +30,11 @@ struct Probed {
     limits: Limits,
     overcommit_memory: Option<u64>,
     operations: Vec<&'static str>,
+    merge_rules: BTreeMap<&'static str, Option<bool>>,
     calibration_steps: usize,
+    random_steps: u64,
+    /// What calls left that the model does not predict.
+    unpredicted: Vec<String>,
     dropped: Vec<[String; 2]>,
 }
 
@@ -51,6 +56,15 @@ pub fn probe(args: &ProbeArgs) -> Result<Exit, Failure> {
     let arena = Arena::reserve(2, 16)?;
     let wanted = OpSet::full(KindSet::all(), arena.file_count());
     let calibration = calibrate(&arena, &mut file, wanted).map_err(not_testable)?;
+    let mut unpredicted: Vec<String> =
+        calibration.unpredicted.iter().map(|found| found.words.clone()).collect();
+    let seed = (args.steps > 0).then(|| args.seed.unwrap_or_else(mapstorm::seed::draw));
+    if let Some(seed) = seed {
+        let may = OpSet { kinds: calibration.kinds(), ..calibration.may };
+        let found = random_steps(&arena, &mut file, &may, seed, args.steps);
+        unpredicted.extend(found.map_err(not_testable)?.map(|found| found.words));
+    }
+    let exit = if unpredicted.is_empty() { Exit::Upheld } else { Exit::Violated };
     let probed = Probed {
         schema_version: 2,
         maps_locking,
@@ -61,12 +75,15 @@ pub fn probe(args: &ProbeArgs) -> Result<Exit, Failure> {
             .ok()
             .and_then(|text| text.trim().parse().ok()),
         operations: calibration.kinds().iter().map(Kind::word).collect(),
+        merge_rules: merge_rules(&calibration.merge_rules().collect::<Vec<_>>()),
         calibration_steps: calibration.tried,
+        random_steps: args.steps,
+        unpredicted,
         dropped: reasons(&calibration),
-        header: Header::new(&machine, None, given()),
+        header: Header::new(&machine, seed, seed.map_or_else(given, with_seed)),
     };
     console::result(&args.format.write(&probed, false));
-    Ok(Exit::Upheld)
+    Ok(exit)
 }
 
 fn unreadable(errno: rustix::io::Errno) -> Failure {
@@ -99,7 +116,22 @@ fn for_people(probed: &Probed) -> String {
     line("smaps is read under", probed.smaps_locking.words().into());
     line("PROCMAP_QUERY", if probed.procmap_query { "yes" } else { "no" }.into());
     line("operations", probed.operations.join(", "));
-    line("calibration", format!("{} steps compared with the model", probed.calibration_steps));
+    for rule in MergeRule::ALL {
+        let has = probed.merge_rules.get(rule.word()).copied().flatten();
+        let what = has.map_or("not decided here", |has| if has { rule.yes() } else { rule.no() });
+        line(rule.word(), format!("{what} ({})", rule.function()));
+    }
+    line("calibration", format!("{} steps, as the model says", probed.calibration_steps));
+    if probed.random_steps > 0 {
+        let seed = probed.header.seed.as_deref().unwrap_or_default();
+        line(
+            "random operations",
+            format!("{} compared with the model, seed {seed}", probed.random_steps),
+        );
+    }
+    for words in &probed.unpredicted {
+        line("  MISMATCH", words.clone());
+    }
     for [what, why] in &probed.dropped {
         line("  without", format!("{what}: {why}"));
     }

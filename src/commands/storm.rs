@@ -7,7 +7,8 @@ use mapstorm::allocations;
 use mapstorm::command_line::with_seed;
 use mapstorm::console::{self, Line, Progress};
 use mapstorm::engine::{
-    Cpus, Dropped, Live, Mode, ModeSet, OpSet, Pattern, Plan, Storm, Workload, calibrate,
+    Calibration, Cpus, Dropped, Live, Mode, ModeSet, OpSet, Pattern, Plan, Storm, Workload,
+    calibrate,
 };
 use mapstorm::evidence::{Checked, Kept, Origins, Saver};
 use mapstorm::exit::Exit;
@@ -30,9 +31,11 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let machine = Machine::here();
     let allow = allowed(args)?;
     let (threads, readers) = workers(args, &machine)?;
-    let (lanes, pages) = (args.lanes as usize, args.pages as usize);
+    let (lanes, pages, span) = (args.lanes as usize, args.pages as usize, args.span as usize);
     let limits = Limits::here();
-    limits.allow(threads, readers, lanes, pages).map_err(|e| Failure::Usage(e.to_string()))?;
+    limits
+        .allow(threads, readers, lanes, pages, span)
+        .map_err(|e| Failure::Usage(e.to_string()))?;
     can_play(args.workload, lanes)?;
     if let Some(nice) = args.nice {
         priority::may_renice(nice).map_err(|errno| {
@@ -52,10 +55,11 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         Failure::Untestable(format!("cannot open /proc/self/maps ({errno}); is /proc mounted?"))
     })?;
     let locking = observe_locking(machine.version());
-    let arena = Arena::reserve(lanes, pages)?;
+    let arena = Arena::reserve_of(lanes, pages, span)?;
     let mut dropped = Vec::new();
     let modes = modes(&args.read, &mut dropped)?;
-    let may = op_set(&args.ops, &arena, &mut file, &mut dropped)?;
+    let calibration = calibrated(&args.ops, &arena, &mut file, &mut dropped)?;
+    let (may, merge_rules) = (calibration.may, calibration.merge_rules().collect());
     let plan = Plan {
         threads,
         readers,
@@ -82,6 +86,8 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let mut keeper = Saver::new(origins, args.out.as_deref())
         .map_err(|error| Failure::Usage(error.to_string()))?;
     let storm = Arc::new(Storm::prepare(arena, plan, may)?);
+    let unpredicted = calibration.unpredicted.iter().map(|found| found.words.clone()).collect();
+    storm.findings().unpredicted(calibration.unpredicted);
     let told = RefCell::new(Told::new(print.quiet));
     let run = storm.run(
         || signals.arrived(),
@@ -95,6 +101,8 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         header: &header,
         locking,
         dropped: &dropped,
+        merge_rules,
+        unpredicted,
         allocations: Some(allocations::count()),
         kept: keeper.kept(),
     };
@@ -192,27 +200,32 @@ pub(super) fn can_play(workload: Option<Workload>, lanes: usize) -> Result<(), F
 }
 
 /// The operations that were asked for and do on this kernel what the model says.
-pub(super) fn op_set(
+pub(super) fn calibrated(
     asked: &[Kind],
     arena: &Arena,
     file: &mut MapsFile,
     dropped: &mut Vec<Dropped>,
-) -> Result<OpSet, Failure> {
+) -> Result<Calibration, Failure> {
     let kinds = match asked.is_empty() {
         true => KindSet::all(),
         false => asked.iter().copied().collect(),
     };
     let wanted = OpSet::full(kinds, arena.file_count());
-    let calibration = calibrate(arena, file, wanted).map_err(not_testable)?;
-    let kinds = calibration.kinds();
-    dropped.extend(calibration.dropped);
-    if kinds.is_empty() {
-        return Err(Failure::Untestable(format!(
-            "this kernel has none of the operations asked for ({})",
-            reasons(dropped)
-        )));
+    let mut calibration = calibrate(arena, file, wanted).map_err(not_testable)?;
+    calibration.may.kinds = calibration.kinds();
+    dropped.append(&mut calibration.dropped);
+    if calibration.may.kinds.is_empty() {
+        let why = reasons(dropped);
+        return Err(match calibration.unpredicted.is_empty() {
+            true => Failure::Untestable(format!(
+                "this kernel has none of the operations asked for ({why})"
+            )),
+            false => Failure::Violated(format!(
+                "mismatch: none of the operations asked for leaves what it has to ({why})"
+            )),
+        });
     }
-    Ok(OpSet { kinds, ..calibration.may })
+    Ok(calibration)
 }
 
 /// What is shown while the storm goes on. [`show`](Told::show) does not allocate.

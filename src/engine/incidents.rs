@@ -64,7 +64,7 @@ pub struct Mismatch {
 }
 
 impl Mismatch {
-    fn with_room(geometry: &Geometry) -> Mismatch {
+    pub(super) fn with_room(geometry: &Geometry) -> Mismatch {
         let lanes = geometry.lanes as usize;
         Mismatch {
             standstill: 0,
@@ -76,7 +76,7 @@ impl Mismatch {
     }
 
     /// Copies the history of all lanes, while no lane changes.
-    fn copy(&mut self, oracle: &Oracle) {
+    pub(super) fn copy(&mut self, oracle: &Oracle) {
         let mut room = MOST_VERSIONS;
         for lane in 0..oracle.geometry().lanes {
             let history: &History = oracle.history(lane);
@@ -172,7 +172,12 @@ impl Incidents {
 
     /// Keeps a stall.
     pub(super) fn stall(&mut self, stall: Stall) {
-        self.found.push(Incident::Stall(stall));
+        self.keep(Incident::Stall(stall));
+    }
+
+    /// Keeps what was made elsewhere.
+    pub(super) fn keep(&mut self, incident: Incident) {
+        self.found.push(incident);
     }
 
     /// What has not been looked at.

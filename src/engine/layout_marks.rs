@@ -1,6 +1,6 @@
 //! Before or after: which of a scenario's layouts a line shows.
 
-use crate::model::{Geometry, Layout, Observation, Op, apply, fits, span_mask};
+use crate::model::{Geometry, Layout, MergeRules, Observation, Op, Space, span_mask};
 use std::ops::BitOr;
 use std::sync::Arc;
 
@@ -65,20 +65,20 @@ pub struct LayoutMarks {
 impl LayoutMarks {
     /// The views of the lanes `first`, on which `loops` run. Later layouts are those that each
     /// loop makes by itself in its first round.
-    pub fn new(geometry: Geometry, first: &[Layout], loops: &[Arc<[Op]>]) -> LayoutMarks {
+    pub fn new(
+        geometry: Geometry,
+        rules: MergeRules,
+        first: &[Layout],
+        loops: &[Arc<[Op]>],
+    ) -> LayoutMarks {
         let mut later: Vec<Vec<Layout>> = vec![Vec::new(); first.len()];
         for ops in loops {
-            let mut now = first.to_vec();
+            let mut now = Space::new(first, rules);
             for op in ops.iter() {
-                let (at, other) =
-                    (op.at().lane as usize, op.other_lane().unwrap_or(op.at().lane) as usize);
-                let (mut a, mut b) = (now[at], now[other]);
-                if fits(op, &a, &b).is_ok() {
-                    apply(op, &mut a, &mut b);
-                    now[other] = b;
-                    now[at] = a;
-                    later[at].push(a);
-                    later[other].push(now[other]);
+                if now.play(op).is_ok() {
+                    for lane in op.lanes().map(usize::from) {
+                        later[lane].push(now.lanes()[lane]);
+                    }
                 }
             }
         }
@@ -166,7 +166,7 @@ mod tests {
         let first = Layout::from_pages(&[rw, rw, hole, rw, hole, hole, hole, rw]);
         let at = Place { lane: 0, span: Span::new(2, 3) };
         let ops: Arc<[Op]> = Arc::new([Op::Map { at, page: rw }, Op::Unmap { at }]);
-        let views = LayoutMarks::new(geometry, &[first], &[ops]);
+        let views = LayoutMarks::new(geometry, MergeRules::NEWEST, &[first], &[ops]);
         let line = |start, end, page| Observation {
             start: geometry.address(0, start),
             end: geometry.address(0, end),

@@ -36,7 +36,7 @@ mod workload;
 
 pub use crate::host::Cpus;
 pub use bandit::{ArmStats, Bandit};
-pub use calibrate::{Calibration, Dropped, calibrate};
+pub use calibrate::{Calibration, Dropped, Unpredicted, calibrate, merge_rules, random_steps};
 pub use delay::DelayTimer;
 pub use incidents::{ArenaText, Call, Incident, Mismatch, Stall};
 pub use layout_marks::{LayoutMarks, View};
@@ -55,8 +55,8 @@ pub use scheduler::{Assignment, Scheduler, Slice};
 pub use script::{Reading, Script};
 pub use settle::Settle;
 pub use signature::Signature;
-pub(crate) use storm::lay_out;
 pub use storm::{Ended, Live, Plan, Run, Storm, StormError};
+pub(crate) use storm::{first_fresh, lay_out};
 pub use surroundings::{OutsideCounts, Surroundings};
 pub use tally::{Counts, NearMisses, Tally};
 pub use violations::{Findings, Found};

@@ -132,7 +132,7 @@ impl<'a> Mutator<'a> {
         }
         let there = second.as_ref().map_or(NONE, |held| &held.current().layout);
         fits(&op, &first.current().layout, there).ok()?;
-        let before = [first.current().masks, second.as_ref().map_or((0, 0), |s| s.current().masks)];
+        let before = [first.current().layout.masks(), there.masks()];
         let invoked = self.oracle.invoke(&op, self.worker, &mut first, second.as_mut());
         Some(UnderWay { op, first, second, before, invoked })
     }
@@ -159,7 +159,7 @@ impl<'a> Mutator<'a> {
         let UnderWay { op, first, second, before, .. } = under_way;
         let count = |span: Span, held: &Held<'_>, before: (u64, u64)| {
             let now = held.current();
-            let change = Change::new(span, now.changed, before, now.masks);
+            let change = Change::new(span, now.changed, before, now.layout.masks());
             Tally::add(&self.tally.changes[change.index()], 1);
         };
         let (at, to) = op.places();
@@ -184,7 +184,15 @@ impl<'a> Mutator<'a> {
                 0 => layout.len(),
                 longest => longest.into(),
             };
-            let hammer = Program::hammer(&mut self.rng, &self.may, lane, &layout, other, longest);
+            let hammer = Program::hammer(
+                &mut self.rng,
+                &self.may,
+                lane,
+                &layout,
+                other,
+                longest,
+                slice.populate,
+            );
             if hammer.is_some() {
                 return hammer;
             }

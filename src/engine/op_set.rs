@@ -1,6 +1,6 @@
 //! What the mutators may do: what was asked for and what calibration has proved.
 
-use crate::model::{Advice, Backing, Kind, KindSet, Page, Prot};
+use crate::model::{Advice, Backing, Kind, KindSet, MergeRules, Page, Prot};
 
 /// The operations a storm draws from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,6 +19,8 @@ pub struct OpSet {
     pub advice: [bool; 3],
     /// Number of memfds.
     pub files: u8,
+    /// How this kernel merges.
+    pub rules: MergeRules,
 }
 
 impl OpSet {
@@ -32,6 +34,7 @@ impl OpSet {
             exec: true,
             advice: [true; 3],
             files,
+            rules: MergeRules::NEWEST,
         }
     }
 

@@ -5,7 +5,7 @@
 //! program is drawn for a stint of some hundred operations; then the next one is drawn.
 
 use super::op_set::OpSet;
-use crate::model::{Kind, Layout, Op, Page, Place, Span, fits};
+use crate::model::{Kind, Layout, MAX_PAGES, Op, Page, Place, Span, fits};
 use crate::seed::Stream;
 use arrayvec::ArrayVec;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub enum Program {
     /// Operations in a loop, after some that prepare the spot.
     Hammer {
         /// Preparation and loop.
-        ops: ArrayVec<Op, 8>,
+        ops: ArrayVec<Op, 16>,
         /// Where the loop begins.
         repeat: usize,
         /// The next operation.
@@ -48,9 +48,10 @@ impl Program {
         layout: &Layout,
         other: u16,
         longest: usize,
+        populate: bool,
     ) -> Option<Program> {
         let spot = Spot::draw(rng, may, lane, layout, longest)?;
-        let (mut ops, cycle) = match rng.below(10) {
+        let (mut ops, mut cycle) = match rng.below(10) {
             0..4 => spot.split_and_merge(rng, may)?,
             4 | 5 => spot.map_over(rng, may)?,
             6 => spot.replace(rng, may, other)?,
@@ -58,8 +59,11 @@ impl Program {
             8 => spot.empty_and_fill(rng, may)?,
             _ => spot.move_away_and_back(rng, may, other)?,
         };
+        if may.has(Kind::Touch) && (populate || rng.one_in(TOUCHED)) {
+            (ops, cycle) = (touched(&ops, populate)?, touched(&cycle, populate)?);
+        }
         let repeat = ops.len();
-        ops.try_extend_from_slice(&cycle).ok()?;
+        let ops = ops.into_iter().chain(cycle).collect();
         Some(Program::Hammer { ops, repeat, next: 0 })
     }
 
@@ -108,7 +112,26 @@ impl Program {
     }
 }
 
-type Loop = (ArrayVec<Op, 8>, ArrayVec<Op, 4>);
+/// One hammered spot in so many is written to. Memory that was makes each call that takes it away
+/// wait for the other CPUs to forget it (mm/mmu_gather.c, `tlb_finish_mmu`), so that fewer calls are
+/// done.
+const TOUCHED: usize = 6;
+
+type Loop = (ArrayVec<Op, 8>, ArrayVec<Op, 8>);
+
+/// The operations, with a write to what each of them maps. `None` where there is no room for them.
+fn touched(ops: &[Op], whole: bool) -> Option<ArrayVec<Op, 8>> {
+    let mut all = ArrayVec::new();
+    for &op in ops {
+        all.try_push(op).ok()?;
+        if let Op::Map { at, page } = op
+            && page.takes_writes()
+        {
+            all.try_push(Op::Touch { at, whole }).ok()?;
+        }
+    }
+    Some(all)
+}
 
 /// The spot a program hammers: a span of pages that are, or are made, one VMA.
 struct Spot {
@@ -246,7 +269,7 @@ impl Spot {
         let at = self.at(self.inner);
         let page = match rng.one_in(4) {
             true => draw_page(rng, may, self.lane, self.inner.start()),
-            false => plain(self.inner_page()),
+            false => self.inner_page().plain(),
         };
         let cycle = [Op::Unmap { at }, Op::Map { at, page }];
         Some((self.prepared(), cycle.into_iter().collect()))
@@ -260,8 +283,8 @@ impl Spot {
         let at = self.at(self.inner);
         let there = Op::Map { at, page: draw_page(rng, may, self.lane, self.inner.start()) };
         let back = match rng.one_in(2) {
-            true => Op::Map { at, page: plain(self.inner_page()) },
-            false => Op::Map { at: self.at(self.base), page: plain(self.page) },
+            true => Op::Map { at, page: self.inner_page().plain() },
+            false => Op::Map { at: self.at(self.base), page: self.page.plain() },
         };
         Some((self.prepared(), [there, back].into_iter().collect()))
     }
@@ -320,6 +343,14 @@ fn scatter(rng: &mut Stream, may: &OpSet, lane: u16, other: u16, layout: &Layout
             let at = Place { lane, span: aimed(rng)? };
             Op::Name { at, name: rng.below(crate::model::MAX_NAMES as usize + 1) as u8 }
         }
+        Kind::Touch => {
+            let written = || layout.vmas().filter(|vma| vma.page.takes_writes());
+            let vma = written().nth(rng.below(written().count().max(1)))?;
+            Op::Touch {
+                at: Place { lane, span: within(rng, Span::new(vma.start, vma.end)) },
+                whole: false,
+            }
+        }
         Kind::Advise => {
             let at = Place { lane, span: aimed(rng)? };
             let advice = may.advices().nth(rng.below(may.advices().count().max(1)))?;
@@ -339,14 +370,6 @@ fn within(rng: &mut Stream, outer: Span) -> Span {
     Span { start: outer.start + inner.start, len: inner.len }
 }
 
-/// A page as a new mapping has it: no advice, no name.
-fn plain(page: Page) -> Page {
-    let plain = page.with_name(0);
-    crate::model::Advice::ALL
-        .into_iter()
-        .fold(plain, |page, advice| page.with_advice(advice, false))
-}
-
 /// What to map at page `at` of the lane. Offsets follow the address most of the time, so that
 /// neighbouring mappings of a memfd merge; else they are drawn, so that an observation names the
 /// operation that made it.
@@ -363,19 +386,19 @@ fn draw_page(rng: &mut Stream, may: &OpSet, lane: u16, at: usize) -> Page {
 
 /// A lane to begin with: VMAs and holes of every kind the op_set has.
 pub fn draw_layout(rng: &mut Stream, may: &OpSet, lane: u16, pages: usize) -> Layout {
-    let mut layout = Layout::empty(pages);
+    let mut drawn = [Page::HOLE; MAX_PAGES];
     let mut at = 0;
     while at < pages {
         let len = rng.between(1, pages.div_ceil(4).max(1)).min(pages - at);
         if !rng.one_in(4) {
             let page = draw_page(rng, may, lane, at);
             for i in 0..len {
-                layout.pages_mut()[at + i] = page.step(i as u16);
+                drawn[at + i] = page.step(i as u16);
             }
         }
         at += len;
     }
-    layout
+    Layout::from_pages(&drawn[..pages])
 }
 
 #[cfg(test)]
@@ -384,15 +407,15 @@ mod tests {
     use crate::model::{KindSet, apply};
 
     /// Runs programs on two lanes of the model and counts operations by kind.
-    fn run(kinds: KindSet, seed: u64) -> [usize; 7] {
+    fn run(kinds: KindSet, seed: u64) -> [usize; 8] {
         let may = OpSet::full(kinds, 2);
         let mut rng = Stream::new(seed, "program", 0);
         let mut lanes = [draw_layout(&mut rng, &may, 0, 16), draw_layout(&mut rng, &may, 1, 16)];
-        let mut done = [0; 7];
+        let mut done = [0; 8];
         for _ in 0..400 {
             let (lane, other) = (rng.below(2) as u16, rng.below(2) as u16);
             let layout = lanes[lane as usize];
-            let hammer = Program::hammer(&mut rng, &may, lane, &layout, other, 16);
+            let hammer = Program::hammer(&mut rng, &may, lane, &layout, other, 16, false);
             let mut program = hammer.unwrap_or(Program::Scatter { lane, other });
             for _ in 0..20 {
                 let (a, b) = program.lanes();
@@ -406,7 +429,7 @@ mod tests {
                     break;
                 }
                 let before = [first, second];
-                let changed = apply(&op, &mut first, &mut second);
+                let changed = apply(&op, may.rules, &mut first, &mut second, 1 << 32);
                 let differing = [first.differing(&before[0]), second.differing(&before[1])];
                 assert_eq!(changed, differing, "{op} on {before:?}");
                 lanes[a as usize] = first;

@@ -26,13 +26,16 @@ pub struct Slice {
     pub idle: bool,
     /// The longest span that is hammered, in pages: short ones leave a lane many VMAs. 0 for any.
     pub longest: u8,
+    /// Whether what is mapped at a hammered spot is filled with memory.
+    pub populate: bool,
 }
 
 impl Slice {
     fn pack(self) -> u64 {
         let [low, high] = self.first_lane.to_le_bytes();
         let [few, many] = self.lanes.to_le_bytes();
-        let Slice { hammer, spin, sleep, idle, longest, .. } = self;
+        let Slice { hammer, spin, sleep, idle, longest, populate, .. } = self;
+        let hammer = hammer | u8::from(populate) << 7;
         let sleep = sleep | u8::from(idle) << 7;
         u64::from_le_bytes([low, high, few, many, hammer, spin, sleep, longest])
     }
@@ -42,7 +45,8 @@ impl Slice {
         Slice {
             first_lane: u16::from_le_bytes([low, high]),
             lanes: u16::from_le_bytes([few, many]),
-            hammer,
+            hammer: hammer & 0x7f,
+            populate: hammer & 0x80 != 0,
             spin,
             sleep: sleep & 0x7f,
             idle: sleep & 0x80 != 0,

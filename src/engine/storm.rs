@@ -25,7 +25,9 @@ use super::workload::Workload;
 use crate::host;
 use crate::host::{Sampler, Watch};
 use crate::kernel::{Arena, Lines, MapsFile, Mm};
-use crate::model::{Layout, Op, Span, making};
+use crate::model::{
+    Layout, MAX_PAGES, MergeRules, Op, Place, Span, apply_alone, fits, lane_making,
+};
 use crate::oracle::{History, Oracle};
 use crate::seed::Stream;
 use rustix::io::Errno;
@@ -103,8 +105,8 @@ impl Storm {
         if let Some(script) = &script {
             layouts[..script.layouts.len()].copy_from_slice(&script.layouts);
         }
-        for (lane, layout) in layouts.iter().enumerate() {
-            lay_out(&arena, lane as u16, layout)
+        for (lane, layout) in layouts.iter_mut().enumerate() {
+            *layout = lay_out(&arena, may.rules, lane as u16, layout, first_fresh(lane as u16))
                 .map_err(|(op, source)| StormError::Prepare { op, source })?;
         }
         let bytes = if script.is_some() { SCRIPT_HISTORY_BYTES } else { HISTORY_BYTES };
@@ -114,7 +116,7 @@ impl Storm {
             Findings::new(plan.allow.clone(), plan.fail_fast, plan.keep, EXAMPLE_VERSIONS)
                 .with_mishaps(plan.keep, &geometry);
         Ok(Storm {
-            oracle: Oracle::new(geometry, &layouts, capacity),
+            oracle: Oracle::new(geometry, &layouts, capacity).with_rules(may.rules),
             findings: findings.until(plan.until.clone(), plan.until_all),
             tallies: (0..plan.threads).map(|_| Tally::default()).collect(),
             scheduler: Scheduler::new(plan.threads),
@@ -390,10 +392,27 @@ fn resident() -> u64 {
     read().unwrap_or(0)
 }
 
-/// Maps one lane as `layout` says, whatever it was before.
-pub(crate) fn lay_out(arena: &Arena, lane: u16, layout: &Layout) -> Result<(), (Op, Errno)> {
-    let at = |start: usize, end: usize| crate::model::Place { lane, span: Span::new(start, end) };
-    let carry_out = |op: Op| arena.carry_out(&op).map_err(|errno| (op, errno));
-    carry_out(Op::Unmap { at: at(0, layout.len()) })?;
-    layout.vmas().flat_map(|vma| making(at(vma.start, vma.end), vma.page)).try_for_each(carry_out)
+/// Maps one lane as `layout` says, whatever it was before, as far as it can be made so; gives what it
+/// is then. From `fresh` on, [`MAX_PAGES`] numbers belong to no anon_vma yet. Does not allocate.
+pub(crate) fn lay_out(
+    arena: &Arena,
+    rules: MergeRules,
+    lane: u16,
+    layout: &Layout,
+    fresh: u64,
+) -> Result<Layout, (Op, Errno)> {
+    let mut made = Layout::empty(layout.len());
+    let all = Op::Unmap { at: Place { lane, span: Span::new(0, layout.len()) } };
+    for op in [all].into_iter().chain(lane_making(lane, layout)) {
+        if fits(&op, &made, &made).is_ok() {
+            arena.carry_out(&op).map_err(|errno| (op, errno))?;
+            apply_alone(&op, rules, &mut made, fresh);
+        }
+    }
+    Ok(made)
+}
+
+/// Numbers for the anon_vmas of a lane as it is in the beginning; see [`lay_out`].
+pub(crate) fn first_fresh(lane: u16) -> u64 {
+    1 + MAX_PAGES as u64 * u64::from(lane)
 }

@@ -1,5 +1,6 @@
 //! The table of violations by signature, each with a few witnesses. It does not allocate.
 
+use super::calibrate::Unpredicted;
 use super::incidents::{Incident, Incidents};
 use super::mark;
 use super::pattern::Pattern;
@@ -206,6 +207,14 @@ impl Findings {
         put(&mut self.incidents.lock());
         // Relaxed: a hint; what it is about lies behind the lock.
         self.fresh.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes in what calibration has found that the model does not predict: a violation each.
+    pub fn unpredicted(&self, found: Vec<Unpredicted>) {
+        for Unpredicted { mismatch, .. } in found {
+            self.record(Signature::bare(Class::Mismatch), 0, None);
+            self.put_in(|room| room.keep(Incident::Mismatch(mismatch)));
+        }
     }
 
     /// Calls `take` with each violation that no reader found, once.

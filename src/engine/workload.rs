@@ -25,6 +25,9 @@ pub enum Workload {
     Slow,
     /// The same, with short pauses, in a lane of many small VMAs.
     Small,
+    /// One worker a CPU; what is mapped is filled with memory, so that each call that takes it away
+    /// takes long.
+    Filled,
     /// One worker a CPU; two lanes, with moves from one to the other.
     Pair,
     /// One worker a CPU; two lanes, with pauses of a few microseconds.
@@ -74,6 +77,7 @@ struct Traits {
     sleep: u8,
     idle: bool,
     longest: u8,
+    populate: bool,
 }
 
 words!(Workload, "workload");
@@ -86,6 +90,7 @@ impl Workload {
             Workload::Paused => "the same, pauses up to 4 us",
             Workload::Slow => "the same, pauses up to 32 us",
             Workload::Small => "the same, pauses up to 4 us, many small vmas",
+            Workload::Filled => "the same, no pauses, vmas filled with memory",
             Workload::Pair => "one worker a cpu, two lanes",
             Workload::PairPaused => "the same, pauses up to 4 us",
             Workload::Scatter => "one worker a cpu, all lanes",
@@ -122,12 +127,14 @@ impl Workload {
             sleep: 0,
             idle: false,
             longest: 0,
+            populate: false,
         };
         match self {
             Workload::Duel => DUEL,
             Workload::Paused => Traits { spin: 12, ..DUEL },
             Workload::Slow => Traits { spin: 15, ..DUEL },
             Workload::Small => Traits { spin: 12, longest: 3, ..DUEL },
+            Workload::Filled => Traits { populate: true, ..DUEL },
             Workload::Pair => Traits { in_play: InPlay::Two, hammer: 6, ..DUEL },
             Workload::PairPaused => Traits { in_play: InPlay::Two, hammer: 6, spin: 12, ..DUEL },
             Workload::Scatter => Traits { in_play: InPlay::All, hammer: 2, ..DUEL },
@@ -171,7 +178,7 @@ impl Workload {
     }
 
     pub(super) fn outline(self, plan: &Plan, lanes: u16) -> Outline {
-        let Traits { crew, in_play, hammer, spin, sleep, idle, longest } = self.traits();
+        let Traits { crew, in_play, hammer, spin, sleep, idle, longest, populate } = self.traits();
         let cpus = plan.cpus.count();
         let play = match crew {
             Crew::OneEach => cpus,
@@ -192,7 +199,7 @@ impl Workload {
         Outline {
             play,
             sharing,
-            slice: Slice { first_lane: 0, lanes, hammer, spin, sleep, idle, longest },
+            slice: Slice { first_lane: 0, lanes, hammer, spin, sleep, idle, longest, populate },
         }
     }
 }

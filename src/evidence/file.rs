@@ -157,7 +157,9 @@ fn judged(header: &Header) -> Result<(), serde_json::Error> {
 /// Whether the arena's figures can be true at all, so that nothing later overflows.
 fn check_arena(geometry: &Geometry, page_size: u64, lanes: &[SavedLane]) -> Result<(), TearError> {
     let wrong = |what| Err(TearError::Arena(what));
-    if !(12..=24).contains(&geometry.page_shift) || 1 << geometry.page_shift != page_size {
+    let whole = |shift: u32| (1u64 << shift).checked_rem(page_size) == Some(0);
+    // A page of a lane stands for some pages of memory.
+    if !(12..=24).contains(&geometry.page_shift) || !whole(geometry.page_shift) {
         return wrong("its page size is no page size, or not that of the kernel it was found on");
     }
     if !(1..=MAX_PAGES).contains(&(geometry.pages as usize)) || geometry.lanes == 0 {

@@ -103,12 +103,14 @@ impl Limits {
     /// # Errors
     /// The first limit that is too low. (The address space is tried and not computed: see
     /// [`Arena::reserve`](crate::kernel::Arena::reserve).)
+    /// Each page of a lane stands for `span` pages of memory.
     pub fn allow(
         &self,
         threads: usize,
         readers: usize,
         lanes: usize,
         pages: usize,
+        span: usize,
     ) -> Result<(), TooMuch> {
         let (threads, readers) = (threads as u64, readers as u64);
         let vmas = lanes as u64 * pages as u64
@@ -149,7 +151,7 @@ impl Limits {
         let data = Limits::DATA
             + threads * Limits::DATA_A_THREAD
             + readers * Limits::DATA_A_READER
-            + lanes as u64 * pages as u64 * page;
+            + lanes as u64 * pages as u64 * span as u64 * page;
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
         let memory = [
             (self.data, data, "RLIMIT_DATA", "raise it with ulimit -d (in KiB)"),
@@ -190,7 +192,7 @@ mod tests {
 
     #[test]
     fn each_limit_is_named_with_the_flag_and_the_remedy() {
-        let allow = |limits: Limits| limits.allow(64, 16, 8, 16);
+        let allow = |limits: Limits| limits.allow(64, 16, 8, 16, 1);
         assert_eq!(allow(NONE), Ok(()));
         for (limits, flag, limit) in [
             (Limits { max_map_count: Some(1000), ..NONE }, "--lanes", "vm.max_map_count"),

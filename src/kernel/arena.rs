@@ -88,6 +88,22 @@ fn free_range(bytes: u64) -> Result<u64, Errno> {
     }
 }
 
+/// Takes READ_IMPLIES_EXEC off this thread and those that it starts: with it every mapping that can be
+/// read can be executed, too, and no operation does what it says (mm/mmap.c, `do_mmap`, and
+/// mm/mprotect.c, `do_mprotect_pkey`).
+///
+/// An exec of a 64-bit program takes it off already (arch/x86/kernel/process_64.c,
+/// `set_personality_64bit`), so that only what runs in this process can have set it.
+fn readable_is_not_executable() {
+    const ASK: libc::c_ulong = 0xffff_ffff;
+    // SAFETY: personality takes a number and touches no memory.
+    let now = unsafe { libc::personality(ASK) };
+    if now != -1 && now & libc::READ_IMPLIES_EXEC != 0 {
+        // SAFETY: as above.
+        unsafe { libc::personality((now & !libc::READ_IMPLIES_EXEC) as libc::c_ulong) };
+    }
+}
+
 /// Why there is no free range of `bytes` bytes; the arena itself needs `arena` of them.
 fn refused(bytes: u64, arena: u64, source: Errno) -> ReserveError {
     let used = std::fs::read_to_string("/proc/self/statm").ok().and_then(|text| {
@@ -111,23 +127,35 @@ impl Arena {
     /// Reserves `lanes` lanes of `pages` pages, all unmapped.
     ///
     /// # Errors
+    /// Those of [`Arena::reserve_of`].
+    pub fn reserve(lanes: usize, pages: usize) -> Result<Arena, ReserveError> {
+        Arena::reserve_of(lanes, pages, 1)
+    }
+
+    /// Reserves `lanes` lanes of `pages` pages, each of which stands for `span` pages of memory: a
+    /// power of two.
+    ///
+    /// # Errors
     /// When there is no address space or no memfd, or when the process's own mappings would land
     /// in the lanes nevertheless.
-    pub fn reserve(lanes: usize, pages: usize) -> Result<Arena, ReserveError> {
-        let page_size = rustix::param::page_size();
+    pub fn reserve_of(lanes: usize, pages: usize, span: usize) -> Result<Arena, ReserveError> {
+        readable_is_not_executable();
+        let page_size = rustix::param::page_size() * span;
+        // Lanes that fill page tables of their own begin with one.
+        let align = if span > 1 { (Geometry::stride(pages) * page_size) as u64 } else { 1 };
         let bytes = Geometry::new(0, page_size, lanes, pages).bytes();
         // A page below the first lane keeps it from merging with whatever lies there.
         let guard = page_size as u64;
         let mut room = Arena::ROOM;
         let start = loop {
-            let whole = 2 * room + guard + bytes;
+            let whole = 2 * room + guard + align + bytes;
             match free_range(whole) {
                 Ok(start) => break start,
                 Err(Errno::NOMEM) if room > Arena::LEAST_ROOM => room /= 2,
                 Err(source) => return Err(refused(whole, bytes, source)),
             }
         };
-        let base = start + room + guard;
+        let base = (start + room + guard).next_multiple_of(align);
         let geometry = Geometry::new(base, page_size, lanes, pages);
         let file_bytes = (MAX_PGOFF as u64 + 1) << geometry.page_shift;
         let file =
@@ -146,7 +174,7 @@ impl Arena {
     /// stack and a malloc arena.
     fn attracts_strangers(&self) -> Result<bool, ReserveError> {
         let mut attracted = false;
-        for bytes in [self.geometry.page_size(), 8 << 20, 64 << 20] {
+        for bytes in [rustix::param::page_size() as u64, 8 << 20, 64 << 20] {
             let start = free_range(bytes).map_err(|source| refused(bytes, 0, source))?;
             attracted |= start < self.geometry.end() && start + bytes > self.geometry.base;
         }
@@ -193,5 +221,27 @@ impl Drop for Arena {
             munmap(start, self.geometry.bytes() as usize)
         };
         debug_assert_eq!(unmapped, Ok(()), "munmap of the own arena");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{OpSet, calibrate};
+    use crate::kernel::MapsFile;
+    use crate::model::KindSet;
+
+    /// The personality is each thread's own, so the other tests do not notice.
+    #[test]
+    fn a_personality_that_makes_memory_executable_is_taken_off() {
+        let may = std::thread::spawn(|| {
+            // SAFETY: personality takes a number and touches no memory.
+            unsafe { libc::personality(libc::READ_IMPLIES_EXEC as libc::c_ulong) };
+            let arena = Arena::reserve(2, 12).expect("address space for a small arena");
+            let mut file = MapsFile::own().expect("/proc/self/maps");
+            let wanted = OpSet::full(KindSet::all(), arena.file_count());
+            calibrate(&arena, &mut file, wanted).map(|found| found.unpredicted.len())
+        });
+        assert_eq!(may.join().expect("no panic"), Ok(0));
     }
 }

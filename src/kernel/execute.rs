@@ -26,8 +26,8 @@ impl Mm for Arena {
     fn carry_out(&self, op: &Op) -> Result<(), Errno> {
         match *op {
             Op::Map { at, page } => self.map(at, page),
-            // SAFETY: the range lies in a lane. Lanes are reserved for operations, no reference
-            // into them is ever made, and no page of them is touched.
+            // SAFETY: the range lies in a lane. Lanes are reserved for operations, and no
+            // reference into them is ever made.
             Op::Unmap { at } => unsafe { mm::munmap(self.start(at), self.bytes(at)) },
             // SAFETY: as for munmap.
             Op::Protect { at, prot } => unsafe {
@@ -69,6 +69,10 @@ impl Mm for Arena {
                 // SAFETY: as for munmap; none of these discards or reads memory.
                 unsafe { mm::madvise(self.start(at), self.bytes(at), advice) }
             }
+            Op::Touch { at, whole } => {
+                self.write_to(at, whole);
+                Ok(())
+            }
         }
     }
 }
@@ -80,6 +84,18 @@ impl Arena {
 
     fn bytes(&self, at: Place) -> usize {
         (at.span.len as usize) << self.geometry().page_shift
+    }
+
+    /// Writes to each page, in user mode, so that the fault is one that takes the VMA lock first
+    /// (arch/x86/mm/fault.c, `do_user_addr_fault`).
+    fn write_to(&self, at: Place, whole: bool) {
+        let page = self.geometry().page_size() as usize;
+        let step = if whole { rustix::param::page_size() } else { page };
+        for offset in (0..self.bytes(at)).step_by(step) {
+            // SAFETY: the operation fits, so the page lies in a lane and is private memory mapped for
+            // writing; the lane's lock is held, so it stays that. No reference into it is ever made.
+            unsafe { self.start(at).cast::<u8>().add(offset).write_volatile(1) };
+        }
     }
 
     /// MAP_NORESERVE on every mapping: without it VM_ACCOUNT comes and goes with write permission

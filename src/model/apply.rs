@@ -1,9 +1,12 @@
 //! What an operation makes of the layouts it changes.
 
-use super::layout::Layout;
+use super::anon::AnonVma;
+use super::geometry::Geometry;
+use super::layout::{Layout, span_mask};
+use super::merge::{MergeRule, MergeRules};
 use super::op::Op;
 use super::page::{MAX_PGOFF, Page};
-use super::span::Span;
+use super::span::{Place, Span};
 use std::ops::Range;
 
 /// Why an operation can't be done on a layout.
@@ -30,6 +33,9 @@ pub enum Misfit {
     /// Only anonymous memory carries a name.
     #[error("only anonymous memory can be named")]
     NotAnon,
+    /// A write would not go through, or would not stay in this address space.
+    #[error("only private memory that can be written to is touched")]
+    NoWrites,
     /// The memfd's offsets end.
     #[error("the file offset would be too large")]
     Offset,
@@ -55,7 +61,7 @@ pub fn fits(op: &Op, first: &Layout, second: &Layout) -> Result<(), Misfit> {
     }
     let pages = &first.pages()[at.range()];
     let all_mapped = || pages.iter().all(|page| page.is_mapped());
-    let one_vma = || pages.windows(2).all(|pair| pair[0].continues(pair[1]));
+    let one_vma = || first.span_at(at.start()).is_some_and(|(_, end)| end >= at.end());
     match *op {
         Op::Map { page, .. } => {
             if page.is_file() && page.pgoff() as usize + at.len as usize > MAX_PGOFF as usize {
@@ -74,6 +80,8 @@ pub fn fits(op: &Op, first: &Layout, second: &Layout) -> Result<(), Misfit> {
         Op::Name { .. } if !all_mapped() => Err(Misfit::Unmapped),
         Op::Name { .. } if pages.iter().any(|page| page.is_file()) => Err(Misfit::NotAnon),
         Op::Name { .. } => Ok(()),
+        Op::Touch { .. } if pages.iter().all(|page| page.takes_writes()) => Ok(()),
+        Op::Touch { .. } => Err(Misfit::NoWrites),
         Op::Resize { .. } | Op::Remap { .. } if !all_mapped() => Err(Misfit::Unmapped),
         Op::Resize { .. } | Op::Remap { .. } if !one_vma() => Err(Misfit::ManyVmas),
         Op::Resize { new_len, .. } => {
@@ -85,8 +93,7 @@ pub fn fits(op: &Op, first: &Layout, second: &Layout) -> Result<(), Misfit> {
                 return Err(Misfit::Outside);
             }
             let last = first.pages()[at.end() - 1];
-            let behind = first.pages().get(at.end()..grown).unwrap_or_default();
-            if behind.iter().any(|page| page.is_mapped()) {
+            if grown > at.end() && first.mapped() & span_mask(at.end(), grown) != 0 {
                 return Err(Misfit::NoRoom);
             }
             if last.is_file() && last.pgoff() as usize + new_len as usize > MAX_PGOFF as usize {
@@ -110,12 +117,20 @@ pub fn fits(op: &Op, first: &Layout, second: &Layout) -> Result<(), Misfit> {
 /// Does `op` to the layouts: what the kernel must have made of them when the call has returned.
 /// Gives the pages of each that are not what they were, as masks.
 ///
-/// `first` is the lane of [`Op::at`]; `second` that of [`Op::other_lane`], left alone where there
-/// is none. The operation has to [fit](fits).
+/// A call splits at the edges of its range, changes what is between, and then merges only where the
+/// kernel tries to: there, with the VMA before and the one behind, as `rules` say. `first` is the lane
+/// of [`Op::at`]; `second` that of [`Op::other_lane`], left alone where there is none. The operation
+/// has to [fit](fits). From `fresh` on, [`MAX_PAGES`](super::MAX_PAGES) numbers belong to no anon_vma yet.
 #[inline]
-pub fn apply(op: &Op, first: &mut Layout, second: &mut Layout) -> [u64; 2] {
+pub fn apply(
+    op: &Op,
+    rules: MergeRules,
+    first: &mut Layout,
+    second: &mut Layout,
+    fresh: u64,
+) -> [u64; 2] {
     debug_assert_eq!(fits(op, first, second), Ok(()), "{op} on {first:?}");
-    change_lanes(op, first, Some(second))
+    change_lanes(op, rules, first, Some(second), fresh)
 }
 
 /// [`apply`] for an operation that has no [other lane](Op::other_lane).
@@ -123,66 +138,176 @@ pub fn apply(op: &Op, first: &mut Layout, second: &mut Layout) -> [u64; 2] {
 /// # Panics
 /// When it has.
 #[inline]
-pub fn apply_alone(op: &Op, lane: &mut Layout) -> u64 {
+pub fn apply_alone(op: &Op, rules: MergeRules, lane: &mut Layout, fresh: u64) -> u64 {
     debug_assert_eq!(fits(op, lane, &Layout::empty(1)), Ok(()), "{op} on {lane:?}");
-    change_lanes(op, lane, None)[0]
+    change_lanes(op, rules, lane, None, fresh)[0]
 }
 
 #[inline]
-fn change_lanes(op: &Op, first: &mut Layout, second: Option<&mut Layout>) -> [u64; 2] {
+fn change_lanes(
+    op: &Op,
+    rules: MergeRules,
+    first: &mut Layout,
+    second: Option<&mut Layout>,
+    fresh: u64,
+) -> [u64; 2] {
     let at = op.at().span;
     let changed = match *op {
-        Op::Map { page, .. } => lay(first, at, page),
-        Op::Unmap { .. } => empty(first, at.range()),
-        Op::Protect { prot, .. } => change(first, at.range(), |page| page.with_prot(prot)),
-        Op::Name { name, .. } => change(first, at.range(), |page| page.with_name(name)),
+        Op::Map { page, .. } => {
+            let changed = put(first, at.range(), page);
+            rules.merge(first, at.start(), true, true);
+            changed
+        }
+        Op::Unmap { .. } => unmap(first, at.range()),
+        Op::Protect { prot, .. } => alter(first, rules, at.range(), |page| page.with_prot(prot)),
+        Op::Name { name, .. } => alter(first, rules, at.range(), |page| page.with_name(name)),
         Op::Advise { advice, on, .. } => {
-            change(first, at.range(), |page| page.with_advice(advice, on))
+            alter(first, rules, at.range(), |page| page.with_advice(advice, on))
+        }
+        Op::Touch { .. } => {
+            touch(first, rules, at.range(), fresh);
+            0
         }
         Op::Resize { new_len, .. } if new_len < at.len => {
-            empty(first, at.start() + new_len as usize..at.end())
+            unmap(first, at.start() + new_len as usize..at.end())
         }
-        Op::Resize { new_len, .. } => {
-            let page = first.pages()[at.start()];
-            lay(first, Span::new(at.start(), at.start() + new_len as usize), page)
-        }
-        Op::Remap { from, to, keep } => {
-            let page = first.pages()[at.start()];
-            let left = if keep { 0 } else { empty(first, at.range()) };
-            if from.lane != to.lane {
-                let there = second.expect("the lane that it moves to");
-                return [left, lay(there, to.span, page)];
-            }
-            // The two do not overlap.
-            left | lay(first, to.span, page)
-        }
+        Op::Resize { new_len, .. } => grow(first, rules, at, new_len as usize),
+        Op::Remap { from, to, keep } => return remap(rules, from, to, keep, first, second),
     };
     [changed, 0]
 }
 
-fn empty(layout: &mut Layout, pages: Range<usize>) -> u64 {
-    change(layout, pages, |_| Page::HOLE)
-}
-
-fn lay(layout: &mut Layout, span: Span, page: Page) -> u64 {
-    change_each(layout, span.range(), |i, _| page.step(i as u16))
-}
-
-fn change(layout: &mut Layout, pages: Range<usize>, to: impl Fn(Page) -> Page) -> u64 {
-    change_each(layout, pages, |_, page| to(page))
-}
-
-/// Changes pages one by one, told the how manieth each is, and gives those that are not what they
-/// were.
+/// Makes the pages one VMA, and gives those that are not what they were.
 #[inline]
-fn change_each(layout: &mut Layout, pages: Range<usize>, to: impl Fn(usize, Page) -> Page) -> u64 {
-    let start = pages.start;
+fn put(layout: &mut Layout, pages: Range<usize>, page: Page) -> u64 {
     let mut changed = 0;
-    for (i, page) in layout.pages_mut()[pages].iter_mut().enumerate() {
-        let was = std::mem::replace(page, to(i, *page));
-        changed |= u64::from(was != *page) << i;
+    for at in pages.clone() {
+        let to = page.step((at - pages.start) as u16);
+        changed |= u64::from(layout.pages()[at] != to) << at;
     }
-    changed << start
+    layout.put(pages, page);
+    changed
+}
+
+#[inline]
+fn unmap(layout: &mut Layout, pages: Range<usize>) -> u64 {
+    let changed = layout.mapped() & span_mask(pages.start, pages.end);
+    layout.clear(pages);
+    changed
+}
+
+/// Changes the VMAs in the range one after the other, lowest first; one that is so already is passed
+/// over (mm/mprotect.c, `mprotect_fixup`, and mm/madvise.c, `madvise_update_vma`). Each merges at an
+/// edge only where its own edge is (mm/vma.c, `vma_merge_existing_range`).
+fn alter(
+    layout: &mut Layout,
+    rules: MergeRules,
+    range: Range<usize>,
+    to: impl Fn(Page) -> Page,
+) -> u64 {
+    let (mut at, mut changed) = (range.start, 0);
+    while at < range.end {
+        let Some((start, end)) = layout.span_at(at) else { break };
+        let (from, until) = (start.max(at), end.min(range.end));
+        if to(layout.pages()[from]) != layout.pages()[from] {
+            layout.cut(from);
+            layout.cut(until);
+            for at in from..until {
+                let page = layout.page_mut(at);
+                *page = to(*page);
+            }
+            changed |= span_mask(from, until);
+            rules.merge(layout, from, from == start, until == end);
+        }
+        // What it has merged with is as it should be already.
+        at = layout.span_at(until - 1).map_or(until, |(_, end)| end.max(until));
+    }
+    changed
+}
+
+fn touch(layout: &mut Layout, rules: MergeRules, range: Range<usize>, fresh: u64) {
+    let mut at = range.start;
+    while let Some((start, end)) = layout.span_at(at).filter(|_| at < range.end) {
+        if !layout.anon(start).is_some() {
+            layout.set_anon(start, rules.prepared(layout, start, fresh + start as u64));
+        }
+        at = end;
+    }
+}
+
+/// The VMA that ends with `at` takes in the hole behind it, and merges with what lies behind that
+/// (mm/vma.c, `vma_merge_extend`).
+fn grow(layout: &mut Layout, rules: MergeRules, at: Span, new_len: usize) -> u64 {
+    let Some((start, _)) = layout.span_at(at.start()) else { return 0 };
+    let (end, until) = (at.end(), at.start() + new_len);
+    let anon = layout.anon(start);
+    let page = layout.pages()[end - 1].step(1);
+    let changed = put(layout, end..until, page);
+    layout.set_anon(end, anon);
+    rules.merge(layout, end, true, true);
+    changed
+}
+
+/// mm/mremap.c, `mremap_to` and `move_vma`: the destination is unmapped, the copy put there and merged,
+/// then the source unmapped.
+fn remap(
+    rules: MergeRules,
+    from: Place,
+    to: Place,
+    keep: bool,
+    first: &mut Layout,
+    second: Option<&mut Layout>,
+) -> [u64; 2] {
+    let same = from.lane == to.lane;
+    let page = first.pages()[from.span.start()];
+    let lanes = i32::from(from.lane) - i32::from(to.lane);
+    let pages = from.span.start() as i32 - to.span.start() as i32;
+    let way = lanes * Geometry::stride(first.len()) as i32 + pages;
+    let source = |layout: &Layout| layout.span_at(from.span.start()).unwrap_or_default();
+    let anon = {
+        let old = first.anon(source(first).0);
+        // What was never written to lies where it is mapped (mm/vma.c, `copy_vma`).
+        let moved = if old.is_some() { old.moved + way } else { 0 };
+        AnonVma { moved, ..old }
+    };
+    let copy = |there: &mut Layout, beside: Option<(usize, usize)>| {
+        let changed = put(there, to.span.range(), page);
+        let start = to.span.start();
+        there.set_anon(start, if page.is_shared() { AnonVma::NONE } else { anon });
+        let apart = |at: usize| beside.is_some_and(|(start, end)| at == start || at == end);
+        rules.merge(there, start, !apart(start), !apart(to.span.end()));
+        changed
+    };
+    if !same {
+        let there = second.expect("the lane that it moves to");
+        let copied = copy(there, None);
+        let left = leave(rules, first, from.span, keep);
+        return [left, copied];
+    }
+    let before = *first;
+    first.clear(to.span.range());
+    let kept_apart =
+        keep && !page.is_file() && !anon.is_some() && !rules.has(MergeRule::CopyIntoKeptSource);
+    let beside = kept_apart.then(|| source(first));
+    copy(first, beside);
+    leave(rules, first, from.span, keep);
+    [first.differing(&before), 0]
+}
+
+/// What becomes of the source of a move. One that is kept as a whole VMA has no anon_vma any more
+/// (mm/mremap.c, `dontunmap_complete`).
+fn leave(rules: MergeRules, layout: &mut Layout, span: Span, keep: bool) -> u64 {
+    if !keep {
+        return unmap(layout, span.range());
+    }
+    if layout.span_at(span.start()) == Some((span.start(), span.end())) {
+        let moved = match rules.has(MergeRule::KeptSourceIsNew) {
+            true => 0,
+            false => layout.anon(span.start()).moved,
+        };
+        layout.set_anon(span.start(), AnonVma { number: 0, moved });
+    }
+    0
 }
 
 #[cfg(test)]
@@ -192,6 +317,8 @@ mod tests {
     use super::super::span::Place;
     use super::*;
 
+    const RULES: MergeRules = MergeRules::NEWEST;
+
     fn at(start: usize, end: usize) -> Place {
         Place { lane: 0, span: Span::new(start, end) }
     }
@@ -200,7 +327,7 @@ mod tests {
         let mut layout = draw(picture);
         let mut unused = Layout::empty(1);
         assert_eq!(fits(&op, &layout, &unused), Ok(()), "{op} on {picture}");
-        let changed = apply(&op, &mut layout, &mut unused);
+        let changed = apply(&op, RULES, &mut layout, &mut unused, 100);
         assert_eq!(changed, [layout.differing(&draw(picture)), 0], "{op} on {picture}");
         layout
     }
@@ -222,7 +349,21 @@ mod tests {
             ("rrrr", Op::Resize { at: at(0, 3), new_len: 1 }, "r..r"),
             ("45..", Op::Resize { at: at(1, 2), new_len: 3 }, "4567"),
             ("45w.", Op::Remap { from: at(0, 2), to: to(2, 4), keep: false }, "..45"),
-            ("rrw.", Op::Remap { from: at(0, 1), to: to(2, 3), keep: true }, "rrr."),
+            ("rrw.", Op::Remap { from: at(0, 1), to: to(2, 3), keep: true }, "rr|r."),
+            ("rr.w", Op::Remap { from: at(0, 1), to: to(3, 4), keep: true }, "rr.r"),
+            // What is so already is passed over, and what lies beside it with it.
+            ("ww|ww", Op::Protect { at: at(0, 4), prot: Prot::READ_WRITE }, "ww|ww"),
+            ("ww|ww", Op::Protect { at: at(0, 4), prot: Prot::READ }, "rrrr"),
+            ("ww|ww", Op::Protect { at: at(1, 2), prot: Prot::READ }, "wrww"),
+            ("ww|ww", Op::Map { at: at(1, 3), page: Page::anon(Prot::READ_WRITE) }, "wwww"),
+            // A write makes no difference by itself, and then to what merges.
+            ("wwrr", Op::Touch { at: at(0, 1), whole: false }, "WWrr"),
+            ("wwRR", Op::Protect { at: at(0, 2), prot: Prot::READ }, "RRRR"),
+            ("WWRR", Op::Protect { at: at(0, 2), prot: Prot::READ }, "RR|RR"),
+            ("WW..", Op::Map { at: at(2, 4), page: Page::anon(Prot::READ_WRITE) }, "WWWW"),
+            // What has moved keeps the page offset of its old place.
+            ("W.ww", Op::Remap { from: at(0, 1), to: to(1, 2), keep: false }, ".W|ww"),
+            ("w.ww", Op::Remap { from: at(0, 1), to: to(1, 2), keep: false }, ".www"),
         ] {
             assert_eq!(after(before, op), draw(expected), "{op} on {before}");
         }
@@ -233,7 +374,8 @@ mod tests {
         let from = at(0, 2);
         let to = Place { lane: 1, span: Span::new(1, 3) };
         let (mut first, mut second) = (draw("45.."), draw("wwww"));
-        let changed = apply(&Op::Remap { from, to, keep: false }, &mut first, &mut second);
+        let changed =
+            apply(&Op::Remap { from, to, keep: false }, RULES, &mut first, &mut second, 100);
         assert_eq!((first, second), (draw("...."), draw("w45w")));
         assert_eq!(changed, [0b0011, 0b0110]);
     }
@@ -252,6 +394,9 @@ mod tests {
             ("r.w", Op::Remap { from: at(1, 2), to: at(2, 3), keep: false }, Misfit::Unmapped),
             ("00r", Op::Name { at: at(0, 1), name: 1 }, Misfit::NotAnon),
             ("rrr", Op::Unmap { at: at(2, 4) }, Misfit::Outside),
+            ("w|w.", Op::Resize { at: at(0, 2), new_len: 1 }, Misfit::ManyVmas),
+            ("wwr", Op::Touch { at: at(0, 3), whole: false }, Misfit::NoWrites),
+            ("w.w", Op::Touch { at: at(0, 3), whole: false }, Misfit::NoWrites),
         ] {
             assert_eq!(misfit(before, op), reason, "{op} on {before}");
         }

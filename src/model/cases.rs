@@ -4,7 +4,7 @@
 //! five merges that change VMAs which were there, three into a gap, and two splits. Told from the
 //! layouts before and after alone, so that it is the same for every system call.
 
-use super::layout::Divided;
+use super::layout::Layout;
 use super::op::Op;
 use super::span::Span;
 use crate::vocabulary::all;
@@ -131,11 +131,11 @@ impl fmt::Debug for CaseSet {
 }
 
 /// The cases that `op` is in lane `lane`, which looked like `before` and looks like `after`.
-pub fn cases_in(op: &Op, lane: u16, before: Divided<'_>, after: Divided<'_>) -> CaseSet {
-    let changed = before.layout.differing(after.layout);
+pub fn cases_in(op: &Op, lane: u16, before: &Layout, after: &Layout) -> CaseSet {
+    let changed = before.differing(after);
     let (at, to) = op.places();
     let here = [Some(at), to].into_iter().flatten().filter(|place| place.lane == lane);
-    here.map(|place| Change::new(place.span, changed, before.masks, after.masks).cases())
+    here.map(|place| Change::new(place.span, changed, before.masks(), after.masks()).cases())
         .fold(CaseSet::NONE, CaseSet::union)
 }
 
@@ -231,6 +231,7 @@ mod tests {
     use super::super::apply::{apply, fits};
     use super::super::drawing::draw;
     use super::super::layout::Layout;
+    use super::super::merge::MergeRules;
     use super::super::page::{Page, Prot};
     use super::super::span::Place;
     use super::*;
@@ -251,9 +252,9 @@ mod tests {
         let before = draw(picture);
         let (mut after, mut other) = (before, Layout::empty(1));
         assert_eq!(fits(&op, &before, &other), Ok(()), "{op} on {picture}");
-        apply(&op, &mut after, &mut other);
+        apply(&op, MergeRules::NEWEST, &mut after, &mut other, 1);
         assert_eq!(after, draw(expected), "{op} on {picture}");
-        cases_in(&op, 0, Divided::from(&before), Divided::from(&after)).to_string()
+        cases_in(&op, 0, &before, &after).to_string()
     }
 
     #[test]
@@ -371,12 +372,11 @@ mod tests {
             let start = rng.below(len);
             let span = Span::new(start, rng.between(start + 1, len));
             // Nothing changes outside of the span; often all of it becomes one VMA, or is taken away.
-            let mut after = before;
-            let (range, page) = (span.range(), other.pages()[0]);
-            match rng.one_in(2) {
-                true => after.pages_mut()[range].fill(page),
-                false => after.pages_mut()[range.clone()].copy_from_slice(&other.pages()[range]),
-            }
+            let (range, whole) = (span.range(), rng.one_in(2));
+            let after = before.repaged(|pages| match whole {
+                true => pages[range].fill(other.pages()[0]),
+                false => pages[range.clone()].copy_from_slice(&other.pages()[range]),
+            });
             let (changed, old, new) = (before.differing(&after), before.masks(), after.masks());
             let cases = Change::new(span, changed, old, new).cases();
             assert_eq!(cases, told_by_vmas(span, &before, &after), "{span:?} {before} {after}");

@@ -10,7 +10,7 @@
 pub struct Geometry {
     /// Address of the first page of lane 0; a multiple of the stride is not needed.
     pub base: u64,
-    /// log2 of the page size in bytes.
+    /// log2 of [`Geometry::page_size`].
     pub page_shift: u32,
     /// log2 of the distance between two lanes in bytes.
     pub stride_shift: u32,
@@ -33,10 +33,15 @@ impl Geometry {
         Geometry {
             base,
             page_shift,
-            stride_shift: page_shift + (pages + 1).next_power_of_two().trailing_zeros(),
+            stride_shift: page_shift + Geometry::stride(pages).trailing_zeros(),
             lanes: u16::try_from(lanes).expect("lanes are limited to 16 bits"),
             pages: pages as u8,
         }
+    }
+
+    /// Pages from one lane's first page to the next lane's, for lanes of `pages` pages.
+    pub const fn stride(pages: usize) -> usize {
+        (pages + 1).next_power_of_two()
     }
 
     /// Bytes from the first lane's start to the end of the last lane's guard.
@@ -49,7 +54,7 @@ impl Geometry {
         self.base + self.bytes()
     }
 
-    /// Bytes in a page.
+    /// Bytes in a page of a lane: one page of memory, or several that are mapped and unmapped together.
     pub fn page_size(&self) -> u64 {
         1 << self.page_shift
     }

@@ -24,6 +24,8 @@ pub enum Kind {
     Name,
     /// `madvise` with a flag that splits VMAs.
     Advise,
+    /// Writes to private memory.
+    Touch,
 }
 
 words!(Kind, "operation");

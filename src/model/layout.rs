@@ -1,9 +1,9 @@
-//! One lane at one instant: an array of pages, and the VMAs that follow from it.
+//! One lane at one instant: its VMAs with their boundaries, and what is known of their anon_vmas.
 
+use super::anon::AnonVma;
 use super::page::Page;
-#[cfg(target_arch = "x86_64")]
-use super::page::sse2::{self, TOGETHER};
 use std::fmt;
+use std::ops::Range;
 
 /// The most pages a lane can have: one bit each in a mask.
 pub const MAX_PAGES: usize = 64;
@@ -17,28 +17,51 @@ pub const fn span_mask(start: usize, end: usize) -> u64 {
     (u64::MAX >> (MAX_PAGES - (end - start))) << start
 }
 
-/// A run of pages that is one VMA: pages `start..end` of the lane, the first of them being `page`.
+/// The end of the VMA that starts at page `start`, given the mapped pages and those at which a VMA
+/// starts, as masks: the next page that starts one or is not mapped.
+#[inline]
+pub const fn vma_end(mapped: u64, starts: u64, start: usize) -> usize {
+    let above = u64::MAX << start << 1;
+    ((starts | !mapped) & above).trailing_zeros() as usize
+}
+
+/// One VMA: pages `start..end` of the lane, the first of them being `page`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Vma {
     /// First page.
     pub start: usize,
     /// One past the last page.
     pub end: usize,
-    /// Attributes of the first page; those of the others follow by [`Page::step`].
+    /// Attributes of the first page, with [marks](Page::with_marks) for the anon_vma; those of the
+    /// others follow by [`Page::step`].
     pub page: Page,
 }
 
-/// The pages of one lane at one instant.
+/// The VMAs of one lane at one instant.
+///
+/// Where a VMA starts is state: two neighbours with equal attributes may be one VMA or two,
+/// depending on what happened to them (include/linux/mm_types.h, `struct vm_area_struct`).
 #[derive(Clone, Copy)]
 pub struct Layout {
-    /// Those from `len` on are holes.
+    /// Without marks. Those from `len` on are holes.
     pages: [Page; MAX_PAGES],
+    /// By the page at which the VMA starts; of other pages, anything.
+    anon: [AnonVma; MAX_PAGES],
+    /// Invariant: the pages that are mapped.
+    mapped: u64,
+    /// Invariant: some of the mapped pages, among them each one that does not
+    /// [continue](Page::continues) the page below it.
+    starts: u64,
+    /// Invariant: of the pages at which a VMA starts, those of VMAs with an anon_vma. Other bits: anything.
+    touched: u64,
     len: u8,
 }
 
 impl PartialEq for Layout {
+    /// Whether pages and boundaries are the same, and so is what the [marks](Page::with_marks) tell of
+    /// the anon_vmas. The numbers of anon_vmas may differ.
     fn eq(&self, other: &Layout) -> bool {
-        self.pages() == other.pages()
+        self.pages() == other.pages() && self.starts == other.starts && self.vmas().eq(other.vmas())
     }
 }
 
@@ -51,16 +74,56 @@ impl Layout {
     /// When `len` is 0 or above [`MAX_PAGES`].
     pub const fn empty(len: usize) -> Layout {
         assert!(1 <= len && len <= MAX_PAGES, "a lane has 1 to 64 pages");
-        Layout { pages: [Page::HOLE; MAX_PAGES], len: len as u8 }
+        Layout {
+            pages: [Page::HOLE; MAX_PAGES],
+            anon: [AnonVma::NONE; MAX_PAGES],
+            mapped: 0,
+            starts: 0,
+            touched: 0,
+            len: len as u8,
+        }
     }
 
-    /// A lane with these pages.
+    /// A lane with these pages, in VMAs as large as can be, none of them touched.
     ///
     /// # Panics
     /// When there are none or more than [`MAX_PAGES`].
     pub fn from_pages(pages: &[Page]) -> Layout {
         let mut layout = Layout::empty(pages.len());
-        layout.pages[..pages.len()].copy_from_slice(pages);
+        let mut before = Page::HOLE;
+        for (at, &page) in pages.iter().enumerate() {
+            let page = page.without_marks();
+            layout.pages[at] = page;
+            layout.mapped |= u64::from(page.is_mapped()) << at;
+            layout.starts |= u64::from(page.is_mapped() && !before.continues(page)) << at;
+            before = page;
+        }
+        layout
+    }
+
+    /// The pages as `change` makes them, in VMAs as large as can be, none of them touched.
+    #[must_use]
+    pub fn repaged(&self, change: impl FnOnce(&mut [Page])) -> Layout {
+        let mut pages = self.pages;
+        change(&mut pages[..self.len()]);
+        Layout::from_pages(&pages[..self.len()])
+    }
+
+    /// A lane of `len` pages with these VMAs. A VMA whose page is marked as
+    /// [alike](Page::is_alike) has the anon_vma of the touched one before it.
+    ///
+    /// # Panics
+    /// When a VMA reaches out of the lane.
+    pub fn from_vmas(len: usize, vmas: impl IntoIterator<Item = Vma>) -> Layout {
+        let mut layout = Layout::empty(len);
+        let mut last = 0;
+        for Vma { start, end, page } in vmas {
+            layout.put(start..end, page.without_marks());
+            if page.is_touched() {
+                last = if page.is_alike() && last != 0 { last } else { start as u64 + 1 };
+                layout.set_anon(start, AnonVma { number: last, ..AnonVma::NONE });
+            }
+        }
         layout
     }
 
@@ -71,7 +134,7 @@ impl Layout {
         self.len as usize
     }
 
-    /// All pages, lowest address first.
+    /// All pages, lowest address first, without marks.
     #[inline]
     pub fn pages(&self) -> &[Page] {
         &self.pages[..self.len()]
@@ -83,21 +146,14 @@ impl Layout {
         &self.pages.as_chunks().0[..self.len().div_ceil(2)]
     }
 
-    /// The pages, to be changed.
-    #[inline]
-    pub fn pages_mut(&mut self) -> &mut [Page] {
-        let len = self.len();
-        &mut self.pages[..len]
-    }
-
     /// The pages that are mapped, as a mask.
     pub fn mapped(&self) -> u64 {
-        self.masks().0
+        self.mapped
     }
 
     /// The mapped pages at which a VMA starts, as a mask; see [`Layout::masks`].
     pub fn starts(&self) -> u64 {
-        self.masks().1
+        self.starts
     }
 
     /// The pages that are mapped, and those of them at which a VMA starts.
@@ -106,131 +162,151 @@ impl Layout {
     /// next bit is set in the second or where the next page is not mapped.
     #[inline]
     pub fn masks(&self) -> (u64, u64) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            let (mut mapped, mut starts) = (0, 0);
-            let mut below = Page::HOLE;
-            for (i, pages) in self.together().iter().enumerate() {
-                // SAFETY: SSE2 belongs to every x86_64.
-                let (some, first) = unsafe { sse2::masks(pages, below) };
-                mapped |= some << (TOGETHER * i);
-                starts |= first << (TOGETHER * i);
-                below = pages[TOGETHER - 1];
-            }
-            (mapped, starts)
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        self.masks_one_by_one()
-    }
-
-    /// [`Layout::masks`] page by page.
-    #[cfg(any(test, not(target_arch = "x86_64")))]
-    fn masks_one_by_one(&self) -> (u64, u64) {
-        let (mut mapped, mut starts) = (0, 0);
-        // What would continue the page before; of a hole that is a hole.
-        let mut next = Page::HOLE;
-        for (i, &page) in self.pages().iter().enumerate() {
-            mapped |= (page.is_mapped() as u64) << i;
-            starts |= ((page.is_mapped() & (page != next)) as u64) << i;
-            next = page.step(1);
-        }
-        (mapped, starts)
+        (self.mapped, self.starts)
     }
 
     /// The pages that are not what they are in `other`, which has as many, as a mask.
-    #[inline]
     pub fn differing(&self, other: &Layout) -> u64 {
         debug_assert_eq!(self.len, other.len);
-        #[cfg(target_arch = "x86_64")]
-        {
-            let both = self.together().iter().zip(other.together()).enumerate();
-            // SAFETY: SSE2 belongs to every x86_64.
-            let differ = |one, other| unsafe { sse2::differing(one, other) };
-            both.fold(0, |mask, (i, (one, other))| mask | differ(one, other) << (TOGETHER * i))
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        self.differing_one_by_one(other)
-    }
-
-    /// [`Layout::differing`] page by page.
-    #[cfg(any(test, not(target_arch = "x86_64")))]
-    fn differing_one_by_one(&self, other: &Layout) -> u64 {
         let pages = self.pages().iter().zip(other.pages()).enumerate();
         pages.fold(0, |mask, (i, (one, two))| mask | u64::from(one != two) << i)
     }
 
-    /// All pages, and what lies behind them, in portions.
-    #[cfg(target_arch = "x86_64")]
-    #[inline]
-    fn together(&self) -> &[[Page; TOGETHER]] {
-        let (all, _) = self.pages.as_chunks();
-        &all[..self.len().div_ceil(TOGETHER)]
+    /// The VMAs, lowest first.
+    pub fn vmas(&self) -> Vmas<'_> {
+        Vmas { layout: self, left: self.starts, last: 0 }
     }
 
-    /// The VMAs, lowest first: the maximal runs of pages that continue each other.
-    pub fn vmas(&self) -> Vmas<'_> {
-        Vmas { pages: self.pages(), at: 0 }
+    /// The VMAs that were written to, lowest first.
+    #[inline]
+    pub fn touched(&self) -> impl Iterator<Item = Vma> + '_ {
+        Vmas { left: self.starts & self.touched, ..self.vmas() }
     }
 
     /// The VMA that covers page `at`, if one does.
     pub fn vma_at(&self, at: usize) -> Option<Vma> {
-        let pages = self.pages();
-        if !pages.get(at)?.is_mapped() {
+        self.span_at(at)?;
+        self.vmas().find(|vma| (vma.start..vma.end).contains(&at))
+    }
+
+    /// Makes the pages one VMA that begins with `page`, whatever was there; what is left of a VMA on
+    /// either side stays. Nothing merges.
+    pub fn put(&mut self, pages: Range<usize>, page: Page) {
+        self.clear(pages.clone());
+        let start = pages.start;
+        for (i, at) in pages.clone().enumerate() {
+            self.pages[at] = page.step(i as u16);
+        }
+        self.mapped |= span_mask(start, pages.end);
+        self.starts |= 1 << start;
+        self.set_anon(start, AnonVma::NONE);
+    }
+
+    /// Unmaps the pages; what is left of a VMA on either side stays.
+    #[inline]
+    pub fn clear(&mut self, pages: Range<usize>) {
+        self.cut(pages.start);
+        self.cut(pages.end);
+        let mask = span_mask(pages.start, pages.end);
+        self.pages[pages].fill(Page::HOLE);
+        self.mapped &= !mask;
+        self.starts &= !mask;
+    }
+
+    /// First page and end of the VMA that covers page `at`, if one does.
+    #[inline]
+    pub(super) fn span_at(&self, at: usize) -> Option<(usize, usize)> {
+        if at >= self.len() || self.mapped & 1 << at == 0 {
             return None;
         }
-        let mut start = at;
-        while start > 0 && pages[start - 1].continues(pages[start]) {
-            start -= 1;
-        }
-        let mut end = at + 1;
-        while end < pages.len() && pages[end - 1].continues(pages[end]) {
-            end += 1;
-        }
-        Some(Vma { start, end, page: pages[start] })
+        let below = self.starts & (u64::MAX >> (MAX_PAGES - 1 - at));
+        let start = MAX_PAGES - 1 - below.leading_zeros() as usize;
+        Some((start, vma_end(self.mapped, self.starts, start)))
     }
-}
 
-/// A lane at one instant: its pages, and which of them are mapped and start a VMA
-/// ([`Layout::masks`]).
-#[derive(Clone, Copy, Debug)]
-pub struct Divided<'a> {
-    /// The pages.
-    pub layout: &'a Layout,
-    /// The mapped ones, and those at which a VMA starts.
-    pub masks: (u64, u64),
-}
+    /// Splits the VMA that covers page `at` and the page below it (mm/vma.c, `__split_vma`): both
+    /// parts share its anon_vma.
+    #[inline]
+    pub(super) fn cut(&mut self, at: usize) {
+        if at < self.len() && self.mapped & !self.starts & 1 << at != 0 {
+            let (start, _) = self.span_at(at).expect("the page is mapped");
+            self.starts |= 1 << at;
+            self.set_anon(at, self.anon[start]);
+        }
+    }
 
-impl<'a> From<&'a Layout> for Divided<'a> {
-    fn from(layout: &'a Layout) -> Divided<'a> {
-        Divided { layout, masks: layout.masks() }
+    /// Makes the VMA that starts at page `at` one with the VMA below it.
+    #[inline]
+    pub(super) fn join(&mut self, at: usize) {
+        debug_assert!(at > 0 && self.pages[at - 1].continues(self.pages[at]));
+        self.starts &= !(1 << at);
+    }
+
+    /// A page, to be changed, of a VMA whose other pages are changed alike.
+    #[inline]
+    pub(super) fn page_mut(&mut self, at: usize) -> &mut Page {
+        &mut self.pages[at]
+    }
+
+    /// The anon_vma of the VMA that starts at page `start`.
+    #[inline]
+    pub(super) fn anon(&self, start: usize) -> AnonVma {
+        self.anon[start]
+    }
+
+    /// Sets the anon_vma of the VMA that starts at page `start`.
+    #[inline]
+    pub(super) fn set_anon(&mut self, start: usize, anon: AnonVma) {
+        debug_assert!(self.starts & 1 << start != 0);
+        self.anon[start] = anon;
+        self.touched = self.touched & !(1 << start) | u64::from(anon.is_some()) << start;
+    }
+
+    /// The same layout with the anon_vma of each VMA as `anon` tells, for VMAs that are not counted
+    /// by this model: first page to anon_vma.
+    pub(crate) fn with_anon(mut self, anon: impl Fn(usize) -> AnonVma) -> Layout {
+        let starts = self.starts;
+        for start in (0..self.len()).filter(|&at| starts & 1 << at != 0) {
+            self.set_anon(start, anon(start));
+        }
+        self
     }
 }
 
 /// Iterator over the VMAs of a layout; see [`Layout::vmas`].
 #[derive(Clone)]
 pub struct Vmas<'a> {
-    pages: &'a [Page],
-    at: usize,
+    layout: &'a Layout,
+    left: u64,
+    /// The anon_vma's number of the touched VMA before, or 0.
+    last: u64,
 }
 
 impl Iterator for Vmas<'_> {
     type Item = Vma;
 
+    #[inline]
     fn next(&mut self) -> Option<Vma> {
-        let start = self.at + self.pages[self.at..].iter().position(|page| page.is_mapped())?;
-        let mut end = start + 1;
-        while end < self.pages.len() && self.pages[end - 1].continues(self.pages[end]) {
-            end += 1;
+        if self.left == 0 {
+            return None;
         }
-        self.at = end;
-        Some(Vma { start, end, page: self.pages[start] })
+        let start = self.left.trailing_zeros() as usize;
+        self.left &= self.left - 1;
+        let end = vma_end(self.layout.mapped, self.layout.starts, start);
+        let number = self.layout.anon[start].number;
+        let mut page = self.layout.pages[start];
+        if number != 0 {
+            page = page.with_marks(number == self.last);
+            self.last = number;
+        }
+        Some(Vma { start, end, page })
     }
 }
 
 impl fmt::Display for Layout {
     /// The VMAs as `[0..4 rw-p anon] [6..8 r--s memfd0+2]`, or `empty`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.mapped() == 0 {
+        if self.mapped == 0 {
             return f.write_str("empty");
         }
         for (i, vma) in self.vmas().enumerate() {
@@ -250,7 +326,6 @@ impl fmt::Debug for Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Prot;
     use crate::model::drawing::draw;
 
     fn runs(picture: &str) -> Vec<(usize, usize)> {
@@ -258,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn vmas_are_the_maximal_runs() {
+    fn pages_make_vmas_as_large_as_can_be() {
         assert_eq!(runs("rrr.wwr."), [(0, 3), (4, 6), (6, 7)]);
         assert_eq!(runs("......"), []);
         assert_eq!(runs("r"), [(0, 1)]);
@@ -271,53 +346,56 @@ mod tests {
     }
 
     #[test]
-    fn masks_and_runs_tell_the_same() {
-        for picture in ["rrr.wwr.", "012567", "r.r.r.r.", "wwwwwwww", "....", "r0r1"] {
+    fn a_boundary_between_equal_pages_is_part_of_the_layout() {
+        let whole = draw("rrrr");
+        let two = draw("rr|rr");
+        assert_ne!(whole, two);
+        assert_eq!(whole.differing(&two), 0);
+        assert_eq!(runs("rr|rr"), [(0, 2), (2, 4)]);
+        let mut joined = two;
+        joined.join(2);
+        assert_eq!(joined, whole);
+    }
+
+    #[test]
+    fn masks_and_vmas_tell_the_same() {
+        for picture in ["rrr.wwr.", "012567", "r.r.r.r.", "wwww|wwww", "....", "r0r1", "r|r|r"] {
             let layout = draw(picture);
-            let (mapped, starts) = (layout.mapped(), layout.starts());
-            let from_runs = layout
+            let (mapped, starts) = layout.masks();
+            let from_vmas = layout
                 .vmas()
                 .fold((0, 0), |(m, s), v| (m | span_mask(v.start, v.end), s | 1 << v.start));
-            assert_eq!((mapped, starts), from_runs, "{picture}");
+            assert_eq!((mapped, starts), from_vmas, "{picture}");
             for (at, page) in layout.pages().iter().enumerate() {
                 let covering = layout.vmas().find(|v| (v.start..v.end).contains(&at));
                 assert_eq!(layout.vma_at(at), covering, "{picture} at {at}");
+                let span = covering.map(|vma| (vma.start, vma.end));
+                assert_eq!(layout.span_at(at), span, "{picture} at {at}");
                 assert_eq!(page.is_mapped(), covering.is_some());
             }
+            assert_eq!(layout.vma_at(layout.len()), None);
         }
     }
 
     #[test]
-    fn pages_taken_together_are_the_same_as_one_by_one() {
-        let mut rng = crate::seed::Stream::new(1, "layouts", 0);
-        let mut before = Layout::empty(MAX_PAGES);
-        for _ in 0..20_000 {
-            let len = rng.between(1, MAX_PAGES);
-            let mut layout = Layout::empty(len);
-            before = Layout::from_pages(&before.pages[..len]);
-            let mut page = Page::HOLE;
-            for at in layout.pages_mut() {
-                page = match rng.below(6) {
-                    0 => Page::HOLE,
-                    1 => Page::anon(Prot::READ),
-                    2 => Page::file(Prot::READ, rng.one_in(2), 1, rng.below(2) as u16),
-                    3 => Page::file(Prot::READ, false, 0, u16::MAX),
-                    _ => page.step(1),
-                };
-                *at = page;
-            }
-            assert_eq!(layout.masks(), layout.masks_one_by_one(), "{layout}");
-            let mut after = layout;
-            assert_eq!(after.differing(&layout), 0, "{layout}");
-            for _ in 0..rng.below(4) {
-                after.pages_mut()[rng.below(len)] = Page::anon(Prot::NONE);
-            }
-            for other in [before, after] {
-                let one_by_one = other.differing_one_by_one(&layout);
-                assert_eq!(layout.differing(&other), one_by_one, "{layout} and {other}");
-            }
-            before.pages = layout.pages;
+    fn vmas_make_the_layout_they_came_from() {
+        for picture in ["rrr.wwr.", "wW|Ww", "WW.WW", "012567", "W|W"] {
+            let layout = draw(picture);
+            assert_eq!(Layout::from_vmas(layout.len(), layout.vmas()), layout, "{picture}");
         }
+    }
+
+    #[test]
+    fn what_is_put_over_vmas_leaves_their_ends() {
+        let mut layout = draw("WWWWWW");
+        layout.put(2..4, Page::anon(crate::model::Prot::READ_WRITE));
+        let marks = |layout: &Layout| {
+            let vmas = layout.vmas();
+            vmas.map(|v| (v.start, v.page.is_touched(), v.page.is_alike())).collect::<Vec<_>>()
+        };
+        assert_eq!(marks(&layout), [(0, true, false), (2, false, false), (4, true, true)]);
+        layout.clear(3..5);
+        assert_eq!(layout.masks(), (0b100111, 0b100101));
     }
 
     #[test]

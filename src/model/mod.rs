@@ -5,6 +5,7 @@
 //! storm, the oracle, the calibration and the tests all share this one model, so that a kernel
 //! that does something else shows up as a difference and is never guessed at.
 
+mod anon;
 mod apply;
 mod cases;
 #[cfg(test)]
@@ -13,18 +14,23 @@ mod geometry;
 mod kind;
 mod layout;
 mod making;
+mod merge;
 mod observation;
 mod op;
 mod page;
+mod space;
 mod span;
 
+pub use anon::AnonVma;
 pub use apply::{Misfit, apply, apply_alone, fits};
 pub use cases::{Case, CaseSet, Change, cases_in};
 pub use geometry::Geometry;
 pub use kind::{Kind, KindSet};
-pub use layout::{Divided, Layout, MAX_PAGES, Vma, Vmas, span_mask};
-pub use making::making;
+pub use layout::{Layout, MAX_PAGES, Vma, Vmas, span_mask, vma_end};
+pub use making::{lane_making, making};
+pub use merge::{MergeRule, MergeRules};
 pub use observation::Observation;
 pub use op::Op;
 pub use page::{Advice, Backing, MAX_FILES, MAX_NAMES, MAX_PGOFF, Page, Prot};
+pub use space::Space;
 pub use span::{Place, Span};

@@ -66,6 +66,18 @@ pub enum Op {
         /// Given or taken back.
         on: bool,
     },
+    /// A write in user mode to each page of the lane, or with `whole` to all memory that it stands for;
+    /// all of it private memory that can be written to.
+    ///
+    /// It changes no boundary, and decides which VMAs merge later: see
+    /// [`AnonVma`](super::AnonVma).
+    Touch {
+        /// What is written to.
+        at: Place,
+        /// All memory that a page of the lane stands for, where that is more than one page.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        whole: bool,
+    },
 }
 
 impl Op {
@@ -79,6 +91,7 @@ impl Op {
             Op::Remap { .. } => Kind::Remap,
             Op::Name { .. } => Kind::Name,
             Op::Advise { .. } => Kind::Advise,
+            Op::Touch { .. } => Kind::Touch,
         }
     }
 
@@ -90,7 +103,8 @@ impl Op {
             | Op::Protect { at, .. }
             | Op::Resize { at, .. }
             | Op::Name { at, .. }
-            | Op::Advise { at, .. } => at,
+            | Op::Advise { at, .. }
+            | Op::Touch { at, .. } => at,
             Op::Remap { from, .. } => from,
         }
     }
@@ -150,6 +164,7 @@ impl Op {
             }
             Op::Name { at, name } => Op::Name { at: map(at)?, name },
             Op::Advise { at, advice, on } => Op::Advise { at: map(at)?, advice, on },
+            Op::Touch { at, whole } => Op::Touch { at: map(at)?, whole },
         })
     }
 
@@ -176,6 +191,7 @@ impl Op {
         let (arg, second) = match *self {
             Op::Map { page, .. } => (0, (page.bits() as u64) << 32),
             Op::Unmap { .. } => (0, 0),
+            Op::Touch { whole, .. } => (whole as u8, 0),
             Op::Protect { prot, .. } => (prot.bits(), 0),
             Op::Resize { new_len, .. } => (new_len, 0),
             Op::Remap { to, keep, .. } => {
@@ -213,6 +229,7 @@ impl Op {
                 advice: Advice::ALL.into_iter().find(|a| *a as u8 == arg & 0x7f)?,
                 on: arg >> 7 != 0,
             },
+            Kind::Touch => Op::Touch { at, whole: arg != 0 },
         })
     }
 }
@@ -235,6 +252,8 @@ impl fmt::Display for Op {
                 let flag = advice.flag(on);
                 write!(f, "madvise({flag}) {at}")
             }
+            Op::Touch { at, whole: false } => write!(f, "write to {at}"),
+            Op::Touch { at, whole: true } => write!(f, "write to all of {at}"),
         }
     }
 }
@@ -269,6 +288,7 @@ mod tests {
                 advice: Advice::ALL[i],
                 on
             }),
+            (any_place(), any::<bool>()).prop_map(|(at, whole)| Op::Touch { at, whole }),
         ]
     }
 

@@ -38,6 +38,11 @@ impl Prot {
         self.0
     }
 
+    /// Whether the write bit is set.
+    pub const fn writes(self) -> bool {
+        self.0 & 2 != 0
+    }
+
     /// Whether the execute bit is set.
     pub const fn executes(self) -> bool {
         self.0 & 4 != 0
@@ -120,18 +125,19 @@ const ADVICE_SHIFT: u32 = 6;
 const ADVICE_MASK: u32 = 7 << ADVICE_SHIFT;
 const NAME_SHIFT: u32 = 9;
 const FILE_SHIFT: u32 = 12;
+const TOUCHED: u32 = 1 << 14;
+const ALIKE: u32 = 1 << 15;
+const MARKS: u32 = TOUCHED | ALIKE;
 const PGOFF_SHIFT: u32 = 16;
 
 /// The attributes of one page of the arena, or "not mapped".
 ///
 /// Layout of the 32 bits, lowest first: mapped (1), protection (3), backing (2), advice (3),
-/// anonymous name (3, 0 = none), memfd (2), spare (2), file offset in pages (16). Unmapped is all
+/// anonymous name (3, 0 = none), memfd (2), marks (2), file offset in pages (16). Unmapped is all
 /// zero.
 ///
-/// Two neighbouring pages belong to one VMA exactly when the second [`continues`](Page::continues)
-/// the first. That is the kernel's merge condition (mm/vma.c, `is_mergeable_vma` and
-/// `can_vma_merge_after`) for memory that is never touched and mapped with `MAP_NORESERVE`: equal
-/// flags, file and name, file offsets that follow on, and no `anon_vma` to disagree about.
+/// Neighbouring pages of one VMA [continue](Page::continues) each other. Pages that do may still belong
+/// to two VMAs: see [`Layout`](super::Layout).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[repr(transparent)]
 pub struct Page(u32);
@@ -197,7 +203,12 @@ impl Page {
 
     /// The permissions of its maps line: bit 0 read, 1 write, 2 execute, 3 shared.
     pub const fn perms(self) -> u8 {
-        self.prot().bits() | (matches!(self.backing(), Backing::SharedFile) as u8) << 3
+        self.prot().bits() | (self.is_shared() as u8) << 3
+    }
+
+    /// Whether what is written to it is seen by others that map the same.
+    pub const fn is_shared(self) -> bool {
+        matches!(self.backing(), Backing::SharedFile)
     }
 
     /// Whether the page maps a memfd.
@@ -245,75 +256,43 @@ impl Page {
         self.is_mapped() && self.step(1).0 == next.0
     }
 
-    /// What a maps line or PROCMAP_QUERY tells of the page: everything but the advice.
+    /// What a maps line or PROCMAP_QUERY tells of the page: everything but advice and marks.
     pub const fn visible(self) -> Page {
-        Page(self.0 & !ADVICE_MASK)
-    }
-}
-
-/// Pages taken sixteen at a time.
-#[cfg(target_arch = "x86_64")]
-pub(super) mod sse2 {
-    use super::{BACKING_SHIFT, PGOFF_SHIFT, Page};
-    use std::arch::x86_64::*;
-
-    /// Pages whose masks are made together.
-    pub(in crate::model) const TOGETHER: usize = 16;
-
-    /// Which of neighbouring pages are mapped, and which of those do not continue the page below,
-    /// `below` being that of the first: a bit each.
-    #[target_feature(enable = "sse2")]
-    #[inline]
-    pub(in crate::model) fn masks(pages: &[Page; TOGETHER], below: Page) -> (u64, u64) {
-        let [a, b, c, d] = fours(pages);
-        let below = _mm_slli_si128::<12>(_mm_cvtsi32_si128(below.0 as i32));
-        // Whether a page is mapped is its lowest bit.
-        let sign = _mm_slli_epi32::<31>;
-        let mapped = signs([sign(a), sign(b), sign(c), sign(d)]);
-        let go_on = signs([go_on(a, below), go_on(b, a), go_on(c, b), go_on(d, c)]);
-        (mapped, mapped & !go_on)
+        Page(self.0 & !(ADVICE_MASK | MARKS))
     }
 
-    /// Which of the pages are not the same as their counterpart: a bit each.
-    #[target_feature(enable = "sse2")]
-    #[inline]
-    pub(in crate::model) fn differing(one: &[Page; TOGETHER], other: &[Page; TOGETHER]) -> u64 {
-        let ([a, b, c, d], [e, f, g, h]) = (fours(one), fours(other));
-        let same = _mm_cmpeq_epi32;
-        !signs([same(a, e), same(b, f), same(c, g), same(d, h)]) & 0xffff
+    /// The first page of a VMA that was written to, and so has an anon_vma; with `alike`, that of the
+    /// touched VMA before it in its lane.
+    #[must_use]
+    pub const fn with_marks(self, alike: bool) -> Page {
+        Page(self.0 & !MARKS | TOUCHED | if alike { ALIKE } else { 0 })
     }
 
-    /// Of four pages, all ones for each that continues the one below it; `below` are the four
-    /// before.
-    #[target_feature(enable = "sse2")]
-    #[inline]
-    fn go_on(here: __m128i, below: __m128i) -> __m128i {
-        let low = _mm_or_si128(_mm_slli_si128::<4>(here), _mm_srli_si128::<12>(below));
-        // As `step` has it: the offset goes on where there is a file.
-        let backing = _mm_and_si128(low, _mm_set1_epi32(3 << BACKING_SHIFT));
-        let anon = _mm_cmpeq_epi32(backing, _mm_setzero_si128());
-        let next = _mm_add_epi32(low, _mm_andnot_si128(anon, _mm_set1_epi32(1 << PGOFF_SHIFT)));
-        _mm_cmpeq_epi32(here, next)
+    /// The page without [marks](Page::with_marks).
+    #[must_use]
+    pub const fn without_marks(self) -> Page {
+        Page(self.0 & !MARKS)
     }
 
-    #[inline]
-    fn fours(pages: &[Page; TOGETHER]) -> [__m128i; 4] {
-        // SAFETY: both types are 64 bytes long, have no padding, and take every value.
-        unsafe { std::mem::transmute::<[Page; TOGETHER], _>(*pages) }
+    /// Whether it is marked as the first page of a VMA that was written to.
+    pub const fn is_touched(self) -> bool {
+        self.0 & TOUCHED != 0
     }
 
-    /// The sign of each of four times four numbers: a bit each.
-    #[target_feature(enable = "sse2")]
-    #[inline]
-    fn signs([a, b, c, d]: [__m128i; 4]) -> u64 {
-        // To half the width twice; what is too large or too small keeps its sign.
-        let bytes = _mm_packs_epi16(_mm_packs_epi32(a, b), _mm_packs_epi32(c, d));
-        _mm_movemask_epi8(bytes) as u64
+    /// Whether it is marked as having the anon_vma of the touched VMA before it.
+    pub const fn is_alike(self) -> bool {
+        self.0 & ALIKE != 0
+    }
+
+    /// Whether a write to it goes through, and makes its VMA a touched one if it is none: private
+    /// memory that can be written to.
+    pub const fn takes_writes(self) -> bool {
+        self.is_mapped() && self.prot().writes() && !self.is_shared()
     }
 }
 
 impl fmt::Display for Page {
-    /// `rw-p anon`, `r--s memfd0+12 !dump`, or `unmapped`.
+    /// `rw-p anon`, `rw-p anon touched`, `r--s memfd0+12 !dump`, or `unmapped`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.is_mapped() {
             return f.write_str("unmapped");
@@ -336,7 +315,11 @@ impl fmt::Display for Page {
                 f.write_str(word)?;
             }
         }
-        Ok(())
+        match (self.is_touched(), self.is_alike()) {
+            (false, _) => Ok(()),
+            (true, false) => f.write_str(" touched"),
+            (true, true) => f.write_str(" touched-alike"),
+        }
     }
 }
 

@@ -265,10 +265,11 @@ mod tests {
     }
 
     fn oracle() -> Oracle {
-        let mut layout = Layout::empty(6);
-        for (page, prot) in [(0, 1), (1, 1), (3, 3), (4, 1)] {
-            layout.pages_mut()[page] = Page::anon(Prot::from_bits(prot));
-        }
+        let layout = Layout::empty(6).repaged(|pages| {
+            for (page, prot) in [(0, 1), (1, 1), (3, 3), (4, 1)] {
+                pages[page] = Page::anon(Prot::from_bits(prot));
+            }
+        });
         Oracle::new(geometry(), &[layout; LANES as usize], 8)
     }
 

@@ -264,8 +264,9 @@ mod tests {
     /// while `op` is under way in a lane of `vmas`; `None` when they are right.
     fn explained(vmas: &[Line], op: Op, lines: &[Line]) -> Option<Vec<Mechanism>> {
         let geometry = Geometry::new(0x7000_0000_0000, 4096, 1, 16);
-        let mut layout = Layout::empty(16);
-        vmas.iter().for_each(|&(start, end, page)| layout.pages_mut()[start..end].fill(page));
+        let layout = Layout::empty(16).repaged(|pages| {
+            vmas.iter().for_each(|&(start, end, page)| pages[start..end].fill(page));
+        });
         let oracle = Oracle::new(geometry, &[layout], 64);
         let from = oracle.clock().now();
         let mut held = oracle.hold(0);

@@ -30,15 +30,15 @@ impl Oracle {
         worker: u16,
         held: &mut Held<'_>,
     ) -> Invoked {
-        let changed = apply_alone(op, &mut held.current.layout);
-        held.current.divide(changed);
+        let fresh = held.fresh();
+        held.current.changed = apply_alone(op, self.rules(), &mut held.current.layout, fresh);
         let invoked = self.clock().take();
         let history = self.history(held.lane);
         let version = match fault {
             PushFault::HeadFirst => history.raise_head(invoked),
             PushFault::TailStays => {
                 let origin = origin(op, worker);
-                history.push_over(invoked, held.current.divided(), &origin)
+                history.push_over(invoked, &held.current.layout, &origin)
             }
         };
         held.current.version = version;
@@ -50,6 +50,6 @@ impl Oracle {
         let version = held.current.version;
         let history = self.history(held.lane);
         let invoked = history.invoked(version);
-        history.write(version, invoked, held.current.divided(), &origin(op, worker));
+        history.write(version, invoked, &held.current.layout, &origin(op, worker));
     }
 }

@@ -8,7 +8,7 @@ mod search;
 
 use super::clock::{OPEN, Tick};
 use super::word::{AtomicU64, Ordering, Word};
-use crate::model::{Divided, Layout, Op, Page};
+use crate::model::{Layout, Op, Page, Vma, vma_end};
 use crossbeam_utils::CachePadded;
 
 /// Number of a version in its lane; the layout at the start is version 0.
@@ -110,15 +110,6 @@ impl History {
     }
 }
 
-/// The end of the VMA that starts at page `start`, if one does: the next page that starts one or is
-/// not mapped. The masks are those of [`History::masks`].
-#[inline]
-pub(super) fn vma_end(mapped: u64, starts: u64, start: usize) -> Option<usize> {
-    let above = u64::MAX << start << 1;
-    let stop = ((starts | !mapped) & above).trailing_zeros() as usize;
-    (starts & 1 << start != 0).then_some(stop)
-}
-
 /// Lines of a slot.
 fn stride(pages: usize) -> usize {
     1 + pages.div_ceil(PAGES)
@@ -139,7 +130,7 @@ impl<W: Word> History<W> {
             tail: CachePadded::default(),
         };
         let origin = Origin { op: None, worker: 0, peer: None, known: true };
-        history.write(0, 0, initial.into(), &origin);
+        history.write(0, 0, initial, &origin);
         history
     }
 
@@ -167,13 +158,7 @@ impl<W: Word> History<W> {
     }
 
     #[inline]
-    pub(super) fn write(
-        &self,
-        version: Version,
-        invoked: Tick,
-        lane: Divided<'_>,
-        origin: &Origin,
-    ) {
+    pub(super) fn write(&self, version: Version, invoked: Tick, layout: &Layout, origin: &Origin) {
         let Some(([Line(front)], lines)) = self.slot(version).split_first_chunk() else {
             unreachable!("a slot has a line at least");
         };
@@ -182,8 +167,9 @@ impl<W: Word> History<W> {
         let put = |at: usize, value: u64| front[at].store(value, Ordering::Relaxed);
         put(INVOKED, invoked);
         put(CLOSED, OPEN);
-        put(MAPPED, lane.masks.0);
-        put(STARTS, lane.masks.1);
+        let (mapped, starts) = layout.masks();
+        put(MAPPED, mapped);
+        put(STARTS, starts);
         let op = origin.op.map_or([0; 2], |op| op.pack());
         put(OP, op[0]);
         put(OP + 1, op[1]);
@@ -191,17 +177,23 @@ impl<W: Word> History<W> {
         let flag = |set: bool, bit: u64| if set { bit } else { 0 };
         let flags = flag(origin.known, KNOWN) | flag(origin.op.is_some(), HAS_OP);
         put(FLAGS, origin.worker as u64 | flags);
-        for (Line(line), pairs) in lines.iter().zip(lane.layout.pairs().chunks(WORDS)) {
+        for (Line(line), pairs) in lines.iter().zip(layout.pairs().chunks(WORDS)) {
             for (word, [low, high]) in line.iter().zip(pairs) {
                 word.store(low.bits() as u64 | (high.bits() as u64) << 32, Ordering::Relaxed);
             }
+        }
+        for vma in layout.touched() {
+            let (Line(line), at) = (&lines[vma.start / PAGES], vma.start % PAGES);
+            let word = &line[at / 2];
+            let marks = u64::from(vma.page.bits() ^ layout.pages()[vma.start].bits());
+            word.store(word.load(Ordering::Relaxed) | marks << (32 * (at % 2)), Ordering::Relaxed);
         }
     }
 
     /// Adds the version that comes about by an operation invoked at tick `invoked`, and gives its
     /// number. To be called before the system call is made, with the lane's lock held.
     #[inline]
-    pub fn push(&self, invoked: Tick, lane: Divided<'_>, origin: &Origin) -> Version {
+    pub fn push(&self, invoked: Tick, layout: &Layout, origin: &Origin) -> Version {
         // Relaxed: only the writer changes `head`, and writers follow each other under the lock.
         let version = self.head.version.load(Ordering::Relaxed) + 1;
         // Relaxed: only the writer changes `tail`, too.
@@ -215,7 +207,7 @@ impl<W: Word> History<W> {
             self.tail.store(tail + self.spare(), Ordering::Relaxed);
             W::fence(Ordering::Release);
         }
-        self.write(version, invoked, lane, origin);
+        self.write(version, invoked, layout, origin);
         // Release: a reader that finds this head finds the whole slot. The system call comes
         // after, so a thread that sees its effect through the kernel's locks also finds this head.
         self.head.raise(version, invoked, Ordering::Release);
@@ -254,10 +246,10 @@ impl<W: Word> History<W> {
     }
 
     /// [`History::push`] without raising the tail. For planted faults only.
-    pub(super) fn push_over(&self, invoked: Tick, lane: Divided<'_>, origin: &Origin) -> Version {
+    pub(super) fn push_over(&self, invoked: Tick, layout: &Layout, origin: &Origin) -> Version {
         // Relaxed: only ever used by one thread.
         let version = self.head.version.load(Ordering::Relaxed) + 1;
-        self.write(version, invoked, lane, origin);
+        self.write(version, invoked, layout, origin);
         self.head.raise(version, invoked, Ordering::Relaxed);
         version
     }
@@ -334,9 +326,8 @@ impl<W: Word> History<W> {
         let mut left = starts;
         std::iter::from_fn(move || {
             let start = left.trailing_zeros() as usize;
-            let end = vma_end(mapped, starts, start & 63).filter(|_| left != 0)?;
-            left &= left - 1;
-            Some((start, end))
+            left &= left.checked_sub(1)?;
+            Some((start, vma_end(mapped, starts, start)))
         })
     }
 
@@ -353,7 +344,7 @@ impl<W: Word> History<W> {
         (peer != NO_PEER).then_some(peer)
     }
 
-    /// One page of the version.
+    /// One page of the version; the first of a VMA with its [marks](Page::with_marks).
     #[inline(always)]
     pub fn page(&self, version: Version, at: usize) -> Page {
         debug_assert!(at < self.pages);
@@ -364,11 +355,8 @@ impl<W: Word> History<W> {
 
     /// All pages of the version. To be confirmed like every other reading.
     pub fn layout(&self, version: Version) -> Layout {
-        let mut layout = Layout::empty(self.pages);
-        for (at, page) in layout.pages_mut().iter_mut().enumerate() {
-            *page = self.page(version, at);
-        }
-        layout
+        let vma = |(start, end)| Vma { start, end, page: self.page(version, start) };
+        Layout::from_vmas(self.pages, self.vmas(version).map(vma))
     }
 
     /// Which worker made the version, and by which operation.
@@ -400,7 +388,7 @@ mod tests {
         for n in 1..=versions {
             let origin =
                 Origin { op: None, worker: n as u16, peer: Some(n * 7), known: n % 3 != 0 };
-            assert_eq!(history.push(2 * n, (&layout(n)).into(), &origin), n);
+            assert_eq!(history.push(2 * n, &layout(n), &origin), n);
             history.close(n - 1, 2 * n + 1);
         }
         history

@@ -3,7 +3,7 @@
 use super::clock::{Clock, Tick};
 use super::evidence::VersionRecord;
 use super::history::{History, Origin, Version};
-use crate::model::{Divided, Geometry, Layout, Op, apply, apply_alone};
+use crate::model::{Geometry, Layout, MAX_PAGES, MergeRules, Op, apply, apply_alone};
 use crossbeam_utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeMap;
@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 /// The oracle: the clock, and for each lane its history and its present layout.
 pub struct Oracle {
     geometry: Geometry,
+    rules: MergeRules,
     clock: Clock,
     lanes: Box<[Lane]>,
 }
@@ -24,10 +25,8 @@ struct Lane {
 /// A lane as its lock holder knows it.
 #[derive(Clone, Copy, Debug)]
 pub struct Current {
-    /// The pages now.
+    /// Its VMAs now.
     pub layout: Layout,
-    /// Its [masks](Layout::masks).
-    pub masks: (u64, u64),
     /// The pages that the operation which made the version changed, as a mask.
     pub changed: u64,
     /// Its version.
@@ -38,20 +37,7 @@ pub struct Current {
 
 impl Current {
     pub(crate) fn new(layout: &Layout, version: Version, known: bool) -> Current {
-        Current { layout: *layout, masks: layout.masks(), changed: 0, version, known }
-    }
-
-    /// The layout with its masks, after the pages `changed` have changed.
-    #[inline]
-    pub(super) fn divide(&mut self, changed: u64) -> Divided<'_> {
-        (self.masks, self.changed) = (self.layout.masks(), changed);
-        self.divided()
-    }
-
-    /// The layout with its masks.
-    #[inline]
-    pub(super) fn divided(&self) -> Divided<'_> {
-        Divided { layout: &self.layout, masks: self.masks }
+        Current { layout: *layout, changed: 0, version, known }
     }
 }
 
@@ -65,6 +51,14 @@ impl Held<'_> {
     /// The lane's number.
     pub fn lane(&self) -> u16 {
         self.lane
+    }
+
+    /// The first of the numbers for the anon_vmas that the lane's next version may bring: no other
+    /// version of any lane has them.
+    #[inline]
+    pub(crate) fn fresh(&self) -> u64 {
+        let version = self.current.version + 1;
+        1 + MAX_PAGES as u64 * (u64::from(self.lane) + (1 << 16) * version)
     }
 
     /// The lane's state.
@@ -93,7 +87,15 @@ impl Oracle {
             history: History::new(capacity, layout),
             current: CachePadded::new(Mutex::new(Current::new(layout, 0, true))),
         };
-        Oracle { geometry, clock: Clock::default(), lanes: initial.iter().map(lane).collect() }
+        let lanes = initial.iter().map(lane).collect();
+        Oracle { geometry, rules: MergeRules::NEWEST, clock: Clock::default(), lanes }
+    }
+
+    /// The same books for a kernel that merges by these rules.
+    #[must_use]
+    pub fn with_rules(mut self, rules: MergeRules) -> Oracle {
+        self.rules = rules;
+        self
     }
 
     /// Books that say what `records` say, by lane and then by number, and of other lanes that
@@ -118,7 +120,7 @@ impl Oracle {
                     peer.checked_sub(*first)
                 });
                 let origin = Origin { peer, ..record.origin };
-                let version = history.push(record.invoked, (&record.layout).into(), &origin);
+                let version = history.push(record.invoked, &record.layout, &origin);
                 if let Some(before) = before.replace(record) {
                     history.close(version - 1, before.closed);
                 }
@@ -129,12 +131,18 @@ impl Oracle {
             let current = Current::new(&initial, history.head(), false);
             Lane { history, current: CachePadded::new(Mutex::new(current)) }
         };
-        Oracle { geometry, clock: Clock::default(), lanes: (0..geometry.lanes).map(lane).collect() }
+        let lanes = (0..geometry.lanes).map(lane).collect();
+        Oracle { geometry, rules: MergeRules::NEWEST, clock: Clock::default(), lanes }
     }
 
     /// Where the lanes lie.
     pub fn geometry(&self) -> &Geometry {
         &self.geometry
+    }
+
+    /// How the kernel merges.
+    pub fn rules(&self) -> MergeRules {
+        self.rules
     }
 
     /// The clock.
@@ -179,14 +187,17 @@ impl Oracle {
         let push = |held: &mut Held<'_>, changed: u64, invoked: Tick, peer: Option<Version>| {
             let current = &mut *held.current;
             let history = self.history(held.lane);
-            current.version = history.push(invoked, current.divide(changed), &origin(peer));
+            current.changed = changed;
+            current.version = history.push(invoked, &current.layout, &origin(peer));
         };
+        let fresh = first.fresh();
         let Some(second) = second else {
-            let changed = apply_alone(op, &mut first.current.layout);
+            let changed = apply_alone(op, self.rules, &mut first.current.layout, fresh);
             push(first, changed, self.clock.take(), None);
             return Invoked { first: (first.lane, first.current.version), second: None };
         };
-        let changed = apply(op, &mut first.current.layout, &mut second.current.layout);
+        let (one, two) = (&mut first.current.layout, &mut second.current.layout);
+        let changed = apply(op, self.rules, one, two, fresh);
         let invoked = self.clock.take();
         // Both numbers are known beforehand: the locks are held.
         let (a, b) = (first.current.version + 1, second.current.version + 1);
@@ -224,7 +235,7 @@ impl Oracle {
     pub fn repair(&self, held: &mut Held<'_>, layout: &Layout) {
         let origin = Origin { op: None, worker: 0, peer: None, known: true };
         let history = self.history(held.lane);
-        let version = history.push(self.clock.take(), layout.into(), &origin);
+        let version = history.push(self.clock.take(), layout, &origin);
         history.close(version - 1, self.clock.take());
         *held.current = Current::new(layout, version, true);
     }

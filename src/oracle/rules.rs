@@ -362,10 +362,11 @@ mod tests {
     /// them and something behind.
     #[test]
     fn a_line_is_right_with_exactly_its_addresses() {
-        let mut layout = Layout::empty(MAX_PAGES);
-        for (page, prot) in [(0, 1), (1, 1), (2, 3), (3, 3), (6, 1)] {
-            layout.pages_mut()[page] = Page::anon(Prot::from_bits(prot));
-        }
+        let layout = Layout::empty(MAX_PAGES).repaged(|pages| {
+            for (page, prot) in [(0, 1), (1, 1), (2, 3), (3, 3), (6, 1)] {
+                pages[page] = Page::anon(Prot::from_bits(prot));
+            }
+        });
         let geometry = Geometry::new(0x10_0000, 4096, 2, MAX_PAGES);
         let oracle = Oracle::new(geometry, &[layout, layout], 64);
         let from = oracle.clock().now();

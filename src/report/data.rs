@@ -265,8 +265,14 @@ pub struct StormReport {
     pub lanes: usize,
     /// Pages of a lane.
     pub pages: usize,
+    /// Pages of memory that a page of a lane stands for.
+    pub page_span: usize,
     /// Operation kinds and ways the storm did without, each with the reason.
     pub dropped: Vec<[String; 2]>,
+    /// How the kernel merges, by rule: whether it has it, null where that could not be decided.
+    pub merge_rules: BTreeMap<&'static str, Option<bool>>,
+    /// What calls left at calibration that the model does not predict: a violation each.
+    pub unpredicted: Vec<String>,
     /// What the mutators did.
     pub operations: Operations,
     /// What the readers did.

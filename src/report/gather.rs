@@ -13,8 +13,9 @@ use crate::engine::{
 use crate::evidence::Kept;
 use crate::header::Header;
 use crate::host::{MapsLocking, thread_files, thread_words};
-use crate::model::{Case, Kind, KindSet};
+use crate::model::{Case, Kind, KindSet, MergeRule};
 use crate::oracle::{Class, Contract, Mechanism, Rule, Tolerated};
+use std::collections::BTreeMap;
 
 /// Of the windows judged, this many in a thousand may be undecided.
 pub(crate) const MOST_UNDECIDED_PER_MILLE: u64 = 10;
@@ -30,10 +31,19 @@ pub struct Circumstances<'a> {
     pub locking: MapsLocking,
     /// What was dropped.
     pub dropped: &'a [Dropped],
+    /// How the kernel merges, as calibration found; nothing where it could not be decided.
+    pub merge_rules: Vec<(MergeRule, Option<bool>)>,
+    /// What calls left that the model does not predict, in words.
+    pub unpredicted: Vec<String>,
     /// Heap allocations counted.
     pub allocations: Option<u64>,
     /// What became of the examples.
     pub kept: &'a [Kept],
+}
+
+/// Merge rules by their words.
+pub fn merge_rules(rules: &[(MergeRule, Option<bool>)]) -> BTreeMap<&'static str, Option<bool>> {
+    rules.iter().map(|(rule, has)| (rule.word(), *has)).collect()
 }
 
 impl StormReport {
@@ -58,7 +68,10 @@ impl StormReport {
             nice: plan.nice,
             lanes: geometry.lanes as usize,
             pages: geometry.pages as usize,
+            page_span: (geometry.page_size() / rustix::param::page_size() as u64) as usize,
             dropped: around.dropped.iter().map(|d| [d.what.clone(), d.why.clone()]).collect(),
+            merge_rules: merge_rules(&around.merge_rules),
+            unpredicted: around.unpredicted.clone(),
             operations: Operations {
                 total: counts.operations.iter().sum(),
                 failed: counts.failed,

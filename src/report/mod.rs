@@ -27,7 +27,7 @@ pub use example::example_text;
 pub(crate) use example::{place, sentence};
 pub use first_tears::{FirstTears, Row};
 pub use format::{Format, Report};
-pub use gather::Circumstances;
+pub use gather::{Circumstances, merge_rules};
 pub(crate) use gather::{FEWEST_CHECKED, MOST_UNDECIDED_PER_MILLE};
 pub use overlap::OverlapReport;
 pub use table::TextTable;

@@ -60,16 +60,35 @@ fn totals(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     writeln!(
         out,
         "{BOLD}storm{BOLD:#}       {seconds:.1} s, {} ({}), {} of {}, \
-         contract {}, maps read under {}",
+         {}contract {}, maps read under {}",
         counted(report.threads, "thread"),
         counted(report.readers, "reader"),
         counted(report.lanes, "lane"),
         counted(report.pages, "page"),
+        match report.page_span {
+            1 => String::new(),
+            span => format!("each {span} pages of memory, "),
+        },
         report.header.contract.unwrap_or_default(),
         report.maps_locking.words(),
     )?;
     for [what, why] in &report.dropped {
         writeln!(out, "without     {what}: {why}")?;
+    }
+    let of = |is: Option<bool>| -> String {
+        let words = report.merge_rules.iter().filter(|(_, has)| **has == is);
+        words.map(|(word, _)| *word).collect::<Vec<_>>().join(", ")
+    };
+    write!(out, "merging     {}", of(Some(true)))?;
+    for (before, is) in [("; not ", Some(false)), ("; undecided: ", None)] {
+        let words = of(is);
+        if !words.is_empty() {
+            write!(out, "{before}{words}")?;
+        }
+    }
+    writeln!(out)?;
+    for words in &report.unpredicted {
+        writeln!(out, "mismatch    at calibration, {words}")?;
     }
     write!(out, "operations  {} ({}/s), {} failed:", ops.total, per_second(ops.total), ops.failed)?;
     for (kind, count) in ops.by_kind.iter().filter(|(_, count)| **count > 0) {

@@ -107,6 +107,27 @@ catalogue! {
     MergeIgnoresOffset "merge-ignores-offset" VmaLocks
         "neighbours are merged although their file offsets do not follow on",
         "1 to 8";
+    MergeUnlikeAnon "merge-unlike-anon" VmaLocks
+        "neighbours are merged although their anon_vmas differ (is_mergeable_anon_vma)",
+        "1 to 5";
+    AnonNotHandedOn "anon-not-handed-on" VmaLocks
+        "a vma that takes in a touched one does not get its anon_vma (dup_anon_vma is left out)",
+        "1 to 8";
+    WrongAnonHandedOn "wrong-anon-handed-on" VmaLocks
+        "a vma that takes in a touched one gets an anon_vma of its own instead",
+        "1 to 8";
+    OffsetLostOnMove "offset-lost-on-move" VmaLocks
+        "a move of touched memory takes the page offset of its new place (copy_vma)",
+        "1 to 8";
+    FlagLostInMerge "flag-lost-in-merge" VmaLocks
+        "a vma that takes in a neighbour loses VM_DONTDUMP",
+        "1 to 8";
+    BoundaryLost "boundary-lost" VmaLocks
+        "a call that changes nothing merges a vma with an equal neighbour all the same (mprotect_fixup without its first check)",
+        "1, 2, 4";
+    HalfDoneMove "half-done-move" VmaLocks
+        "mremap returns without an error, and its source is still mapped (unmap_source_vma fails, and nobody hears of it)",
+        "mremap";
     MapUnmapsFirst "map-unmaps-first" VmaLocks
         "mmap(MAP_FIXED) empties its range in the tree before it inserts the new VMA",
         "1 to 5";

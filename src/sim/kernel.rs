@@ -4,7 +4,7 @@ use super::bugs::{Bug, Model};
 use super::plan::{Step, Task};
 use super::tree::{Entry, Id, Tree};
 use crate::kernel::Mm;
-use crate::model::{Geometry, Layout, Op, Page, Place, Prot};
+use crate::model::{AnonVma, Geometry, Layout, MergeRules, Op, Page, Place, Prot, Vma as Drawn};
 use arrayvec::ArrayVec;
 use rustix::io::Errno;
 use std::cell::RefCell;
@@ -17,6 +17,11 @@ pub(super) struct Vma {
     pub end: u64,
     /// The first page.
     pub page: Page,
+    /// Its anon_vma, 0 for none.
+    pub anon: u32,
+    /// Anonymous page offset of the first page: the page number that private memory was first written
+    /// to at, or that it is mapped at.
+    pub anon_offset: u64,
     /// Write-locked exactly when this equals the kernel's own number (mm/mmap_lock.c,
     /// `vm_lock_seq` and `mm_lock_seq`): to raise that one number is to unlock all.
     pub lock_seq: u64,
@@ -38,6 +43,7 @@ pub(super) enum Refused {
 /// The address space.
 pub struct Kernel {
     pub(super) geometry: Geometry,
+    pub(super) rules: MergeRules,
     pub(super) model: Model,
     pub(super) bug: Option<Bug>,
     pub(super) tree: Tree,
@@ -55,6 +61,10 @@ pub struct Kernel {
     pub(super) steps: VecDeque<Step>,
     /// How often each of the series' ten cases came about; 0 counts the rest.
     pub(super) cases: [u64; 11],
+    /// Anon_vmas made so far.
+    pub(super) anon_vmas: u32,
+    /// Moves so far.
+    pub(super) moves: u32,
 }
 
 /// What a worker's step came to.
@@ -94,10 +104,18 @@ pub(super) const LIBRARY: Prot = Prot::from_bits(5);
 
 impl Kernel {
     /// An address space whose lanes look like `initial`.
-    pub fn new(geometry: Geometry, initial: &[Layout], model: Model, bug: Option<Bug>) -> Kernel {
+    /// None of it has been written to.
+    pub fn new(
+        geometry: Geometry,
+        rules: MergeRules,
+        initial: &[Layout],
+        model: Model,
+        bug: Option<Bug>,
+    ) -> Kernel {
         let most = geometry.lanes as usize * geometry.pages as usize + 16;
         let mut kernel = Kernel {
             geometry,
+            rules,
             model,
             bug,
             tree: Tree::with_room(most),
@@ -111,6 +129,8 @@ impl Kernel {
             tasks: ArrayVec::new(),
             steps: VecDeque::with_capacity(64),
             cases: [0; 11],
+            anon_vmas: 0,
+            moves: 0,
         };
         for Fixed { start, end, page } in fixed(&geometry) {
             kernel.plant(start, end, page);
@@ -156,6 +176,8 @@ impl Kernel {
             start,
             end,
             page,
+            anon: 0,
+            anon_offset: start,
             lock_seq: self.vma_seq,
             readers: 0,
             detached: false,
@@ -277,21 +299,38 @@ impl Kernel {
         self.cases
     }
 
+    /// Makes all memory of the lane as if it had never been written to.
+    pub(super) fn untouch(&mut self, lane: u16) {
+        let first = self.number(lane, 0);
+        let inside = first..first + u64::from(self.geometry.pages);
+        for entry in self.tree.entries().iter().filter(|entry| inside.contains(&entry.start)) {
+            let vma = &mut self.vmas[entry.id as usize];
+            (vma.anon, vma.anon_offset) = (0, vma.start);
+        }
+    }
+
     /// What the lane looks like now.
     pub fn layout(&self, lane: u16) -> Layout {
-        let mut layout = Layout::empty(self.geometry.pages as usize);
         let first = self.number(lane, 0);
-        for entry in self.tree.entries() {
-            let vma = self.vma(entry.id);
-            for at in entry.start..entry.end {
-                if let Some(page) =
-                    at.checked_sub(first).and_then(|i| layout.pages_mut().get_mut(i as usize))
-                {
-                    *page = vma.page.step((at - vma.start) as u16);
-                }
-            }
-        }
-        layout
+        let pages = u64::from(self.geometry.pages);
+        let inside = |entry: &&Entry| (first..first + pages).contains(&entry.start);
+        let entries = || self.tree.entries().iter().filter(inside);
+        let vmas = entries().map(|entry| {
+            let page = self.vma(entry.id).page;
+            let page = page.step((entry.start - self.vma(entry.id).start) as u16);
+            let (start, end) = (entry.start - first, entry.end - first);
+            Drawn { start: start as usize, end: (end as usize).min(pages as usize), page }
+        });
+        let layout = Layout::from_vmas(pages as usize, vmas);
+        layout.with_anon(|page| {
+            let entry = entries().find(|entry| entry.start == first + page as u64);
+            entry.map_or(AnonVma::NONE, |entry| {
+                let vma = self.vma(entry.id);
+                let moved = vma.anon_offset.wrapping_sub(vma.start) as i32;
+                let private = !vma.page.is_shared();
+                AnonVma { number: vma.anon.into(), moved: if private { moved } else { 0 } }
+            })
+        })
     }
 }
 

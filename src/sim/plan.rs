@@ -5,9 +5,9 @@
 //! is over; the tree and the VMAs change one after the other.
 
 use super::bugs::{Bug, Model};
-use super::kernel::{Kernel, Progress};
+use super::kernel::{Kernel, Progress, Vma};
 use super::tree::Id;
-use crate::model::{Advice, Op, Page, Prot};
+use crate::model::{Advice, Backing, MergeRule, Op, Page, Prot};
 
 /// Part of an operation.
 #[derive(Clone, Copy, Debug)]
@@ -19,11 +19,36 @@ pub(super) enum Task {
     Take { from: u64, to: u64 },
     /// Empties the range in the tree (`vms_clear_ptes` and the store before it).
     Erase { from: u64, to: u64 },
-    /// A VMA over the range, merged with its neighbours if they allow (`vma_merge_new_range`).
-    Lay { from: u64, to: u64, page: Page },
+    /// A VMA over the range, merged with its neighbours if they allow (`vma_merge_new_range`), but not
+    /// at `apart`.
+    Lay { from: u64, to: u64, piece: Piece, apart: [u64; 2] },
+    /// The copy of a move, from page `source` on (`copy_vma`).
+    Copy { source: u64, from: u64, to: u64, keep: bool },
+    /// What a move that keeps its source leaves there (`dontunmap_complete`).
+    Empty { from: u64, to: u64 },
+    /// Writes to each page of the range (mm/rmap.c, `__anon_vma_prepare`).
+    Touch { from: u64, to: u64 },
     /// Changes the VMAs in the range, lowest first (`vma_modify`).
     Alter { from: u64, to: u64, change: Change },
 }
+
+/// What is laid: its first page, anon_vma and anonymous page offset.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece {
+    page: Page,
+    anon: u32,
+    offset: u64,
+}
+
+impl Piece {
+    /// The part of it from the `n`th page on.
+    fn step(self, n: u64) -> Piece {
+        Piece { page: self.page.step(n as u16), offset: self.offset + n, ..self }
+    }
+}
+
+/// Nowhere: no page has this number.
+const NOWHERE: [u64; 2] = [u64::MAX; 2];
 
 /// What `mprotect`, `madvise` and `prctl` change.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +76,8 @@ pub(super) enum Step {
     Start(Id, u64, Page),
     End(Id, u64),
     Page(Id, Page),
+    /// Its anon_vma and anonymous page offset.
+    Anon(Id, u32, u64),
     /// Notes the case that shrank it.
     Trimmed(Id, u8),
     Store(Id),
@@ -66,7 +93,9 @@ impl Kernel {
         let mut tasks: arrayvec::ArrayVec<Task, 12> = Default::default();
         match *op {
             Op::Map { page, .. } => {
-                tasks.extend(self.replace(from, to, page, self.has(Bug::MapUnmapsFirst)));
+                let piece = Piece { page, anon: 0, offset: from };
+                let lay = Task::Lay { from, to, piece, apart: NOWHERE };
+                tasks.extend(replace(from, to, lay, self.has(Bug::MapUnmapsFirst)));
             }
             Op::Unmap { .. } => tasks.extend(remove(from, to)),
             Op::Protect { prot, .. } => {
@@ -78,18 +107,22 @@ impl Kernel {
             Op::Name { name, .. } => {
                 tasks.push(Task::Alter { from, to, change: Change::Name(name) })
             }
+            Op::Touch { .. } => tasks.push(Task::Touch { from, to }),
             Op::Resize { at, new_len } if new_len < at.span.len => {
                 tasks.extend(remove(from + new_len as u64, to));
             }
             Op::Resize { at, new_len } => {
-                let page = self.page_at(from).step(at.span.len as u16);
-                tasks.push(Task::Lay { from: to, to: from + new_len as u64, page });
+                let piece = self.piece_at(from).step(at.span.len.into());
+                let to_end = from + new_len as u64;
+                tasks.push(Task::Lay { from: to, to: to_end, piece, apart: NOWHERE });
             }
             Op::Remap { to: there, keep, .. } => {
-                let page = self.page_at(from);
                 let (low, high) = self.range(there);
-                tasks.extend(self.replace(low, high, page, self.has(Bug::ReplacedInFlight)));
-                if !keep {
+                let copy = Task::Copy { source: from, from: low, to: high, keep };
+                tasks.extend(replace(low, high, copy, self.has(Bug::ReplacedInFlight)));
+                if keep {
+                    tasks.push(Task::Empty { from, to });
+                } else if !self.half_done() {
                     tasks.extend(remove(from, to));
                 }
             }
@@ -118,17 +151,18 @@ impl Kernel {
         }
     }
 
-    fn replace(&self, from: u64, to: u64, page: Page, gap: bool) -> impl Iterator<Item = Task> {
-        let cut = [Task::Cut { at: from, below: true }, Task::Cut { at: to, below: false }];
-        let take = Task::Take { from, to };
-        let erase = gap.then_some(Task::Erase { from, to });
-        cut.into_iter().chain([take]).chain(erase).chain([Task::Lay { from, to, page }])
+    /// Whether the bug of a move whose source stays shows this time.
+    fn half_done(&mut self) -> bool {
+        self.moves += 1;
+        self.has(Bug::HalfDoneMove) && self.moves.is_multiple_of(4)
     }
 
-    fn page_at(&self, at: u64) -> Page {
-        self.tree.covering(at).map_or(Page::HOLE, |entry| {
+    fn piece_at(&self, at: u64) -> Piece {
+        let none = Piece { page: Page::HOLE, anon: 0, offset: at };
+        self.tree.covering(at).map_or(none, |entry| {
             let vma = self.vma(entry.id);
-            vma.page.step((at - vma.start) as u16)
+            let whole = Piece { page: vma.page, anon: vma.anon, offset: vma.anon_offset };
+            whole.step(at - vma.start)
         })
     }
 
@@ -170,10 +204,15 @@ impl Kernel {
             Step::Lock(_) => {}
             Step::Start(id, start, page) => {
                 let vma = &mut self.vmas[id as usize];
+                vma.anon_offset = vma.anon_offset.wrapping_add(start.wrapping_sub(vma.start));
                 (vma.start, vma.page) = (start, page);
             }
             Step::End(id, end) => self.vmas[id as usize].end = end,
             Step::Page(id, page) => self.vmas[id as usize].page = page,
+            Step::Anon(id, anon, offset) => {
+                let vma = &mut self.vmas[id as usize];
+                (vma.anon, vma.anon_offset) = (anon, offset);
+            }
             Step::Trimmed(id, case) => self.vmas[id as usize].trimmed = case,
             Step::Store(id) => {
                 self.drop_locks_early();
@@ -213,7 +252,23 @@ impl Kernel {
                 }
             }
             Task::Erase { from, to } => self.steps.push_back(Step::Clear(from, to)),
-            Task::Lay { from, to, page } => self.lay(from, to, page),
+            Task::Lay { from, to, piece, apart } => self.lay(from, to, piece, apart),
+            Task::Copy { source, from, to, keep } => self.copy(source, from, to, keep),
+            Task::Empty { from, to } => {
+                if let Some(entry) = self.tree.covering(from)
+                    && (entry.start, entry.end) == (from, to)
+                {
+                    let reset = self.rules.has(MergeRule::KeptSourceIsNew);
+                    let offset = if reset { from } else { self.vma(entry.id).anon_offset };
+                    self.steps.push_back(Step::Anon(entry.id, 0, offset));
+                }
+            }
+            Task::Touch { from, to } => {
+                if let Some(entry) = self.tree.next(from).filter(|entry| entry.start < to) {
+                    self.tasks.push(Task::Touch { from: entry.end, to });
+                    self.touch(entry.id);
+                }
+            }
             Task::Alter { from, to, change } => {
                 if let Some(entry) = self.tree.next(from).filter(|entry| entry.start < to) {
                     let end = entry.end.min(to);
@@ -232,13 +287,22 @@ impl Kernel {
         self.cases[if below { 9 } else { 10 }] += 1;
         self.lock(id);
         if below {
-            let new = self.allot(vma.start, at, vma.page);
+            let new = self.allot_part(&vma, vma.start, at);
             let page = if self.has(Bug::OffsetAfterSplit) { vma.page } else { upper };
             self.steps.extend([Step::Start(id, at, page), Step::Trimmed(id, 9), Step::Store(new)]);
         } else {
-            let new = self.allot(at, vma.end, upper);
+            let new = self.allot_part(&vma, at, vma.end);
             self.steps.extend([Step::End(id, at), Step::Trimmed(id, 10), Step::Store(new)]);
         }
+    }
+
+    /// A VMA that is a part of `vma` and shares its anon_vma.
+    fn allot_part(&mut self, vma: &Vma, start: u64, end: u64) -> Id {
+        let id = self.allot(start, end, vma.page.step((start - vma.start) as u16));
+        let part = &mut self.vmas[id as usize];
+        part.anon = vma.anon;
+        part.anon_offset = vma.anon_offset.wrapping_add(start - vma.start);
+        id
     }
 
     fn lock(&mut self, id: Id) {
@@ -247,53 +311,147 @@ impl Kernel {
         }
     }
 
-    /// Whether VMA `below`, which ends at `at`, takes in a page laid there.
-    fn merges_below(&self, at: u64, page: Page) -> Option<Id> {
+    /// The VMA that ends at `at`, if it takes in what is laid from there on.
+    fn merges_below(&self, at: u64, laid: Piece) -> Option<Id> {
         let id = self.tree.ending(at)?.id;
         let vma = self.vma(id);
-        let last = vma.page.step((vma.end - vma.start - 1) as u16);
-        (!vma.detached && self.follows(last, page)).then_some(id)
+        let below = Piece { page: vma.page, anon: vma.anon, offset: vma.anon_offset };
+        let last = below.step(vma.end - vma.start - 1);
+        (!vma.detached && self.follows(last, laid) && self.lets_in(laid.anon, vma.anon))
+            .then_some(id)
     }
 
-    /// Whether the VMA that starts at `at` goes on from `last`, the page below it.
-    fn merges_above(&self, at: u64, last: Page) -> Option<Id> {
+    /// The VMA that starts at `at`, if it takes in what is laid below, whose last page is `last`.
+    fn merges_above(&self, at: u64, last: Piece) -> Option<Id> {
         let entry = self.tree.covering(at).filter(|entry| entry.start == at)?;
         let vma = self.vma(entry.id);
-        (!vma.detached && self.follows(last, vma.page)).then_some(entry.id)
+        let above = Piece { page: vma.page, anon: vma.anon, offset: vma.anon_offset };
+        (!vma.detached && self.follows(last, above) && self.lets_in(last.anon, vma.anon))
+            .then_some(entry.id)
     }
 
-    fn follows(&self, below: Page, above: Page) -> bool {
+    /// The one above, where it and the one below it go with each other, too.
+    fn merges_both(&self, below: Option<Id>, above: Option<Id>) -> Option<Id> {
+        let anon = |id: Id| self.vma(id).anon;
+        let (low, high) = (below.map_or(0, anon), above.map_or(0, anon));
+        let unlike = low != 0 && high != 0 && low != high && !self.has(Bug::MergeUnlikeAnon);
+        above.filter(|_| !unlike)
+    }
+
+    fn follows(&self, below: Piece, above: Piece) -> bool {
         const OFFSET: u32 = 0xffff << 16;
-        let same_but_offset = || (below.bits() ^ above.bits()) & !OFFSET == 0;
-        below.continues(above)
-            || self.has(Bug::MergeIgnoresOffset) && below.is_file() && same_but_offset()
+        let same_but_offset = || (below.page.bits() ^ above.page.bits()) & !OFFSET == 0;
+        let offsets = match below.page.backing() {
+            Backing::Anon => below.offset.wrapping_add(1) == above.offset,
+            Backing::PrivateFile if self.rules.has(MergeRule::PrivateFileOffsets) => {
+                below.offset.wrapping_add(1) == above.offset
+            }
+            _ => true,
+        };
+        offsets && below.page.continues(above.page)
+            || self.has(Bug::MergeIgnoresOffset) && below.page.is_file() && same_but_offset()
     }
 
-    fn lay(&mut self, from: u64, to: u64, page: Page) {
-        let last = page.step((to - from - 1) as u16);
+    fn lets_in(&self, source: u32, target: u32) -> bool {
+        match (source, target) {
+            (0, _) => true,
+            (_, 0) => self.rules.has(MergeRule::TouchedIntoUntouched),
+            _ => source == target || self.has(Bug::MergeUnlikeAnon),
+        }
+    }
+
+    /// What a VMA that takes in others has for an anon_vma afterwards (`dup_anon_vma`).
+    fn hand_on(&mut self, to: Id, others: [u32; 2]) {
+        let vma = *self.vma(to);
+        if self.has(Bug::FlagLostInMerge) {
+            self.vmas[to as usize].page = vma.page.with_advice(Advice::DontDump, false);
+        }
+        let anon = others.into_iter().find(|&anon| anon != 0).filter(|_| vma.anon == 0);
+        let Some(mut anon) = anon.filter(|_| !self.has(Bug::AnonNotHandedOn)) else { return };
+        if self.has(Bug::WrongAnonHandedOn) {
+            self.anon_vmas += 1;
+            anon = self.anon_vmas;
+        }
+        // What becomes of its start is a step of its own, which moves the offset along.
+        self.vmas[to as usize].anon = anon;
+    }
+
+    fn copy(&mut self, source: u64, from: u64, to: u64, keep: bool) {
+        let piece = self.piece_at(source);
+        let anonymous = piece.page.backing() == Backing::Anon;
+        let untouched = piece.anon == 0;
+        let stays = !untouched && !self.has(Bug::OffsetLostOnMove);
+        let offset = if stays { piece.offset } else { from };
+        let allowed = self.rules.has(MergeRule::CopyIntoKeptSource);
+        let apart = match self.tree.covering(source) {
+            Some(entry) if keep && anonymous && untouched && !allowed => [entry.start, entry.end],
+            _ => NOWHERE,
+        };
+        self.lay(from, to, Piece { offset, ..piece }, apart);
+    }
+
+    fn touch(&mut self, id: Id) {
+        let vma = *self.vma(id);
+        if vma.anon != 0 {
+            return;
+        }
+        let own = Piece { page: vma.page, anon: 0, offset: vma.anon_offset };
+        let piece = |id: Id| {
+            let vma = self.vma(id);
+            Piece { page: vma.page, anon: vma.anon, offset: vma.anon_offset }
+        };
+        let alike = |piece: Piece| Piece { page: piece.page.with_prot(Prot::NONE), ..piece };
+        let next = self.tree.covering(vma.end).filter(|entry| entry.start == vma.end);
+        let next = next.map(|entry| piece(entry.id)).filter(|&next| {
+            let last = own.step(vma.end - vma.start - 1);
+            next.anon != 0 && self.follows(alike(last), alike(next))
+        });
+        let before = self.tree.ending(vma.start).map(|entry| {
+            let below = self.vma(entry.id);
+            piece(entry.id).step(below.end - below.start - 1)
+        });
+        let before = before.filter(|&last| last.anon != 0 && self.follows(alike(last), alike(own)));
+        let lent = next.or(before).map(|piece| piece.anon);
+        let anon = lent.unwrap_or_else(|| {
+            self.anon_vmas += 1;
+            self.anon_vmas
+        });
+        self.steps.push_back(Step::Anon(id, anon, vma.anon_offset));
+    }
+
+    fn lay(&mut self, from: u64, to: u64, piece: Piece, apart: [u64; 2]) {
+        let page = piece.page;
+        let last = piece.step(to - from - 1);
         let replaces = self.tree.next(from).is_some_and(|entry| entry.start < to);
         let both_full = |vacant: usize| if replaces { 0 } else { vacant };
-        match (self.merges_below(from, page), self.merges_above(to, last)) {
+        let below = self.merges_below(from, piece).filter(|_| !apart.contains(&from));
+        let above = self.merges_above(to, last).filter(|_| !apart.contains(&to));
+        match (below, self.merges_both(below, above)) {
             (Some(below), Some(above)) => {
                 self.cases[if replaces { 1 } else { 6 }] += 1;
                 let end = self.vma(above).end;
                 self.lock(below);
                 self.lock(above);
+                self.hand_on(below, [self.vma(above).anon, piece.anon]);
                 self.steps.extend([Step::End(below, end), Step::Store(below), Step::Detach(above)]);
             }
             (Some(below), None) => {
                 self.cases[both_full(7)] += 1;
                 self.lock(below);
+                self.hand_on(below, [piece.anon, 0]);
                 self.steps.extend([Step::End(below, to), Step::Store(below)]);
             }
             (None, Some(above)) => {
                 self.cases[both_full(8)] += 1;
                 self.lock(above);
+                self.hand_on(above, [piece.anon, 0]);
                 self.steps.extend([Step::Start(above, from, page), Step::Store(above)]);
             }
             (None, None) => {
                 self.cases[0] += 1;
                 let new = self.allot(from, to, page);
+                let vma = &mut self.vmas[new as usize];
+                (vma.anon, vma.anon_offset) = (piece.anon, piece.offset);
                 self.steps.push_back(Step::Store(new));
             }
         }
@@ -303,24 +461,28 @@ impl Kernel {
     /// nothing merges, the splits of `vma_modify`).
     fn alter(&mut self, id: Id, from: u64, to: u64, change: Change) {
         let vma = *self.vma(id);
-        let old = vma.page.step((from - vma.start) as u16);
-        let page = change.on(old);
-        if page == old {
+        let whole = Piece { page: vma.page, anon: vma.anon, offset: vma.anon_offset };
+        let old = whole.step(from - vma.start);
+        let page = change.on(old.page);
+        if page == old.page && !self.has(Bug::BoundaryLost) {
             return;
         }
-        let last = page.step((to - from - 1) as u16);
-        let below = (from == vma.start).then(|| self.merges_below(from, page)).flatten();
+        let piece = Piece { page, ..old };
+        let last = piece.step(to - from - 1);
+        let below = (from == vma.start).then(|| self.merges_below(from, piece)).flatten();
         let above = (to == vma.end).then(|| self.merges_above(to, last)).flatten();
-        match (below, above) {
+        match (below, self.merges_both(below, above)) {
             (Some(below), Some(above)) => {
                 self.cases[1] += 1;
                 let end = self.vma(above).end;
                 [below, id, above].into_iter().for_each(|id| self.lock(id));
+                self.hand_on(below, [self.vma(above).anon, vma.anon]);
                 self.steps.extend([Step::End(below, end), Step::Store(below)]);
                 self.steps.extend([Step::Detach(id), Step::Detach(above)]);
             }
             (Some(below), None) => {
                 [below, id].into_iter().for_each(|id| self.lock(id));
+                self.hand_on(below, [vma.anon, 0]);
                 if to == vma.end {
                     self.cases[2] += 1;
                     self.steps.extend([Step::End(below, to), Step::Store(below), Step::Detach(id)]);
@@ -333,6 +495,7 @@ impl Kernel {
             }
             (None, Some(above)) => {
                 [id, above].into_iter().for_each(|id| self.lock(id));
+                self.hand_on(above, [vma.anon, 0]);
                 if from > vma.start {
                     self.cases[5] += 1;
                     self.steps.extend([Step::End(id, from), Step::Trimmed(id, 5)]);
@@ -354,10 +517,9 @@ impl Kernel {
             self.split(id, from, true);
         }
         if to < vma.end {
-            let upper = vma.page.step((to - vma.start) as u16);
             self.cases[10] += 1;
             self.lock(id);
-            let new = self.allot(to, vma.end, upper);
+            let new = self.allot_part(&vma, to, vma.end);
             self.steps.extend([Step::End(id, to), Step::Trimmed(id, 10), Step::Store(new)]);
         }
         self.lock(id);
@@ -368,6 +530,13 @@ impl Kernel {
         };
         self.steps.push_back(Step::Page(id, page));
     }
+}
+
+fn replace(from: u64, to: u64, by: Task, gap: bool) -> impl Iterator<Item = Task> {
+    let cut = [Task::Cut { at: from, below: true }, Task::Cut { at: to, below: false }];
+    let take = Task::Take { from, to };
+    let erase = gap.then_some(Task::Erase { from, to });
+    cut.into_iter().chain([take]).chain(erase).chain([by])
 }
 
 fn remove(from: u64, to: u64) -> impl Iterator<Item = Task> {

@@ -65,7 +65,7 @@ impl Program {
 
 fn scatter(rng: &mut Stream, geometry: &Geometry) -> Op {
     let at = place(rng, geometry);
-    match rng.below(16) {
+    match rng.below(19) {
         0..=4 => Op::Map { at, page: any_page(rng) },
         5..=6 => Op::Unmap { at },
         7..=9 => Op::Protect { at, prot: prot(rng) },
@@ -76,7 +76,8 @@ fn scatter(rng: &mut Stream, geometry: &Geometry) -> Op {
             to.span = Span { start: start as u8, len: at.span.len };
             Op::Remap { from: at, to, keep: rng.one_in(2) }
         }
-        14 => Op::Name { at, name: rng.below(3) as u8 },
+        14 if rng.one_in(2) => Op::Name { at, name: rng.below(3) as u8 },
+        14 | 16..=18 => Op::Touch { at, whole: false },
         _ => Op::Advise { at, advice: Advice::ALL[rng.below(3)], on: rng.one_in(2) },
     }
 }

@@ -82,6 +82,8 @@ impl<'a> Worker<'a> {
             }
             Phase::Failed(mut lanes) => {
                 for held in [Some(&mut lanes.first), lanes.second.as_mut()].into_iter().flatten() {
+                    // As a storm lays the lane out anew.
+                    kernel.untouch(held.lane());
                     let layout = kernel.layout(held.lane());
                     self.oracle.repair(held, &layout);
                 }

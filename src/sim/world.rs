@@ -5,7 +5,7 @@ use super::bugs::{Bug, Model};
 use super::kernel::Kernel;
 use super::pace::Pace;
 use super::worker::Worker;
-use crate::model::{Geometry, Layout, Page, Prot};
+use crate::model::{Geometry, Layout, MergeRules, Page, Prot};
 use crate::oracle::Oracle;
 use crate::seed::Stream;
 
@@ -22,6 +22,8 @@ pub struct Setup {
     pub history: usize,
     /// One operation in this many fails half-way; 0 for none.
     pub failures: usize,
+    /// How the kernel merges.
+    pub rules: MergeRules,
 }
 
 impl Setup {
@@ -36,7 +38,13 @@ impl Setup {
             buffer: [230, 270, 320, 400, 500][rng.below(5)],
             history: 4096,
             failures: 0,
+            rules: *rng.pick(&MergeRules::every().collect::<Vec<_>>()),
         }
+    }
+
+    /// The books of its lanes, which look as the seed says.
+    pub fn oracle(&self, seed: u64) -> Oracle {
+        Oracle::new(self.geometry, &self.initial(seed), self.history).with_rules(self.rules)
     }
 
     /// Layouts to begin with: mapped and unmapped runs.
@@ -44,9 +52,9 @@ impl Setup {
         let mut rng = Stream::new(seed, "layout", 0);
         let pages = self.geometry.pages as usize;
         let lane = |_| {
-            let mut layout = Layout::empty(pages);
+            let mut drawn = vec![Page::HOLE; pages];
             let mut page = Page::HOLE;
-            for at in layout.pages_mut() {
+            for at in &mut drawn {
                 page = match rng.below(4) {
                     0 => Page::HOLE,
                     1 => Page::anon(Prot::READ_WRITE),
@@ -56,7 +64,7 @@ impl Setup {
                 };
                 *at = page;
             }
-            layout
+            Layout::from_pages(&drawn)
         };
         (0..self.geometry.lanes).map(lane).collect()
     }
@@ -88,7 +96,7 @@ impl<'a> World<'a> {
             .map(|lane| oracle.history(lane).layout(oracle.history(lane).head()))
             .collect();
         World {
-            kernel: Kernel::new(setup.geometry, &initial, model, bug),
+            kernel: Kernel::new(setup.geometry, setup.rules, &initial, model, bug),
             setup,
             workers: (0..setup.workers)
                 .map(|number| Worker::new(oracle, number as u16, bug, setup.failures))

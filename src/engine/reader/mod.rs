@@ -136,7 +136,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             answers: Answers::default(),
             rng,
             text: (0, 1 << 14),
-            page: oracle.geometry().page_size() as usize,
+            page: rustix::param::page_size(),
             delay_timer: place.delay_timer,
             held_up: false,
             moment: (0, 0),

@@ -241,8 +241,10 @@ impl Storm {
         let drawn = draw_layout(&mut pause.rng, &self.may, lane, pages);
         let given = self.script.as_ref().and_then(|script| script.layouts.get(lane as usize));
         let layout = given.copied().unwrap_or(drawn);
-        if lay_out(&self.arena, lane, &layout).is_ok() {
-            self.oracle.repair(&mut self.oracle.hold(lane), &layout);
+        let mut held = self.oracle.hold(lane);
+        let made = lay_out(&self.arena, self.may.rules, lane, &layout, held.fresh());
+        if let Ok(layout) = made {
+            self.oracle.repair(&mut held, &layout);
             run.repaired += 1;
         }
     }

@@ -326,15 +326,11 @@ mod tests {
             let mut rng = Stream::new(seed, "ahead", 0);
             let first: Vec<Layout> = (0..LANES)
                 .map(|_| {
-                    let mut layout = Layout::empty(PAGES);
-                    let pages = layout.pages_mut().iter_mut();
-                    pages.for_each(|page| {
-                        *page = match rng.below(4) {
-                            0 => Page::HOLE,
-                            prot => Page::anon(Prot::from_bits(prot as u8)),
-                        };
-                    });
-                    layout
+                    let page = |_| match rng.below(4) {
+                        0 => Page::HOLE,
+                        prot => Page::anon(Prot::from_bits(prot as u8)),
+                    };
+                    Layout::from_pages(&(0..PAGES).map(page).collect::<Vec<Page>>())
                 })
                 .collect();
             let oracle = Oracle::new(geometry(), &first, if seed % 3 == 0 { 4 } else { 64 });

@@ -68,9 +68,10 @@ mod tests {
 
     /// One lane of 24 pages, every other of them mapped, and all alike.
     fn oracle() -> Oracle {
-        let mut layout = Layout::empty(24);
-        let pages = layout.pages_mut().iter_mut().step_by(2);
-        pages.for_each(|page| *page = Page::anon(Prot::from_bits(1)));
+        let layout = Layout::empty(24).repaged(|pages| {
+            let every_other = pages.iter_mut().step_by(2);
+            every_other.for_each(|page| *page = Page::anon(Prot::from_bits(1)));
+        });
         Oracle::new(Geometry::new(0x10_0000, 4096, 1, 24), &[layout], 64)
     }
 

@@ -2,8 +2,9 @@
 
 use super::{Progress, Walk};
 use crate::model::Observation;
+use crate::model::vma_end;
 use crate::oracle::clock::Window;
-use crate::oracle::history::{History, Version, vma_end};
+use crate::oracle::history::{History, Version};
 use crate::oracle::verdict::{Class, Rule, Verdict};
 
 impl Walk<'_> {
@@ -111,6 +112,7 @@ pub(super) fn shows(
     seen: &Observation,
 ) -> bool {
     let (mapped, starts) = history.masks(version);
-    vma_end(mapped, starts, start) == Some(end)
+    starts & 1 << start != 0
+        && vma_end(mapped, starts, start) == end
         && history.page(version, start).visible() == seen.page
 }

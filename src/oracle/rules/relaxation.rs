@@ -3,7 +3,7 @@
 //! Never part of a verdict. A walk that was found wrong is judged a second time with a relaxation.
 
 use super::Walk;
-use crate::model::{Kind, KindSet, Layout, Op, span_mask};
+use crate::model::{Kind, KindSet, Layout, MAX_PAGES, Op, Page, span_mask};
 use crate::oracle::clock::Window;
 use crate::oracle::history::{History, Version};
 
@@ -94,10 +94,12 @@ impl Walk<'_> {
             if made == version || from.lane != to.lane {
                 return None;
             }
-            let (mut both, before) = (history.layout(made), history.layout(made - 1));
-            let source = from.span.start()..from.span.end();
-            both.pages_mut()[source.clone()].copy_from_slice(&before.pages()[source]);
-            across(at, &both)
+            let (after, before) = (history.layout(made), history.layout(made - 1));
+            let mut both = [Page::HOLE; MAX_PAGES];
+            let both = &mut both[..after.len()];
+            both.copy_from_slice(after.pages());
+            both[from.span.range()].copy_from_slice(&before.pages()[from.span.range()]);
+            across(at, &Layout::from_pages(both))
         };
         loop {
             let later = (version..=history.head())

@@ -4,7 +4,7 @@ use super::rate::Rates;
 use super::rounds::{Rounds, follow};
 use super::rows::{lines_of, listed, packed};
 use crate::engine::{Course, Mode};
-use crate::model::{Backing, Geometry, Kind, Layout, Op, Place, Span, making};
+use crate::model::{Backing, Geometry, Kind, Layout, Op, lane_making};
 use crate::oracle::{Class, Contract, Rule};
 use crate::repro::replay::Target;
 use crate::repro::scenario::{Boundary, Scenario, ScenarioError};
@@ -129,14 +129,7 @@ fn expected(target: &Target, rule: Option<Rule>) -> Result<String, EmitError> {
 /// What makes the lanes to begin with.
 fn making_of(first: &[Layout]) -> Vec<Op> {
     let lanes = first.iter().enumerate();
-    let of_lane = |(lane, layout): (usize, &Layout)| -> Vec<Op> {
-        let at = |vma: &crate::model::Vma| Place {
-            lane: lane as u16,
-            span: Span::new(vma.start, vma.end),
-        };
-        layout.vmas().flat_map(|vma| making(at(&vma), vma.page)).collect()
-    };
-    lanes.flat_map(of_lane).collect()
+    lanes.flat_map(|(lane, layout)| lane_making(lane as u16, layout)).collect()
 }
 
 /// What a text is made from.
@@ -150,6 +143,16 @@ struct Frame<'a> {
     rates: &'a Rates,
 }
 
+/// A write to each page of a range, as an operation.
+const TOUCH: &str = "static int touch(char *at, long bytes)
+{
+	for (long to = 0; to < bytes; to += page)
+		((volatile char *)at)[to] = 1;
+	return 0;
+}
+
+";
+
 impl Frame<'_> {
     fn text(&self, target: &Target, first: Form, ops: Form) -> String {
         let mut text = head(target, self.scenario.readers[0], self.rates);
@@ -159,6 +162,9 @@ impl Frame<'_> {
         let back = if self.rule == Some(Rule::NeverBack) { "start < pos" } else { "end <= pos" };
         let files = if self.files() { "file[4], " } else { "" };
         text.push_str(&FRAME.replace("@BACK@", back).replace("@FILES@", files));
+        if self.all().any(|op| op.kind() == Kind::Touch) {
+            text.push_str(TOUCH);
+        }
         text.push_str(&self.look());
         let _ = write!(
             text,

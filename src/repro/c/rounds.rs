@@ -1,7 +1,6 @@
 //! How many layouts a loop goes through before it comes back to one.
 
-use crate::model::{Layout, Op};
-use crate::repro::replay::play;
+use crate::model::{Layout, MergeRules, Op, Space};
 
 /// Rounds after which a loop that has not come back counts as one that never does.
 const MOST_ROUNDS: usize = 16;
@@ -18,17 +17,15 @@ pub(super) struct Rounds {
 /// Follows the loop until a round begins with the lanes of an earlier one. `None` where that takes
 /// more than [`MOST_ROUNDS`], or where an operation no longer fits.
 pub(super) fn follow(first: &[Layout], ops: &[Op]) -> Option<Rounds> {
-    let mut lanes = first.to_vec();
+    let mut lanes = Space::new(first, MergeRules::NEWEST);
     let mut begun: Vec<Vec<Layout>> = Vec::new();
     while begun.len() <= MOST_ROUNDS {
-        if let Some(settle) = begun.iter().position(|before| *before == lanes) {
+        if let Some(settle) = begun.iter().position(|before| before == lanes.lanes()) {
             return Some(Rounds { settle, period: begun.len() - settle });
         }
-        begun.push(lanes.clone());
+        begun.push(lanes.lanes().to_vec());
         for op in ops {
-            if !play(&mut lanes, op) {
-                return None;
-            }
+            lanes.play(op).ok()?;
         }
     }
     None

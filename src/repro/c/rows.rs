@@ -50,6 +50,7 @@ pub(super) fn call(op: &Op) -> String {
             format!("prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, {at}, {name})")
         }
         Op::Advise { advice, on, .. } => format!("madvise({at}, {})", advice.flag(on)),
+        Op::Touch { .. } => format!("touch({at})"),
     }
 }
 

@@ -4,7 +4,7 @@
 use super::alike::read_alike;
 use crate::engine::{Mode, Pattern, Signature};
 use crate::evidence::{Tear, TearError};
-use crate::model::{Kind, Layout, Op, Place, Span, apply, fits, making};
+use crate::model::{Kind, Layout, MergeRules, Op, Place, Space, Span, lane_making, making};
 use crate::oracle::{Break, Class, Contract, Mechanism, Rule, VersionRecord};
 use crate::repro::scenario::{SCHEMA_VERSION, Scenario};
 use std::collections::BTreeMap;
@@ -196,27 +196,29 @@ fn closed(
         before.keys().enumerate().map(|(new, &old)| (old, new as u16)).collect();
     let mut first: Vec<Layout> = before.values().copied().collect();
     let ops: Vec<Op> = ops.iter().map(|op| renumbered(op, &number)).collect::<Option<_>>()?;
-    let mut now = first.clone();
+    let rules = MergeRules::NEWEST;
+    let mut now = Space::new(&first, rules);
     let mut cycle = Vec::new();
     for op in ops {
-        if !play(&mut now, &op) {
+        if now.play(&op).is_err() {
             // A move from a lane whose state then is not known: put there what can be moved.
             let place = op.at();
             let page = crate::model::Page::anon(crate::model::Prot::READ_WRITE);
             let source = Op::Map { at: place, page };
-            play(&mut first, &source);
-            play(&mut now, &source);
-            if !play(&mut now, &op) {
+            let mut before = Space::new(&first, rules);
+            let put = before.play(&source).and_then(|()| now.play(&source));
+            if put.and_then(|()| now.play(&op)).is_err() {
                 continue;
             }
+            first = before.lanes().to_vec();
         }
         cycle.push(op);
     }
     if cycle.is_empty() {
         return None;
     }
-    for (lane, (after, before)) in now.iter().zip(&first).enumerate() {
-        cycle.extend(repair(lane as u16, after, before));
+    for (lane, before) in first.iter().enumerate() {
+        cycle.extend(repair(lane as u16, &now, before));
     }
     let scenario = Scenario {
         schema_version: SCHEMA_VERSION,
@@ -233,30 +235,27 @@ fn closed(
     scenario.check().ok().map(|()| scenario)
 }
 
-/// Does the operation to the lanes, if it fits.
-pub(crate) fn play(lanes: &mut [Layout], op: &Op) -> bool {
-    let (at, other) = (op.at().lane as usize, op.other_lane().unwrap_or(op.at().lane) as usize);
-    if at >= lanes.len() || other >= lanes.len() {
-        return false;
-    }
-    let (mut a, mut b) = (lanes[at], lanes[other]);
-    if fits(op, &a, &b).is_err() {
-        return false;
-    }
-    apply(op, &mut a, &mut b);
-    lanes[other] = b;
-    lanes[at] = a;
-    true
-}
-
 /// The same operation in lanes numbered otherwise; `None` where one of its lanes has no number.
 pub(super) fn renumbered(op: &Op, number: &BTreeMap<u16, u16>) -> Option<Op> {
     op.map_places(|place| Some(Place { lane: *number.get(&place.lane)?, ..place }))
 }
 
-/// What makes a lane again as it was, with as few operations as runs of pages differ.
-fn repair(lane: u16, now: &Layout, before: &Layout) -> Vec<Op> {
-    let differs = |at: usize| now.pages()[at] != before.pages()[at];
+/// What makes a lane of `now` again as it was, with as few operations as runs of pages differ; where
+/// boundaries or anon_vmas would differ still, with all of the lane made anew.
+fn repair(lane: u16, now: &Space, before: &Layout) -> Vec<Op> {
+    let ops = repair_pages(lane, &now.lanes()[usize::from(lane)], before);
+    let mut after = now.clone();
+    let fit = ops.iter().all(|op| after.play(op).is_ok());
+    if fit && after.lanes()[usize::from(lane)] == *before {
+        return ops;
+    }
+    let all = Op::Unmap { at: Place { lane, span: Span::new(0, before.len()) } };
+    [all].into_iter().chain(lane_making(lane, before)).collect()
+}
+
+fn repair_pages(lane: u16, now: &Layout, before: &Layout) -> Vec<Op> {
+    let differing = now.differing(before);
+    let differs = |at: usize| differing & 1 << at != 0;
     let mut ops = Vec::new();
     let mut at = 0;
     while at < now.len() {
@@ -296,12 +295,14 @@ mod tests {
             ("wwwwww", "......"),
             ("r.r.r.", ".w.w.w"),
             ("rrrrrr", "rrrrrr"),
+            ("wwwwww", "rrWW|WW"),
+            ("wwrrww", "xxWWxx"),
         ] {
-            let mut lanes = [draw(now)];
-            for op in repair(0, &draw(now), &draw(before)) {
-                assert!(play(&mut lanes, &op), "{op}");
+            let mut lanes = Space::new(&[draw(now)], MergeRules::NEWEST);
+            for op in repair(0, &lanes.clone(), &draw(before)) {
+                assert_eq!(lanes.play(&op), Ok(()), "{op}");
             }
-            assert_eq!(lanes[0], draw(before), "{now} to {before}");
+            assert_eq!(lanes.lanes()[0], draw(before), "{now} to {before}");
         }
     }
 

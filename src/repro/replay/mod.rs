@@ -10,7 +10,6 @@ mod rates;
 mod shrink;
 
 pub use attempt::{Attempt, Untold, attempt, target_of};
-pub(crate) use derive::play;
 pub use derive::{DeriveError, Target, derive, kind_of};
 pub use minimize::{Fates, Minimized, Progress, Tried, minimize};
 pub use rates::{Decision, Seen, interval};

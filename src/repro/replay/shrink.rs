@@ -3,7 +3,7 @@
 use super::derive::renumbered;
 use crate::count::counted;
 use crate::engine::Mode;
-use crate::model::{Layout, Op, Page, Place, Span};
+use crate::model::{Layout, Op, Page, Place, Span, Vma};
 use crate::repro::scenario::Scenario;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -170,7 +170,7 @@ fn vmas(scenario: &Scenario, layouts: &[Layout], all: &mut Candidates) {
     for (lane, layout) in layouts.iter().enumerate() {
         for (number, vma) in layout.vmas().enumerate() {
             let mut emptier = *layout;
-            emptier.pages_mut()[vma.start..vma.end].fill(Page::HOLE);
+            emptier.clear(vma.start..vma.end);
             let mut fewer = scenario.clone();
             fewer.lanes[lane] = emptier.to_string();
             all.push((Change::Vma(lane, number), fewer));
@@ -187,11 +187,8 @@ fn anonymous(page: Page) -> Page {
 
 fn repaged(scenario: &Scenario, layouts: &[Layout], change: Page4Page) -> Scenario {
     let lane = |layout: &Layout| {
-        let mut layout = *layout;
-        for page in layout.pages_mut().iter_mut().filter(|page| page.is_mapped()) {
-            *page = change(*page);
-        }
-        layout.to_string()
+        let vmas = layout.vmas().map(|vma| Vma { page: change(vma.page), ..vma });
+        Layout::from_vmas(layout.len(), vmas).to_string()
     };
     let mut other = scenario.clone();
     other.lanes = layouts.iter().map(lane).collect();
@@ -205,13 +202,9 @@ fn repaged(scenario: &Scenario, layouts: &[Layout], change: Page4Page) -> Scenar
 fn without_page(scenario: &Scenario, layouts: &[Layout], gone: usize) -> Option<Scenario> {
     let down = |at: usize| at - usize::from(at > gone);
     let lane = |layout: &Layout| {
-        let mut shorter = Layout::empty(layout.len() - 1);
-        for vma in layout.vmas() {
-            for (i, at) in (down(vma.start)..down(vma.end)).enumerate() {
-                shorter.pages_mut()[at] = vma.page.step(i as u16);
-            }
-        }
-        shorter.to_string()
+        let vmas = layout.vmas().map(|v| Vma { start: down(v.start), end: down(v.end), ..v });
+        let vmas = vmas.filter(|vma| vma.start < vma.end);
+        Layout::from_vmas(layout.len() - 1, vmas).to_string()
     };
     if scenario.pages < 2 {
         return None;

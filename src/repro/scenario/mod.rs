@@ -16,7 +16,7 @@ pub use words::WordError;
 pub(crate) use words::layout as layout_from_words;
 
 use crate::engine::{Mode, Pattern, PatternError, ReadLog};
-use crate::model::{Advice, Layout, MAX_NAMES, MAX_PAGES, Misfit, Op, apply, fits};
+use crate::model::{Advice, Layout, MAX_NAMES, MAX_PAGES, MergeRules, Misfit, Op, Space};
 use crate::oracle::Class;
 use serde::{Deserialize, Serialize};
 
@@ -211,7 +211,7 @@ impl Scenario {
         }
         for (mutator, ops) in self.mutators.iter().enumerate() {
             range("the number of operations in a loop", ops.len(), 1, 4096, "1 to 4096")?;
-            let mut lanes = lanes.clone();
+            let mut lanes = Space::new(&lanes, MergeRules::NEWEST);
             for (step, op) in ops.iter().chain(ops).enumerate() {
                 self.play(&mut lanes, op, mutator, step)?;
             }
@@ -221,32 +221,18 @@ impl Scenario {
 
     fn play(
         &self,
-        lanes: &mut [Layout],
+        lanes: &mut Space,
         op: &Op,
         mutator: usize,
         step: usize,
     ) -> Result<(), ScenarioError> {
-        let at = op.at().lane as usize;
-        let other = op.other_lane().map_or(at, usize::from);
-        if at >= lanes.len() || other >= lanes.len() {
+        if op.lanes().any(|lane| usize::from(lane) >= lanes.lanes().len()) {
             return Err(ScenarioError::NoLane { mutator, step, op: *op });
         }
         if let Some(why) = wrong_argument(op) {
             return Err(ScenarioError::Argument { mutator, step, op: *op, why });
         }
-        let (mut first, mut second) = (lanes[at], lanes[other]);
-        fits(op, &first, &second).map_err(|misfit| ScenarioError::Misfit {
-            mutator,
-            step,
-            op: *op,
-            misfit,
-        })?;
-        apply(op, &mut first, &mut second);
-        if other != at {
-            lanes[other] = second;
-        }
-        lanes[at] = first;
-        Ok(())
+        lanes.play(op).map_err(|misfit| ScenarioError::Misfit { mutator, step, op: *op, misfit })
     }
 }
 

@@ -4,11 +4,11 @@ use super::aim::{AimError, aim, ends_at, offsets, span_of, text_of};
 use super::{Scenario, ScenarioError};
 use crate::allocations;
 use crate::engine::{
-    Counts, Course, Found, LayoutMarks, Live, Lock, Mode, OpSet, Pattern, Plan, Reading, Run,
-    Script, Storm, StormError, calibrate, lay_out,
+    Counts, Course, Dropped, Found, LayoutMarks, Live, Lock, Mode, OpSet, Pattern, Plan, Reading,
+    Run, Script, Storm, StormError, calibrate, first_fresh, lay_out, merge_rules,
 };
 use crate::kernel::{Arena, MapsFile, Mm, ReserveError};
-use crate::model::{KindSet, Layout, Op};
+use crate::model::{KindSet, Layout, MergeRules, Op};
 use crate::oracle::Contract;
 use rustix::io::Errno;
 use std::sync::Arc;
@@ -204,16 +204,16 @@ pub fn run_showing(
         None => op_set(&arena, noise.mutators > 0)?,
     };
     for ops in &scenario.mutators {
-        lay_out_all(&arena, &layouts)?;
+        lay_out_all(&arena, may.rules, &layouts)?;
         carry_out_alone(&arena, ops)?;
     }
-    lay_out_all(&arena, &layouts)?;
+    lay_out_all(&arena, may.rules, &layouts)?;
     let target = scenario.boundary.map(|b| arena.geometry().address(b.lane, b.page as usize));
     let (padding, readers) = readings(scenario, plan, &mut arena, target)?;
     let loops: Vec<Arc<[Op]>> = scenario.mutators.iter().map(|ops| ops.clone().into()).collect();
     let (first_mode, script_readers) = (scenario.readers[0], readers.len());
     let script = Script {
-        views: LayoutMarks::new(*arena.geometry(), &layouts, &loops),
+        views: LayoutMarks::new(*arena.geometry(), may.rules, &layouts, &loops),
         layouts,
         loops,
         readers,
@@ -246,9 +246,10 @@ fn offered(readers: &[Mode]) -> Result<(), RunError> {
     Ok(())
 }
 
-fn lay_out_all(arena: &Arena, layouts: &[Layout]) -> Result<(), StormError> {
+fn lay_out_all(arena: &Arena, rules: MergeRules, layouts: &[Layout]) -> Result<(), StormError> {
     (0..).zip(layouts).try_for_each(|(lane, layout)| {
-        lay_out(arena, lane, layout).map_err(|(op, source)| StormError::Prepare { op, source })
+        let made = lay_out(arena, rules, lane, layout, first_fresh(lane));
+        made.map(drop).map_err(|(op, source)| StormError::Prepare { op, source })
     })
 }
 
@@ -303,12 +304,13 @@ fn engine_plan(scenario: &Scenario, plan: &RunPlan, noise: &Noise) -> Plan {
 /// before anything lies there.
 fn op_set(arena: &Arena, noise: bool) -> Result<OpSet, RunError> {
     let all = OpSet::full(KindSet::all(), arena.file_count());
-    if !noise {
-        return Ok(all);
-    }
     let mut file = MapsFile::own().map_err(StormError::Maps)?;
-    let calibration = calibrate(arena, &mut file, all)
-        .map_err(|dropped| RunError::Calibrate(format!("{}: {}", dropped.what, dropped.why)))?;
+    let failed =
+        |dropped: Dropped| RunError::Calibrate(format!("{}: {}", dropped.what, dropped.why));
+    if !noise {
+        return Ok(OpSet { rules: merge_rules(arena, &mut file).map_err(failed)?, ..all });
+    }
+    let calibration = calibrate(arena, &mut file, all).map_err(failed)?;
     let kinds = calibration.kinds();
     Ok(OpSet { kinds, ..calibration.may })
 }
@@ -361,7 +363,8 @@ fn still_aimed(storm: &Storm, mode: Mode, target: u64) -> Option<bool> {
         return None;
     }
     for (lane, layout) in storm.first_layouts().iter().enumerate() {
-        lay_out(storm.arena(), lane as u16, layout).ok()?;
+        let rules = storm.oracle().rules();
+        lay_out(storm.arena(), rules, lane as u16, layout, first_fresh(lane as u16)).ok()?;
     }
     ends_at(&text_of(mode).ok()?, target).ok()
 }

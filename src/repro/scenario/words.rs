@@ -1,6 +1,6 @@
 //! Pages, layouts and operations in words: what [`Display`](std::fmt::Display) prints is read back.
 
-use crate::model::{Advice, Layout, MAX_FILES, MAX_NAMES, Page, Prot};
+use crate::model::{Advice, Layout, MAX_FILES, MAX_NAMES, Page, Prot, Vma};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
@@ -34,10 +34,10 @@ impl FromStr for Prot {
 impl FromStr for Page {
     type Err = WordError;
 
-    /// `rw-p anon`, `rw-p anon:3`, `r--s memfd0+12 !dump !fork random`, `unmapped`.
+    /// `rw-p anon`, `rw-p anon:3 touched`, `r--s memfd0+12 !dump !fork random`, `unmapped`.
     fn from_str(text: &str) -> Result<Page, WordError> {
         const EXPECTED: &str = "a page is such as `rw-p anon`, `r--s memfd0+12` or `unmapped`, \
-            with !dump, !fork or random behind it";
+            with !dump, !fork or random behind it, and touched or touched-alike of private memory";
         let bad = || wrong(text, EXPECTED);
         if text == "unmapped" {
             return Ok(Page::HOLE);
@@ -67,6 +67,10 @@ impl FromStr for Page {
         };
         for word in words {
             let advice = match word {
+                "touched" | "touched-alike" if !page.is_shared() => {
+                    page = page.with_marks(word == "touched-alike");
+                    continue;
+                }
                 "!dump" => Advice::DontDump,
                 "!fork" => Advice::DontFork,
                 "random" => Advice::Random,
@@ -86,9 +90,9 @@ pub(crate) fn layout(text: &str, pages: usize) -> Result<Layout, WordError> {
     const EXPECTED: &str = "a lane is `empty` or such as `[0..4 rw-p anon] [6..8 r--s memfd0+2]`, \
         lowest first, within the scenario's pages";
     let bad = || wrong(text, EXPECTED);
-    let mut layout = Layout::empty(pages);
+    let mut vmas = Vec::new();
     if text == "empty" {
-        return Ok(layout);
+        return Ok(Layout::empty(pages));
     }
     let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).ok_or_else(bad)?;
     let mut low = 0;
@@ -101,12 +105,10 @@ pub(crate) fn layout(text: &str, pages: usize) -> Result<Layout, WordError> {
         if start < low || start >= end || end > pages || !page.is_mapped() {
             return Err(bad());
         }
-        for at in start..end {
-            layout.pages_mut()[at] = page.step((at - start) as u16);
-        }
+        vmas.push(Vma { start, end, page });
         low = end;
     }
-    Ok(layout)
+    Ok(Layout::from_vmas(pages, vmas))
 }
 
 macro_rules! in_words {

@@ -5,7 +5,7 @@ use crate::console::{self, Progress};
 use crate::engine::{Counts, Findings, Mode, Place, Reader, Surroundings, Tally};
 use crate::header::Header;
 use crate::kernel::{Answer, Line, MapsRead, QueryFlags};
-use crate::oracle::{Class, Oracle, Rule};
+use crate::oracle::{Class, Rule};
 use crate::seed::Stream;
 use crate::sim::{Bug, Deaf, Model, Setup, SimFile, Watch, World, identities, tell_outside};
 use rayon::prelude::*;
@@ -108,7 +108,7 @@ fn live(model: Model, bug: Option<Bug>, seed: u64, steps: u64) -> Life {
         return live_judged_once(bug, seed, steps);
     }
     let setup = setup(bug, seed);
-    let oracle = Oracle::new(setup.geometry, &setup.initial(seed), setup.history);
+    let oracle = setup.oracle(seed);
     let file = SimFile::new(World::new(&oracle, setup, model, bug, seed));
     let process = file.process().clone();
     let identities = identities(setup.geometry.page_shift);
@@ -156,7 +156,7 @@ fn live(model: Model, bug: Option<Bug>, seed: u64, steps: u64) -> Life {
 /// once.
 fn live_judged_once(bug: Bug, seed: u64, steps: u64) -> Life {
     let setup = setup(Some(bug), seed);
-    let oracle = Oracle::new(setup.geometry, &setup.initial(seed), setup.history);
+    let oracle = setup.oracle(seed);
     let file = SimFile::new(World::new(&oracle, setup, bug.model(), Some(bug), seed));
     let mut watch = Watch::new(&oracle, file, bug.model(), seed, Deaf);
     let found = watch.run(steps);
