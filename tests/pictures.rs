@@ -127,14 +127,9 @@ impl Reader<'_> {
         let mut versions = Vec::new();
         for lane in 0..oracle.geometry().lanes {
             let history = oracle.history(lane);
-            versions.extend((0..=history.head()).map(|version| VersionRecord {
-                lane,
-                version,
-                invoked: history.invoked(version),
-                closed: history.closed(version),
-                layout: history.layout(version),
-                origin: history.origin(version),
-            }));
+            versions.extend(
+                (0..=history.head()).map(|version| VersionRecord::of(history, lane, version)),
+            );
         }
         self.saved.versions = versions;
         let second = match judge(&self.saved).expect("a sound walk") {

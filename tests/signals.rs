@@ -2,16 +2,9 @@
 
 mod common;
 
-use common::{BINARY, Dir, testable};
+use common::{BINARY, Dir, SCENARIO, testable};
 use rustix::process::{Pid, Signal, kill_process};
 use std::process::{Child, Command, Stdio};
-
-const SCENARIO: &str = r#"{ "schema_version": 1, "name": "hole/replaced-in-flight", "pages": 16,
-    "lanes": ["[0..1 r--s memfd0+0] [1..3 rw-p anon] [3..5 r--s memfd1+3]"],
-    "mutators": [[
-        {"op": "protect", "at": {"lane": 0, "start": 1, "len": 2}, "prot": "r--"},
-        {"op": "protect", "at": {"lane": 0, "start": 1, "len": 2}, "prot": "rw-"}]],
-    "readers": ["walk"] }"#;
 
 /// Commands that would go on for long, and words that are in their results.
 const ROWS: [(&str, &str); 8] = [

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{BINARY, Dir, skip, testable, text};
+use common::{BINARY, Dir, SCENARIO, skip, testable, text};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -19,13 +19,6 @@ fn mapstorm(dir: &Path, words: &str, redirections: &str) -> Command {
 fn run(dir: &Path, words: &str, redirections: &str) -> Output {
     mapstorm(dir, words, redirections).output().expect("there is a shell")
 }
-
-const SCENARIO: &str = r#"{ "schema_version": 1, "name": "hole/replaced-in-flight", "pages": 16,
-    "lanes": ["[0..1 r--s memfd0+0] [1..3 rw-p anon] [3..5 r--s memfd1+3]"],
-    "mutators": [[
-        {"op": "protect", "at": {"lane": 0, "start": 1, "len": 2}, "prot": "r--"},
-        {"op": "protect", "at": {"lane": 0, "start": 1, "len": 2}, "prot": "rw-"}]],
-    "readers": ["walk"] }"#;
 
 const TEAR: &str = include_str!("tears/6.18-hole.replaced-in-flight.remap.walk.json");
 

@@ -85,14 +85,8 @@ impl Mismatch {
             let before = if differs { room.min(VERSIONS - 1) as u64 } else { 0 };
             let first = newest.saturating_sub(before).max(history.tail());
             room -= (newest - first) as usize;
-            self.versions.extend((first..=newest).map(|version| VersionRecord {
-                lane,
-                version,
-                invoked: history.invoked(version),
-                closed: history.closed(version),
-                layout: history.layout(version),
-                origin: history.origin(version),
-            }));
+            self.versions
+                .extend((first..=newest).map(|version| VersionRecord::of(history, lane, version)));
         }
     }
 }

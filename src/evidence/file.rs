@@ -10,52 +10,32 @@ use std::path::{Path, PathBuf};
 
 /// Why a file is no good.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what it is about")]
 pub enum TearError {
-    /// It can't be read.
     #[error("cannot be read: {0}")]
     Read(#[from] std::io::Error),
-    /// It ends too early.
     #[error("ends in the middle ({0}): cut off, or still being written?")]
     Truncated(serde_json::Error),
-    /// It is no JSON, or not of this form.
     #[error("is no saved tear and no scenario: {0}")]
     Form(serde_json::Error),
-    /// It is of another version.
     #[error("is of version {found}; this mapstorm ({own}) reads versions {OLDEST_VERSION} to {SCHEMA_VERSION}: use the mapstorm that wrote it", own = env!("CARGO_PKG_VERSION"))]
-    Version {
-        /// The version it has.
-        found: u64,
-    },
-    /// It is a scenario where a tear is needed.
+    Version { found: u64 },
     #[error("is a scenario, and holds no evidence; a file that the storm saved with --out does")]
     NoTear,
-    /// The geometry is none.
     #[error("has an arena that can't be: {0}")]
     Arena(&'static str),
-    /// The piece that was judged is not in the text.
     #[error("judges a piece of the text that is not there, or does not begin with a line")]
     Piece,
-    /// A line outside of the arena is none.
     #[error("has a line outside of the arena that does not parse")]
     Outside,
-    /// There are no read calls.
     #[error("has no read calls")]
     NoCalls,
-    /// A layout does not parse.
     #[error("has a version of lane {lane} that can't be: {why}")]
-    Layout {
-        /// The lane.
-        lane: u16,
-        /// What is wrong.
-        why: WordError,
-    },
-    /// The parts contradict each other.
+    Layout { lane: u16, why: WordError },
     #[error("contradicts itself: {0}")]
     Flaw(#[from] crate::verify::Flaw),
-    /// What was read at a standstill, or a layout, can't be compared.
     #[error("contradicts itself: {0}")]
     Standstill(#[from] crate::verify::StandstillFlaw),
-    /// The scenario can't be run.
     #[error("is a scenario that can't be run: {0}")]
     Scenario(#[from] ScenarioError),
 }
@@ -63,10 +43,9 @@ pub enum TearError {
 /// An error and the file it is about.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {why}", path.display())]
+#[expect(missing_docs, reason = "each message says what it is about")]
 pub struct FileError {
-    /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
     pub why: TearError,
 }
 

@@ -16,8 +16,8 @@ impl<'a> Affinity<'a> {
         Affinity { cpus, at: None, idle: false }
     }
 
-    /// Moves the calling thread to `cpu`, or lets it run anywhere again. Where that is not
-    /// allowed, it stays: placement makes tears likelier and is no matter of right or wrong.
+    /// Moves the calling thread to `cpu`, or lets it run anywhere again. Where that is not allowed
+    /// it stays: placement makes tears likelier, and no verdict depends on it.
     pub fn sit(&mut self, cpu: Option<usize>) {
         if self.at == cpu {
             return;

@@ -50,7 +50,7 @@ fn spin_in_the_kernel() -> Errno {
     }
 }
 
-/// Waits, as vfork(2) does, for a child that never ends: in state D, and SIGKILL ends it
+/// Waits, as vfork(2) does, for a child that never ends: it sleeps in state D, and SIGKILL ends it
 /// (kernel/fork.c, `wait_for_vfork_done`). The child dies with the thread. Comes back only when
 /// there is no child, with the reason.
 fn sleep_uninterruptibly() -> Errno {

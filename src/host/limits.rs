@@ -38,18 +38,13 @@ pub struct Limits {
 /// A request that a limit does not allow.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{flags} need{s} {needed} {what}, but {limit} allows {allowed}; {remedy}", s = if flags.contains(" and ") { "" } else { "s" })]
+#[expect(missing_docs, reason = "each message says what it is about")]
 pub struct TooMuch {
-    /// The flags to blame.
     pub flags: &'static str,
-    /// What there would have to be of `what`.
     pub needed: u64,
-    /// What is short.
     pub what: &'static str,
-    /// The limit's name.
     pub limit: &'static str,
-    /// What it allows.
     pub allowed: u64,
-    /// What to do.
     pub remedy: &'static str,
 }
 
@@ -145,8 +140,8 @@ impl Limits {
             let remedy = "use fewer, or raise it with ulimit -n";
             return too_much("--readers", files, "open files", "RLIMIT_NOFILE", allowed, remedy);
         }
-        // The arena's own pages count when they are writable. What is never touched is resident
-        // nowhere, so a cgroup's limit, which counts that, may be some lower.
+        // The arena's pages count when they are writable. A cgroup's limit counts what is resident,
+        // and a page that is never touched is not, so that limit may be lower.
         let page = rustix::param::page_size() as u64;
         let data = Limits::DATA
             + threads * Limits::DATA_A_THREAD

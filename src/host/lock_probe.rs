@@ -1,9 +1,9 @@
 //! A long read and short writer calls side by side: does the one hold the others up?
 //!
-//! Everything that changes the address space takes mmap_lock for writing, mprotect of a single
-//! page too (mm/mprotect.c, `do_mprotect_pkey`). A read call that holds mmap_lock from its first
-//! VMA to its last (fs/proc/task_mmu.c, `m_start` to `m_stop`) lets no such call through for as
-//! long as it takes; one that locks single VMAs lets hundreds through.
+//! Each call that changes the address space takes mmap_lock for writing, an mprotect of a single
+//! page, too (mm/mprotect.c, `do_mprotect_pkey`). A read call that holds mmap_lock from its first
+//! VMA to its last (fs/proc/task_mmu.c, `m_start` to `m_stop`) lets no such call through meanwhile.
+//! One that locks single VMAs lets hundreds through.
 
 use super::cpus::{allowed_cpus, pin};
 use crate::kernel::{MapsFile, MapsRead};
@@ -35,10 +35,10 @@ const PATIENCE: Duration = Duration::from_secs(4);
 impl Score {
     /// Whether the reads held the writer up, or `None` where they do not agree.
     ///
-    /// A reader that is interrupted between its look at the writer and the lock shows calls that
-    /// the read did not let through, and a writer that is interrupted just when a read begins
-    /// shows none: hence the margin. Where the threads have to share their CPUs with others, one
-    /// read in ten is like that.
+    /// The margin is for interrupts. A reader that is interrupted between its look at the writer
+    /// and the lock shows calls that the read did not let through. A writer that is interrupted
+    /// just when a read begins shows none. Where the threads share their CPUs with others, one read
+    /// in ten is like that.
     pub(super) fn held_up(self) -> Option<bool> {
         let clear = |some: usize, others| some >= ENOUGH && some >= MARGIN * others;
         if clear(self.held, self.through + self.unclear) {
@@ -166,9 +166,8 @@ struct Shared {
 
 /// Reads the whole of `file` over and over beside a writer on `ground`.
 ///
-/// Only reads before and after which the writer is seen at work count: one that was held up for
-/// another reason, having lost its CPU, is not back that soon. And only those that ran for most of
-/// their time.
+/// Only reads count that ran for most of their time, and with the writer seen at work before and
+/// after them: a writer that was held up because it lost its CPU is not back that soon.
 pub(super) fn watch(file: MapsFile, ground: &Ground) -> Score {
     let Some(cpus) = allowed_cpus().ok().filter(|cpus| cpus.len() >= 2) else {
         return Score::default();
@@ -266,8 +265,9 @@ impl Shared {
         writer.unpark();
     }
 
-    /// Waits until the writer is seen at work beside this thread: the time [`ALIVE`] of its calls
-    /// take, watched one by one. `None` when that does not come about within `patience`.
+    /// Waits until the writer is seen at work beside this thread: [`ALIVE`] of its calls, watched
+    /// one by one. Gives the time they took, or `None` when that does not come about within
+    /// `patience`.
     ///
     /// Two threads that take turns on one CPU do not see each other's single calls.
     fn alive(&self, patience: Duration) -> Option<Duration> {

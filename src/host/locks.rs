@@ -28,8 +28,8 @@ impl MapsLocking {
         }
     }
 
-    /// `MmapLock` makes the contract stricter, so it takes both: an observation, and a kernel of
-    /// before the change. Everything doubtful is `Unknown`, which is judged as `PerVma`.
+    /// `MmapLock` makes the contract stricter, so it takes an observation and a kernel of before
+    /// the change. Anything doubtful is `Unknown`, which is judged as `PerVma`.
     fn told(held_up: Option<bool>, version: Option<(u32, u32)>, changed_in: (u32, u32)) -> Self {
         match held_up {
             Some(false) => MapsLocking::PerVma,
@@ -47,8 +47,8 @@ const LINES: usize = 4096;
 const PAGES: usize = 8192;
 const MOST_PAGES: usize = 1 << 18;
 
-/// Finds out how maps is read: a thread changes the protection of a page over and over, and it is
-/// counted how often it does during a read of some thousand lines.
+/// Finds out how maps is read: a thread changes the protection of a page over and over, and its
+/// calls are counted during a read of some thousand lines.
 ///
 /// Before 6.17 a read holds mmap_lock (fs/proc/task_mmu.c, `m_start`). `version` is the kernel's.
 pub fn observe_locking(version: Option<(u32, u32)>) -> MapsLocking {
@@ -77,10 +77,9 @@ fn grown<T>(
     last
 }
 
-/// Finds out how smaps is read, in the same way, a read being made long by populated memory: as
-/// much as it takes, whatever the size of a page. It
-/// went on under mmap_lock when maps no longer did; the patches that change it were written for
-/// 7.2 or later.
+/// Finds out how smaps is read, in the same way. Populated memory makes the read long, whatever the
+/// size of a page. smaps was still read under mmap_lock when maps no longer was; the patches that
+/// change it were written for 7.2 or later.
 pub fn observe_smaps_locking(version: Option<(u32, u32)>) -> MapsLocking {
     let held_up = || {
         let smaps = || MapsFile::open("/proc/self/smaps").ok();

@@ -119,8 +119,8 @@ fn read<'a>(tid: u32, file: &str, buffer: &'a mut [u8]) -> Result<&'a str, Errno
     str::from_utf8(&buffer[..len]).map_err(|_| Errno::ILSEQ)
 }
 
-/// State, and CPU time in user mode and in the kernel, in ticks. The name of a thread may hold
-/// blanks and parentheses, hence the last one.
+/// State, and CPU time in user mode and in the kernel, in ticks. A thread's name may hold blanks
+/// and parentheses, so the last parenthesis counts.
 fn parse_stat(text: &str) -> Option<(State, u64, u64)> {
     let (_, fields) = text.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace();

@@ -13,42 +13,24 @@ use std::ptr;
 
 /// Why there is no arena.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what it is about")]
 pub enum ReserveError {
-    /// RLIMIT_AS leaves too little address space.
     #[error(
         "cannot reserve {} KiB of address space for the arena and the room around it: {} KiB are in \
          use, and RLIMIT_AS allows {} KiB. Raise it (ulimit -v {})",
         .bytes.div_ceil(1024), .used.div_ceil(1024), .allowed / 1024, (.bytes + .used).div_ceil(1024)
     )]
-    Limit {
-        /// What the smallest reservation takes.
-        bytes: u64,
-        /// The address space in use (mm/mmap.c, `may_expand_vm`).
-        used: u64,
-        /// The limit.
-        allowed: u64,
-    },
-    /// No address space.
+    Limit { bytes: u64, used: u64, allowed: u64 },
     #[error(
         "cannot reserve {bytes} bytes of address space for the arena and the room around it \
          ({source}): the address space has no gap of that size{}",
         if *.arena > .bytes / 2 { "; ask for fewer --lanes or --pages" } else { "" }
     )]
-    Space {
-        /// What the smallest reservation tried would have taken.
-        bytes: u64,
-        /// The arena's share of it.
-        arena: u64,
-        /// What mmap gave.
-        source: Errno,
-    },
-    /// No memfd.
+    Space { bytes: u64, arena: u64, source: Errno },
     #[error("cannot make a memfd ({0}); the storm needs memfd_create(2) and /proc/self/fd")]
     File(Errno),
-    /// A system call on the reservation failed.
     #[error("cannot prepare the arena: {0}")]
     Prepare(Errno),
-    /// The process's own mappings land in the arena's holes.
     #[error(
         "this process's own mappings land in the arena's holes instead of in the room kept for \
          them: nothing can be judged here. Try with a stack of the usual limit (ulimit -s 8192)"

@@ -125,23 +125,18 @@ impl Line<'_> {
 
 /// Why a line does not parse: the field, for the report.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what it is about")]
 pub enum Malformed {
-    /// The addresses.
     #[error("the address range does not parse")]
     Range,
-    /// The range is empty or upside down.
     #[error("the range does not end above its start")]
     Backwards,
-    /// The four permission characters.
     #[error("the permissions do not parse")]
     Perms,
-    /// The file offset.
     #[error("the offset does not parse")]
     Offset,
-    /// The device.
     #[error("the device does not parse")]
     Device,
-    /// The inode.
     #[error("the inode does not parse")]
     Inode,
 }

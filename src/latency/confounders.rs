@@ -5,8 +5,8 @@ use super::outcome::{Outcome, Setup};
 use crate::header::Header;
 use crate::host::cpu_list;
 
-/// Names the differences between `first` and `other`, called by the names of their files. That
-/// the kernels differ is no such difference: it is what one compares.
+/// The differences between `first` and `other`, each a pair of a file's name and its result.
+/// Another kernel is none: that is what one compares.
 pub fn differences(first: (&str, &Outcome), other: (&str, &Outcome)) -> Vec<String> {
     let (one, two) = (first.1, other.1);
     let rows = [

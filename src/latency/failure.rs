@@ -4,27 +4,14 @@ use crate::exit::Exit;
 
 /// A refusal: where, what, and what to do about it.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what it is about")]
 pub enum Failure {
-    /// The command line or a file it names is wrong.
+    /// The command line, or a file that it names, is wrong.
     #[error("{place}: {problem}; {remedy}")]
-    Usage {
-        /// The flag or the file.
-        place: String,
-        /// What is wrong with it, with the limit.
-        problem: String,
-        /// What to do.
-        remedy: String,
-    },
+    Usage { place: String, problem: String, remedy: String },
     /// This kernel or machine lacks what is asked for.
     #[error("{place}: {problem}; {remedy}")]
-    Untestable {
-        /// The flag or the file.
-        place: String,
-        /// What is missing.
-        problem: String,
-        /// What to do.
-        remedy: String,
-    },
+    Untestable { place: String, problem: String, remedy: String },
 }
 
 impl Failure {

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 /// One thread's sign of life.
 ///
-/// The count goes up at the start and at the end of each call: odd while inside one. A count that
-/// is odd and stays the same is a call that has not come back.
+/// The count goes up at the start and at the end of each call, so it is odd inside one. A count
+/// that stays odd and the same is a call that has not come back.
 #[derive(Default)]
 pub struct Heartbeat(CachePadded<Signs>);
 

@@ -36,8 +36,8 @@ pub struct Tally {
     pub munmap: Series,
 }
 
-/// Unmaps or maps, even odds, one random page of `pages`, as long as `go_on` says of the time
-/// after a call that it should; times each call. Returns that last time, in ns.
+/// Unmaps or maps one random page of `pages`, with even odds, and times each call, until `go_on`,
+/// given the time after a call, says no. Returns that time, in ns.
 ///
 /// Allocates nothing and takes no lock: what it writes is in `tally` and `heartbeat`.
 pub fn drive<C: Calls>(

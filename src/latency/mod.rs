@@ -1,8 +1,9 @@
 //! What readers of `/proc/self/maps` cost the threads that map and unmap: `mapstorm latency` and
 //! `mapstorm compare`.
 //!
-//! Measuring (`region`, `mapper`, `scan`, `team`, `sample`, `run`) ends in an [`Outcome`], which is all
-//! that judging (`figures`, `resample`, `contrast`, `compare`, `confounders`, `warnings`) and printing (`table`, `rawdata`, `page`) know.
+//! Measuring (`region`, `mapper`, `scan`, `team`, `sample`, `run`) makes an [`Outcome`]. Judging
+//! (`figures`, `resample`, `contrast`, `compare`, `confounders`, `warnings`) and printing (`table`,
+//! `rawdata`, `page`) know nothing else.
 
 mod args;
 mod axis;

@@ -18,7 +18,7 @@ pub const SCHEMA_VERSION: u32 = 2;
 /// What kind of file this is.
 pub const KIND: &str = "mapstorm-latency";
 
-/// One run of `mapstorm latency`: the only thing tables, pages and comparisons are made from.
+/// One run of `mapstorm latency`. Tables, pages and comparisons are made from it alone.
 ///
 /// As JSON: one object, `schema_version` and `kind` first. Every number has its unit in its name.
 /// Histograms are HdrHistogram V2, zlib, base64, in ns, with bounds 1 to 7.2e12 and 3 digits.

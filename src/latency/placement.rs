@@ -59,8 +59,8 @@ impl Placement {
     }
 }
 
-/// Decides. `allowed` are the CPUs this process may use, ascending; the mapper gets the first and
-/// the scanners the others, unless `mapper` or `scanner_cpus` says otherwise.
+/// Chooses the CPUs. `allowed` are those that this process may use, ascending. The mapper gets the
+/// first and the scanners the others, unless `mapper` or `scanner_cpus` says otherwise.
 ///
 /// # Errors
 /// A CPU that is not allowed; `scanner_cpus` that leave none for the mapper where another choice

@@ -5,7 +5,7 @@ use super::plan::{Condition, Reader};
 use super::scan;
 use rustix::io::Errno;
 
-/// Opens and reads once what the scanners will read.
+/// Reads once what the scanners will read.
 ///
 /// # Errors
 /// [`Failure::Untestable`] for what this kernel has not, [`Failure::Usage`] for what is no text.

@@ -5,8 +5,8 @@ use super::outcome::{Column, Outcome};
 use super::plan::Role;
 use super::table;
 
-/// Per sample of the main column: the median of the averages, this sample's average, its maximum,
-/// in ms, sorted by the maximum; then the control's lines behind `# control `.
+/// For each sample of the main column: the median of the averages, this sample's average and its
+/// maximum, in ms, sorted by the maximum. The control's lines follow behind `# control `.
 pub fn rawdata(outcome: &Outcome) -> String {
     let mut text = format!("# {}\n", outcome.header.command);
     for (role, prefix) in [(Role::Main, ""), (Role::Control, "# control ")] {

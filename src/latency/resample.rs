@@ -1,8 +1,8 @@
 //! Confidence intervals by resampling whole samples (the bootstrap).
 //!
-//! Calls of one sample are alike in ways that calls of two samples are not (where the region lay,
-//! how the other CPU was busy), so single calls are never drawn: whole samples are, with
-//! replacement, as many as there were, and every figure is computed anew from each draw.
+//! Calls of one sample are alike in ways that calls of two samples are not: where the region lay,
+//! how busy the other CPU was. So single calls are never drawn. Whole samples are, with
+//! replacement, as many as there were, and each figure is computed anew from each draw.
 
 use super::outcome::Column;
 use super::series::Series;
@@ -93,9 +93,9 @@ impl Counts {
     }
 }
 
-/// Draws from two columns at once; `figures` gets the weights of the first's and of the second's
-/// samples and gives any number of ratios. An interval is `None` where there is nothing to draw
-/// from: with fewer than two samples in a column, or where ratios are not numbers.
+/// Draws from two columns at once. `figures` takes the weights of the first's samples and of the
+/// second's, and gives any number of ratios. An interval is `None` with fewer than two samples in a
+/// column, or where ratios are not numbers.
 pub fn intervals<const N: usize>(
     first: usize,
     second: usize,

@@ -104,8 +104,8 @@ struct Team {
     busy: Vec<Handle<()>>,
 }
 
-/// Takes one sample. `stop` ends it early when not 0; `tick` is called now and then and must not
-/// allocate: what malloc does to the address space is felt by the mapper.
+/// Takes one sample. `stop` ends it early when it is not 0. `tick` is called now and then and must
+/// not allocate, because the mapper would feel what malloc does to the address space.
 ///
 /// # Errors
 /// Memory, threads or files that cannot be had, and reads that fail.

@@ -27,6 +27,20 @@ pub struct VersionRecord {
     pub origin: Origin,
 }
 
+impl VersionRecord {
+    /// The record of a version of `lane`, from its history.
+    pub fn of(history: &History, lane: u16, version: Version) -> VersionRecord {
+        VersionRecord {
+            lane,
+            version,
+            invoked: history.invoked(version),
+            closed: history.closed(version),
+            layout: history.layout(version),
+            origin: history.origin(version),
+        }
+    }
+}
+
 /// A kernel mechanism that explains a violation: were it allowed, the walk would be right. Named
 /// after the verdict, never used for it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
@@ -217,14 +231,7 @@ impl Evidence {
             if self.versions.len() == self.versions.capacity() {
                 return false;
             }
-            self.versions.push(VersionRecord {
-                lane,
-                version,
-                invoked: history.invoked(version),
-                closed: history.closed(version),
-                layout: history.layout(version),
-                origin: history.origin(version),
-            });
+            self.versions.push(VersionRecord::of(history, lane, version));
             version += 1;
             if version > history.head() || history.invoked(version) >= self.found.window.to {
                 return history.confirm(first).is_ok();

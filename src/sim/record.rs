@@ -108,14 +108,7 @@ fn copy(oracle: &Oracle, lane: u16, from: Tick, to: Tick, records: &mut Vec<Vers
     };
     let invoked_before = |version: &Version| history.invoked(*version) < to;
     for version in (first..=history.head()).take_while(|v| *v == first || invoked_before(v)) {
-        records.push(VersionRecord {
-            lane,
-            version,
-            invoked: history.invoked(version),
-            closed: history.closed(version),
-            layout: history.layout(version),
-            origin: history.origin(version),
-        });
+        records.push(VersionRecord::of(history, lane, version));
     }
 }
 

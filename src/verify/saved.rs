@@ -58,44 +58,22 @@ pub struct SavedWalk {
 
 /// Why a saved walk can't be judged at all.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what it is about")]
 pub enum Flaw {
-    /// A window that ends before it begins.
     #[error("window {}..{} ends before it begins", .0.from, .0.to)]
     Window(Window),
-    /// The windows go back.
     #[error("the window of line {0} begins before that of the line before it")]
     Backwards(usize),
-    /// Versions out of order.
     #[error("version {version} of lane {lane} does not follow on from the one before it")]
-    Gap {
-        /// The lane.
-        lane: u16,
-        /// Its version.
-        version: Version,
-    },
-    /// A version that is over before it begins.
+    Gap { lane: u16, version: Version },
     #[error("version {version} of lane {lane} was closed before it was invoked")]
-    Closed {
-        /// The lane.
-        lane: u16,
-        /// Its version.
-        version: Version,
-    },
-    /// A lane or layout that the geometry has not.
+    Closed { lane: u16, version: Version },
     #[error("version {version} of lane {lane} does not fit the geometry")]
-    Lane {
-        /// The lane.
-        lane: u16,
-        /// Its version.
-        version: Version,
-    },
-    /// A query with more than one answer.
+    Lane { lane: u16, version: Version },
     #[error("a query has one answer at most, not {0}")]
     Answers(usize),
-    /// Lasting lines out of order.
     #[error("the lines outside of the arena do not follow each other, or reach into it")]
     Lasting,
-    /// A line of a call that is not there.
     #[error("line {0} names a call that is not there")]
     Call(usize),
 }

@@ -77,17 +77,14 @@ impl Unlike {
 
 /// Why a standstill can't be compared.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what it is about")]
 pub enum StandstillFlaw {
-    /// A line that is none.
     #[error("line {0} of what was read is no line of maps")]
     Line(usize),
-    /// A line of another place.
     #[error("line {0} of what was read does not lie in a lane")]
     Place(usize),
-    /// A layout that is none.
     #[error("the layout of lane {0} does not read")]
     Layout(u16),
-    /// Lanes that are not there, twice or not in order.
     #[error("lane {0} is out of order, or the arena has none such")]
     Lane(u16),
 }

@@ -22,6 +22,14 @@ use tempfile::TempDir;
 /// Where the binary under test lies.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_mapstorm");
 
+/// A scenario of two operations, in a file of version 1. It is named after a tear that it does not show.
+pub const SCENARIO: &str = r#"{ "schema_version": 1, "name": "hole/replaced-in-flight", "pages": 16,
+    "lanes": ["[0..1 r--s memfd0+0] [1..3 rw-p anon] [3..5 r--s memfd1+3]"],
+    "mutators": [[
+        {"op": "protect", "at": {"lane": 0, "start": 1, "len": 2}, "prot": "r--"},
+        {"op": "protect", "at": {"lane": 0, "start": 1, "len": 2}, "prot": "rw-"}]],
+    "readers": ["walk"] }"#;
+
 /// The binary with these arguments, and nothing on stdin.
 pub fn mapstorm<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(BINARY);

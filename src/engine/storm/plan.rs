@@ -102,31 +102,17 @@ pub enum Ended {
 
 /// What goes wrong before or during a storm, other than a violation.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what it is about")]
 pub enum StormError {
-    /// A thread could not be started.
     #[error(
         "cannot start thread {index} of {threads} ({source}); raise RLIMIT_NPROC (ulimit -u), \
          kernel.threads-max or the cgroup's pids.max, or ask for fewer --threads"
     )]
-    Spawn {
-        /// Which.
-        index: usize,
-        /// Of how many.
-        threads: usize,
-        /// What was given.
-        source: std::io::Error,
-    },
-    /// Maps can't be opened or read.
+    Spawn { index: usize, threads: usize, source: std::io::Error },
     #[error("cannot read /proc/self/maps ({0}); is /proc mounted, and does the sandbox allow it?")]
     Maps(Errno),
-    /// The first layout can't be made.
     #[error("cannot make the first layout: {op}: {source}")]
-    Prepare {
-        /// The operation that failed.
-        op: Op,
-        /// What it gave.
-        source: Errno,
-    },
+    Prepare { op: Op, source: Errno },
 }
 
 /// A storm as it is now, to show progress.

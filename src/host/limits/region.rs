@@ -8,12 +8,12 @@ const MEMORY_LEFT: u64 = 64 << 20;
 /// VMAs for the program, its libraries and its threads.
 const OTHER_VMAS: u64 = 512;
 
-/// The VMAs that a region of `pages` pages may come to, one mapping and guards included.
+/// The VMAs that a region of `pages` pages may come to, one mapping and the guards included.
 ///
-/// Each page is mapped or not by the toss of a coin, so half of them are in the end, and no more
-/// than five standard deviations above (sqrt(pages) / 2 each). Two mapped pages side by side are
-/// one VMA only while their anon_vma is the same (mm/vma.c, `is_mergeable_anon_vma`); pages that
-/// were mapped alone have each its own, so no merge is counted on.
+/// Each page is mapped with even odds, so half of them are in the end, and no more than five
+/// standard deviations (of sqrt(pages) / 2) above that. Two mapped neighbours are one VMA only
+/// while their anon_vma is the same (mm/vma.c, `is_mergeable_anon_vma`). Pages that were mapped
+/// alone have each its own, so no merge is counted on.
 fn vmas_of(pages: u64) -> u64 {
     let deviation = (pages as f64).sqrt() / 2.0;
     pages / 2 + (5.0 * deviation) as u64 + 3
@@ -21,31 +21,14 @@ fn vmas_of(pages: u64) -> u64 {
 
 /// A region that a limit does not allow: the problem. [`RegionTooLarge::remedy`] is what to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what it is about")]
 pub enum RegionTooLarge {
-    /// It is larger than memory.
     #[error("a region of {mib} MiB does not fit the {available} MiB of memory available")]
-    Memory {
-        /// The region's size.
-        mib: u64,
-        /// The memory available.
-        available: u64,
-        /// The most MiB that fit.
-        most: u64,
-    },
-    /// It may fall into more VMAs than a process may have.
+    Memory { mib: u64, available: u64, most: u64 },
     #[error(
         "a region of {mib} MiB may fall into {needed} VMAs, and vm.max_map_count allows {allowed}"
     )]
-    Vmas {
-        /// The region's size.
-        mib: u64,
-        /// The VMAs that it may take.
-        needed: u64,
-        /// vm.max_map_count.
-        allowed: u64,
-        /// The most MiB that fit.
-        most: u64,
-    },
+    Vmas { mib: u64, needed: u64, allowed: u64, most: u64 },
 }
 
 impl RegionTooLarge {

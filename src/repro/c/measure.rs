@@ -11,33 +11,18 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// Why nothing was measured.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what it is about")]
 pub enum Unmeasured {
-    /// There is no compiler.
     #[error("there is no {0} here to compile it with")]
     NoCompiler(String),
-    /// It does not compile.
     #[error("{compiler} does not compile it: {text}")]
-    Compile {
-        /// The compiler.
-        compiler: String,
-        /// What it says.
-        text: String,
-    },
-    /// It can't be tested here.
+    Compile { compiler: String, text: String },
     #[error("it can't be tested here: {0}")]
     Untestable(String),
-    /// It ended as no program of `emit-c` does.
     #[error("it ended with {status}, after {text:?}")]
-    Ended {
-        /// How.
-        status: ExitStatus,
-        /// What it said.
-        text: String,
-    },
-    /// A signal came.
+    Ended { status: ExitStatus, text: String },
     #[error("signal {0} came")]
     Signal(i32),
-    /// A file or a process can't be made.
     #[error(transparent)]
     Io(#[from] io::Error),
 }

@@ -20,43 +20,27 @@ const MAIN: &str = include_str!("parts/main.c");
 
 /// Why there is no program.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what it is about")]
 pub enum EmitError {
-    /// The scenario is none.
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
-    /// What no program shows.
     #[error("{shows} can't be told by a short program: {why}; `mapstorm replay FILE` shows it")]
-    Untold {
-        /// The tear.
-        shows: String,
-        /// What is missing.
-        why: &'static str,
-    },
-    /// The program does not know which of several mutators comes first.
+    Untold { shows: String, why: &'static str },
     #[error(
         "the scenario has {0} mutators, and a program that knows all layouts beforehand has room \
          for one: `mapstorm minimize FILE -o OUT` leaves no more than it takes"
     )]
     Mutators(usize),
-    /// There is no end to the layouts.
     #[error(
         "the loop never comes back to lanes as they were before one of its rounds: let it undo at \
          its end what it does"
     )]
     NeverBack,
-    /// There is too much to do.
     #[error(
         "{operations} operations and {vmas} VMAs to begin with make a program of {lines} lines, \
          the most is {}: `mapstorm minimize FILE -o OUT` makes it a smaller scenario", LINES - 1
     )]
-    TooLong {
-        /// Operations of the loop.
-        operations: usize,
-        /// VMAs of all lanes.
-        vmas: usize,
-        /// Lines that it would have.
-        lines: usize,
-    },
+    TooLong { operations: usize, vmas: usize, lines: usize },
 }
 
 /// The C program that shows what `target` shows; `rule` is the one that the tear broke, where

@@ -14,14 +14,12 @@ const MOST_OPERATIONS: usize = 12;
 
 /// Why no scenario follows from a tear.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what it is about")]
 pub enum DeriveError {
-    /// The file is no good.
     #[error(transparent)]
     Tear(#[from] TearError),
-    /// The file proves nothing that could be shown again.
     #[error("proves no violation that could be replayed; see `mapstorm verify`")]
     Nothing,
-    /// No operation was in flight.
     #[error("has no operation near the break: there is nothing to replay")]
     NoOperation,
 }

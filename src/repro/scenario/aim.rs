@@ -11,39 +11,18 @@ use rustix::io::Errno;
 
 /// Why the end of a page of output can't be brought to a line.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what it is about")]
 pub enum AimError {
-    /// The file can't be read.
     #[error("cannot read {path} ({source})")]
-    Read {
-        /// Which.
-        path: &'static str,
-        /// What was given.
-        source: Errno,
-    },
-    /// The padding can't be made.
+    Read { path: &'static str, source: Errno },
     #[error("cannot make {lines} lines of padding below the lanes ({source})")]
-    Pad {
-        /// How many.
-        lines: usize,
-        /// What was given.
-        source: Errno,
-    },
-    /// Nothing of the lanes ends above the place.
+    Pad { lines: usize, source: Errno },
     #[error("nothing is mapped at or above the boundary at {0:#x}")]
     Nothing(u64),
-    /// It was tried, and the page ended elsewhere.
     #[error(
         "with {lines} lines of padding the page of output should end at {wanted:#x}, but the next one begins with the line that ends at {got:#x}"
     )]
-    Missed {
-        /// How many lines.
-        lines: usize,
-        /// The address wanted.
-        wanted: u64,
-        /// The end of the first line of the next page of output.
-        got: u64,
-    },
-    /// No number of lines brings it there.
+    Missed { lines: usize, wanted: u64, got: u64 },
     #[error("no number of lines below the lanes makes a page of output end at {0:#x}")]
     Unreachable(u64),
 }

@@ -75,83 +75,26 @@ pub struct Boundary {
 
 /// Why a scenario is none.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what it is about")]
 pub enum ScenarioError {
-    /// Written by another version.
     #[error(
         "it is of version {found}; this mapstorm reads versions {OLDEST_VERSION} to {SCHEMA_VERSION}"
     )]
-    Version {
-        /// The version found.
-        found: u32,
-    },
-    /// The name is meant as a signature.
+    Version { found: u32 },
     #[error("its name, {name:?}, is no signature: {source}; a name without a slash means nothing")]
-    Name {
-        /// The name.
-        name: String,
-        /// What is wrong with it.
-        source: PatternError,
-    },
-    /// A count is out of range.
+    Name { name: String, source: PatternError },
     #[error("{what} is {found}; it has to be {range}")]
-    Range {
-        /// Which field.
-        what: &'static str,
-        /// Its value.
-        found: usize,
-        /// What it may be.
-        range: &'static str,
-    },
-    /// A lane's text.
+    Range { what: &'static str, found: usize, range: &'static str },
     #[error("lane {lane}: {source}")]
-    Lane {
-        /// Which lane.
-        lane: usize,
-        /// What is wrong with it.
-        source: WordError,
-    },
-    /// The boundary lies outside the lanes.
+    Lane { lane: usize, source: WordError },
     #[error("the boundary is at lane {lane} page {page}, which there is not")]
-    NoBoundary {
-        /// The lane.
-        lane: u16,
-        /// The page.
-        page: u8,
-    },
-    /// An operation is on a lane that does not exist.
+    NoBoundary { lane: u16, page: u8 },
     #[error("operation {step} of mutator {mutator} ({op}) is on a lane that there is not")]
-    NoLane {
-        /// Which mutator.
-        mutator: usize,
-        /// Which of its operations, from 0.
-        step: usize,
-        /// The operation.
-        op: Op,
-    },
-    /// An operation asks for something that does not exist.
+    NoLane { mutator: usize, step: usize, op: Op },
     #[error("operation {step} of mutator {mutator} ({op}): {why}")]
-    Argument {
-        /// Which mutator.
-        mutator: usize,
-        /// Which of its operations, from 0.
-        step: usize,
-        /// The operation.
-        op: Op,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// An operation does not fit where the loop has come to.
+    Argument { mutator: usize, step: usize, op: Op, why: &'static str },
     #[error("operation {step} of mutator {mutator} ({op}) can't be done there: {misfit}")]
-    Misfit {
-        /// Which mutator.
-        mutator: usize,
-        /// Which of its operations, from 0; counted on in the second round.
-        step: usize,
-        /// The operation.
-        op: Op,
-        /// Why.
-        misfit: Misfit,
-    },
+    Misfit { mutator: usize, step: usize, op: Op, misfit: Misfit },
 }
 
 impl Scenario {

@@ -77,38 +77,20 @@ impl RunPlan {
 
 /// Why a scenario did not run.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what it is about")]
 pub enum RunError {
-    /// It is none.
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
-    /// There is no arena.
     #[error(transparent)]
     Reserve(#[from] ReserveError),
-    /// The page of output can't be brought to where it is wanted.
     #[error(transparent)]
     Aim(#[from] AimError),
-    /// Plain mmap and munmap do not do here what the model says.
     #[error("nothing can be tested here: {0}")]
     Calibrate(String),
-    /// One of its ways of reading is not offered here.
     #[error("this kernel does not offer its reader {mode} ({source}); {takes}")]
-    NoReader {
-        /// The way.
-        mode: Mode,
-        /// What was given.
-        source: Errno,
-        /// Since when there is one, or what it takes.
-        takes: &'static str,
-    },
-    /// One of its operations fails when it is done alone.
+    NoReader { mode: Mode, source: Errno, takes: &'static str },
     #[error("this kernel does not do its operation {op}: {}", std::io::Error::from(*.source))]
-    Refused {
-        /// The first that fails.
-        op: Op,
-        /// What was given.
-        source: Errno,
-    },
-    /// The engine could not start.
+    Refused { op: Op, source: Errno },
     #[error(transparent)]
     Storm(#[from] StormError),
 }

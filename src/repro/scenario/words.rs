@@ -8,10 +8,9 @@ use std::str::FromStr;
 /// A text that says no page or layout.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{text:?}: {expected}")]
+#[expect(missing_docs, reason = "each message says what it is about")]
 pub struct WordError {
-    /// The text.
     pub text: String,
-    /// What it should have been.
     pub expected: &'static str,
 }
 
