@@ -47,7 +47,7 @@ impl Story {
 
     fn push(&self, lane: u16, picture: &str, tick: Tick, op: Option<Op>, peer: Option<u64>) {
         let origin = Origin { op, worker: 0, peer, known: true };
-        self.oracle.history(lane).push(tick, (&draw(picture)).into(), &origin);
+        self.oracle.history(lane).push(tick, &draw(picture), &origin);
     }
 
     /// The last operation of the lane returns.

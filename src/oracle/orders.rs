@@ -141,7 +141,7 @@ impl<W: Word> World<W> {
     fn mutate(&self, ops: u64) {
         for version in 1..=ops {
             let invoked = self.clock.take();
-            self.history.push(invoked, (&layout(version)).into(), &origin(true));
+            self.history.push(invoked, &layout(version), &origin(true));
             self.kernel.store(version, Ordering::Release);
             let returned = self.clock.take();
             self.history.close(version - 1, returned);
@@ -217,7 +217,7 @@ fn a_settled_version_tells_whether_its_operation_failed<C: Checker>() {
         };
         C::beside(read, || {
             let invoked = world.clock.take();
-            world.history.push(invoked, (&layout(1)).into(), &origin(true));
+            world.history.push(invoked, &layout(1), &origin(true));
             world.history.disown(1);
             world.history.close(0, world.clock.take());
         });

@@ -170,7 +170,7 @@ impl Ground {
             );
         }
         for (what, prots, drop) in [
-            ("protections", &wanted.prots()[..], (|_| {}) as fn(&mut OpSet)),
+            ("protections", wanted.prots(), (|_| {}) as fn(&mut OpSet)),
             ("executable mappings", &Prot::DRAWN[..], |may| may.exec = false),
         ] {
             let executes = what == "executable mappings";

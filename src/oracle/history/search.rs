@@ -119,7 +119,7 @@ mod tests {
                 tick
             };
             for n in 1..=versions {
-                history.push(take(), (&layout(n)).into(), &origin);
+                history.push(take(), &layout(n), &origin);
                 history.close(n - 1, take());
             }
             for from in 0..take() + 3 {
