@@ -26,6 +26,7 @@ fn planted(class: &str, dir: &Dir) -> Option<(String, String)> {
     assert_eq!(output.status.code(), Some(1), "{report}");
     let entries = std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path());
     let of_class = |path: &PathBuf| {
+        let class = class.split('-').next().unwrap();
         path.file_name().unwrap().to_str().unwrap().starts_with(&format!("{class}."))
     };
     let files: Vec<PathBuf> = entries.filter(of_class).collect();
@@ -49,6 +50,11 @@ fn edited(file: &str, edit: impl FnOnce(&mut Value)) -> String {
 fn what_no_reader_finds_is_saved_and_every_command_printed_works() {
     for (class, verdict, words) in [
         ("mismatch", "proves mismatch/-/-/-", "maps did not show what the oracle has"),
+        (
+            "mismatch-at-calibration",
+            "proves mismatch/-/-/-",
+            "maps did not show what the oracle has",
+        ),
         ("stall", "bears witness to stall/-/-/-", "/proc/self/task"),
     ] {
         let dir = Dir::new();

@@ -73,9 +73,6 @@ pub enum Failure {
     /// Not testable on this kernel or in this sandbox.
     #[error("not testable here: {0}")]
     Untestable(String),
-    /// A call does what the model does not predict, and without it nothing is left to do.
-    #[error("{0}")]
-    Violated(String),
     /// Something else is in the way.
     #[error("{0}")]
     Environment(String),
@@ -93,7 +90,6 @@ impl Failure {
         match self {
             Failure::Usage(_) => Exit::Usage,
             Failure::Untestable(_) => Exit::Untestable,
-            Failure::Violated(_) => Exit::Violated,
             Failure::Latency(error) => mapstorm::latency::exit_of(error),
             Failure::Environment(_) | Failure::Output(_) => Exit::Internal,
         }

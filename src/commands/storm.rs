@@ -6,6 +6,7 @@ use crate::cli::{PrintArgs, StormArgs};
 use mapstorm::allocations;
 use mapstorm::command_line::with_seed;
 use mapstorm::console::{self, Line, Progress};
+use mapstorm::engine::Planted;
 use mapstorm::engine::{
     Calibration, Cpus, Dropped, Live, Mode, ModeSet, OpSet, Pattern, Plan, Storm, Workload,
     calibrate,
@@ -14,7 +15,7 @@ use mapstorm::evidence::{Checked, Kept, Origins, Saver};
 use mapstorm::exit::Exit;
 use mapstorm::header::Header;
 use mapstorm::host::{Limits, Machine, MapsLocking, observe_locking, priority};
-use mapstorm::kernel::{Arena, MapsFile};
+use mapstorm::kernel::{Arena, MapsFile, MapsRead};
 use mapstorm::model::{Kind, KindSet};
 use mapstorm::report::live::{PLAIN_EVERY, live_line};
 use mapstorm::report::{Circumstances, StormReport};
@@ -51,14 +52,16 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let header = Header::new(&machine, Some(seed), with_seed(seed)).judged_by(args.contract);
     announce(args.format, print.quiet, &header);
 
-    let mut file = MapsFile::own().map_err(|errno| {
+    let file = MapsFile::own().map_err(|errno| {
         Failure::Untestable(format!("cannot open /proc/self/maps ({errno}); is /proc mounted?"))
     })?;
     let locking = observe_locking(machine.version());
     let arena = Arena::reserve_of(lanes, pages, span)?;
     let mut dropped = Vec::new();
     let modes = modes(&args.read, &mut dropped)?;
-    let calibration = calibrated(&args.ops, &arena, &mut file, &mut dropped)?;
+    let range = arena.geometry().base..arena.geometry().end();
+    let mut source = Planted::at_calibration(args.inject, file, range, seed);
+    let calibration = calibrated(&args.ops, &arena, &mut *source, &mut dropped)?;
     let (may, merge_rules) = (calibration.may, calibration.merge_rules().collect());
     let plan = Plan {
         threads,
@@ -203,7 +206,7 @@ pub(super) fn can_play(workload: Option<Workload>, lanes: usize) -> Result<(), F
 pub(super) fn calibrated(
     asked: &[Kind],
     arena: &Arena,
-    file: &mut MapsFile,
+    source: &mut (impl MapsRead + ?Sized),
     dropped: &mut Vec<Dropped>,
 ) -> Result<Calibration, Failure> {
     let kinds = match asked.is_empty() {
@@ -211,19 +214,18 @@ pub(super) fn calibrated(
         false => asked.iter().copied().collect(),
     };
     let wanted = OpSet::full(kinds, arena.file_count());
-    let mut calibration = calibrate(arena, file, wanted).map_err(not_testable)?;
+    let mut calibration = calibrate(arena, source, wanted).map_err(not_testable)?;
     calibration.may.kinds = calibration.kinds();
     dropped.append(&mut calibration.dropped);
+    if calibration.may.kinds.is_empty() && calibration.unpredicted.is_empty() {
+        return Err(Failure::Untestable(format!(
+            "this kernel has none of the operations asked for ({})",
+            reasons(dropped)
+        )));
+    }
     if calibration.may.kinds.is_empty() {
-        let why = reasons(dropped);
-        return Err(match calibration.unpredicted.is_empty() {
-            true => Failure::Untestable(format!(
-                "this kernel has none of the operations asked for ({why})"
-            )),
-            false => Failure::Violated(format!(
-                "mismatch: none of the operations asked for leaves what it has to ({why})"
-            )),
-        });
+        // What was found is a violation, to be saved and told as in any storm.
+        calibration.may.kinds = [Kind::Map, Kind::Unmap].into_iter().collect();
     }
     Ok(calibration)
 }

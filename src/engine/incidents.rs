@@ -166,12 +166,14 @@ impl Incidents {
 
     /// Keeps a stall.
     pub(super) fn stall(&mut self, stall: Stall) {
-        self.keep(Incident::Stall(stall));
+        self.found.push(Incident::Stall(stall));
     }
 
-    /// Keeps what was made elsewhere.
-    pub(super) fn keep(&mut self, incident: Incident) {
-        self.found.push(incident);
+    /// Keeps a mismatch that was made elsewhere, as long as there is room.
+    pub(super) fn made(&mut self, mismatch: Mismatch) {
+        if self.spare.pop().is_some() {
+            self.found.push(Incident::Mismatch(mismatch));
+        }
     }
 
     /// What has not been looked at.

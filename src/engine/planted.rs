@@ -2,7 +2,7 @@
 //! found: the whole way from what is read to the report and the exit code.
 
 use crate::host::fault::Stay;
-use crate::kernel::{Before, Fault, Injector, MapsRead};
+use crate::kernel::{Before, Fault, Injector, MapsFile, MapsRead};
 use crate::oracle::Class;
 use crate::seed::Stream;
 use std::ops::Range;
@@ -22,6 +22,8 @@ pub enum Planted {
     Outside(Outside),
     /// What is compared at a standstill lacks lines.
     Mismatch,
+    /// What calibration reads lacks a line now and then.
+    Unpredicted,
     /// A reader's call does not come back.
     Stall(Stay),
 }
@@ -53,6 +55,7 @@ impl Planted {
             Planted::Outside(Outside::Skipped) => "hole-outside",
             Planted::Outside(Outside::Altered) => "unknown-outside",
             Planted::Mismatch => Class::Mismatch.word(),
+            Planted::Unpredicted => "mismatch-at-calibration",
             Planted::Stall(Stay::Uninterruptible) => Class::Stall.word(),
             Planted::Stall(Stay::Spinning) => "stall-spinning",
             Planted::Stall(Stay::Asleep) => "stall-asleep",
@@ -64,7 +67,23 @@ impl Planted {
         let reads = Fault::ALL.into_iter().map(Planted::Read);
         let stalls = [Stay::Uninterruptible, Stay::Spinning, Stay::Asleep].map(Planted::Stall);
         let outside = [Outside::Skipped, Outside::Altered].map(Planted::Outside);
-        reads.chain([Planted::Mismatch]).chain(stalls).chain(outside)
+        reads.chain([Planted::Mismatch, Planted::Unpredicted]).chain(stalls).chain(outside)
+    }
+
+    /// The source that calibration reads.
+    pub fn at_calibration(
+        planted: Option<Planted>,
+        source: MapsFile,
+        range: Range<u64>,
+        seed: u64,
+    ) -> Box<dyn MapsRead> {
+        /// Calibration reads some thousand times: it comes by one with the fault.
+        const ONE_IN: usize = 100;
+        if planted != Some(Planted::Unpredicted) {
+            return Box::new(source);
+        }
+        let rng = Stream::new(seed, "inject-calibration", 0);
+        Box::new(Injector::new(source, Fault::Hole, range, ONE_IN, rng))
     }
 
     /// The source that the standstill reads.
@@ -130,6 +149,11 @@ mod tests {
             })
             .collect();
         assert!(Class::ALL.iter().all(|class| planted.contains(class)), "{planted:?}");
-        assert!("tear".parse::<Planted>().unwrap_err().contains("truncated, mismatch, stall"));
+        assert!(
+            "tear"
+                .parse::<Planted>()
+                .unwrap_err()
+                .contains("truncated, mismatch, mismatch-at-calibration, stall")
+        );
     }
 }

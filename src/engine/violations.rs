@@ -213,7 +213,7 @@ impl Findings {
     pub fn unpredicted(&self, found: Vec<Unpredicted>) {
         for Unpredicted { mismatch, .. } in found {
             self.record(Signature::bare(Class::Mismatch), 0, None);
-            self.put_in(|room| room.keep(Incident::Mismatch(mismatch)));
+            self.put_in(|room| room.made(mismatch));
         }
     }
 

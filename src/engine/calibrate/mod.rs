@@ -64,7 +64,7 @@ pub struct Calibration {
 /// tested then.
 pub fn calibrate(
     arena: &Arena,
-    source: &mut impl MapsRead,
+    source: &mut (impl MapsRead + ?Sized),
     wanted: OpSet,
 ) -> Result<Calibration, Dropped> {
     let mut bench = Bench::new(arena);
@@ -104,7 +104,7 @@ type Decided = (OpSet, Vec<MergeRule>, Vec<(MergeRule, Failure)>);
 
 fn decide(
     arena: &Arena,
-    source: &mut impl MapsRead,
+    source: &mut (impl MapsRead + ?Sized),
     mut wanted: OpSet,
 ) -> Result<Decided, Dropped> {
     let trouble = |why: String| Dropped { what: "merge rules".into(), why };
@@ -180,7 +180,7 @@ impl<'a> Bench<'a> {
     /// operation that does not fit, in a short lane, is passed over.
     fn run(
         &mut self,
-        source: &mut impl MapsRead,
+        source: &mut (impl MapsRead + ?Sized),
         ops: &[Op],
         rules: &[MergeRules],
     ) -> Result<usize, Failure> {
@@ -195,7 +195,7 @@ impl<'a> Bench<'a> {
 
     fn play(
         &mut self,
-        source: &mut impl MapsRead,
+        source: &mut (impl MapsRead + ?Sized),
         ops: &[Op],
         rules: &[MergeRules],
     ) -> Result<usize, Failure> {
@@ -224,7 +224,7 @@ impl<'a> Bench<'a> {
     /// Which of the models looks as the lanes do after `op`, before which they were `before`.
     fn compare(
         &mut self,
-        source: &mut impl MapsRead,
+        source: &mut (impl MapsRead + ?Sized),
         op: Op,
         before: &[Layout],
         models: &[Space],
@@ -240,7 +240,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    fn read(&mut self, source: &mut impl MapsRead) -> Result<(), Errno> {
+    fn read(&mut self, source: &mut (impl MapsRead + ?Sized)) -> Result<(), Errno> {
         let Bench { arena, lines, lanes, text, .. } = self;
         let geometry = arena.geometry();
         text.clear();

@@ -20,7 +20,7 @@ const IDLE: u32 = 100_000;
 /// When maps can't be read, or a call fails that the model says fits.
 pub fn random_steps(
     arena: &Arena,
-    source: &mut impl MapsRead,
+    source: &mut (impl MapsRead + ?Sized),
     may: &OpSet,
     seed: u64,
     steps: u64,

@@ -98,7 +98,9 @@ impl Storm {
     /// The reader of worker `index`, with the fault planted that the plan asks for.
     pub(super) fn read(&self, index: usize, files: Sources<MapsFile>, begun: Instant) {
         match self.plan.inject {
-            None | Some(Planted::Mismatch) => self.read_from(index, files, begun),
+            None | Some(Planted::Mismatch | Planted::Unpredicted) => {
+                self.read_from(index, files, begun)
+            }
             Some(Planted::Stall(stay)) => {
                 self.read_from(index, files.map(|_, file| stuck(file, stay)), begun);
             }
