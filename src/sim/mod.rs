@@ -13,6 +13,7 @@
 mod bugs;
 mod file;
 mod kernel;
+mod lay;
 mod lookup;
 mod pace;
 mod plan;
