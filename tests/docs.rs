@@ -34,8 +34,11 @@ const SHORT: [(&str, &str, &str); 7] = [
 ];
 
 /// What the short form adds to commands that leave it to the default.
-const ADDED: [(&str, &[(&str, &str)]); 2] =
-    [("cases", &[("--seconds-per-case", "0.1"), ("--only", "1")]), ("latency", &[("--mb", "8")])];
+const ADDED: [(&str, &[(&str, &str)]); 3] = [
+    ("cases", &[("--seconds-per-case", "0.1"), ("--only", "1")]),
+    ("latency", &[("--mb", "8")]),
+    ("first-tears", &[("--threads", "2"), ("--runs", "1"), ("--seconds", "0.3")]),
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
