@@ -136,3 +136,67 @@ proptest! {
         }
     }
 }
+
+/// Numbers and names that kernels have been seen to print, and what each line says.
+#[test]
+fn odd_lines_are_read_as_they_are() {
+    let long = "x".repeat(4096);
+    let longer = format!("/{}", "y/".repeat(6000));
+    let file = |name: &str| {
+        format!("7f0000000000-7f0000001000 r--p 00000000 08:01 5                          {name}")
+    };
+    let named = |name: &'static str| (file(name), name.as_bytes().to_vec());
+    let mut lines = vec![
+        named("/usr/bin/a b  c"),
+        named(" leading"),
+        named("/with\\012newline"),
+        named("/with\\back\\slash\\"),
+        named("/named (deleted)"),
+        named("/named (deleted) (deleted)"),
+        named("/SYSV00000000 (deleted)"),
+        named("[anon:x]"),
+        named("[anon_shmem:x y]"),
+        named("[anon:]"),
+        named("[heap"),
+        named("7f0000000000-7f0000001000 r--p 00000000 08:01 5"),
+        named("Size:                 4 kB"),
+    ];
+    lines[1].1 = b"leading".to_vec();
+    lines.push((file(&long), long.clone().into_bytes()));
+    lines.push((file(&longer), longer.clone().into_bytes()));
+    for (text, name) in lines {
+        let line = parse(text.as_bytes()).unwrap_or_else(|why| panic!("{why}: {text:?}"));
+        assert_eq!(
+            (line.start, line.inode, line.name),
+            (0x7f00_0000_0000, 5, &name[..]),
+            "{text:?}"
+        );
+    }
+    // Not UTF-8: any bytes but a newline.
+    let every: Vec<u8> = (1..=255).filter(|&byte| byte != b'\n').collect();
+    let text =
+        [b"08048000-08049000 r-xp 00000000 103:fffff 18446744073709551615 /", &every[..]].concat();
+    let line = parse(&text).unwrap();
+    assert_eq!((line.start, line.end), (0x0804_8000, 0x0804_9000), "eight digits");
+    assert_eq!((line.dev_major, line.dev_minor, line.inode), (0x103, 0xf_ffff, u64::MAX));
+    assert_eq!(line.name, [b"/", &every[..]].concat());
+    // The end of the address space.
+    let top =
+        b"ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]";
+    let line = parse(top).unwrap();
+    assert_eq!((line.start, line.end), (0xffff_ffff_ff60_0000, 0xffff_ffff_ff60_1000));
+    assert_eq!((line.perms, line.name), (4, &b"[vsyscall]"[..]));
+    let last = b"fffffffffffff000-ffffffffffffffff rwxs ffffffffffffe000 00:00 0 ";
+    let line = parse(last).unwrap();
+    assert_eq!((line.end, line.perms), (u64::MAX, 15));
+    assert_eq!((line.offset, line.name), (0xffff_ffff_ffff_e000, &b""[..]));
+    // One digit too many anywhere is none of the kernel's.
+    for wrong in [
+        &b"10000000000000000-10000000000001000 r--p 00000000 00:00 0 "[..],
+        b"7f0000000000-7f0000001000 r--p 10000000000000000 00:00 0 ",
+        b"7f0000000000-7f0000001000 r--p 00000000 100000000:00 0 ",
+        b"7f0000000000-7f0000001000 r--p 00000000 00:00 18446744073709551616 ",
+    ] {
+        assert!(parse(wrong).is_err(), "{}", String::from_utf8_lossy(wrong));
+    }
+}

@@ -6,7 +6,9 @@ mod common;
 use common::{BINARY, Dir, json, skip, testable, text};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, mkdirat, open, openat};
-use std::process::{Command, Output};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::process::{Command, Output, Stdio};
 
 /// Folders in folders, with the binary in the innermost: a path that no single call can name.
 struct Deep {
@@ -79,6 +81,56 @@ fn lines_of_12000_bytes_are_read_like_any_others() {
     }
 }
 
+/// The program's own path is a line of maps, and may be any bytes but a newline's neighbour: spaces, a
+/// newline, a backslash, an end like that of a deleted file, and what is no UTF-8.
+#[test]
+fn the_programs_own_path_may_be_any() {
+    if !testable() {
+        return;
+    }
+    for name in [
+        &b"with a space"[..],
+        b"with\na newline",
+        b"back\\slash\\012",
+        b"mapstorm (deleted)",
+        b"not \xff\xfe UTF-8",
+        b"7f00-8000 rw-p",
+        b"[heap]",
+    ] {
+        let dir = Dir::new();
+        let path = dir.join(OsStr::from_bytes(name));
+        std::fs::copy(BINARY, &path).unwrap();
+        let told = String::from_utf8_lossy(name).into_owned();
+        let args =
+            ["--seconds", "1", "--threads", "2", "--pause-every", "0.2", "--format", "json", "-q"];
+        let more = ["--read", "walk,pread,short,shared,query,smaps", "--lanes", "4"];
+        let output = Command::new(&path).args(args).args(more).output().unwrap();
+        let report = json(&output);
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{told}: {report}");
+        assert_eq!(report["reads"]["failed"], 0, "{told}: {report}");
+        let outside = &report["outside"];
+        assert_eq!(
+            (&outside["not_judged"], &outside["undecided"]),
+            (&0.into(), &0.into()),
+            "{told}"
+        );
+        // Whatever the kernel tears, its lines are lines, and none of the program's is missing.
+        for violation in report["violations"].as_array().unwrap() {
+            let [class, mechanism] = [&violation["class"], &violation["mechanism"]];
+            assert!(!["unknown", "malformed", "truncated"].contains(&class.as_str().unwrap()));
+            assert!(mechanism.is_string(), "{told}: {violation}");
+        }
+        // Deleted while it runs, it has another name than before.
+        let mut storm = Command::new(&path);
+        storm.args(args).args(more).stdout(Stdio::piped());
+        let storm = storm.spawn().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let report = json(&storm.wait_with_output().unwrap());
+        let violations = report["violations"].as_array().unwrap().iter();
+        assert_eq!(violations.filter(|violation| violation["mechanism"].is_null()).count(), 0);
+    }
+}
+
 /// Runs the binary by a shell that sets a limit first.
 fn limited(limit: &str, args: &str) -> Output {
     let script = format!("ulimit {limit} && exec {BINARY} {args}");
@@ -113,7 +165,7 @@ fn too_little_memory_is_told_and_enough_is_enough() {
         assert!(complaint.contains("RLIMIT_DATA allows"), "{complaint}");
     }
     // What the complaint asks for; the room around the arena takes no part of it.
-    let output = limited(&format!("-d {}", 105 << 10), "--seconds 1 --threads 4 --format json");
+    let output = limited(&format!("-d {}", 106 << 10), "--seconds 1 --threads 4 --format json");
     assert!(matches!(output.status.code(), Some(0 | 1 | 5)), "{}", text(&output.stderr));
     assert_eq!(json(&output)["operations"]["failed"], 0);
 }

@@ -56,8 +56,14 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         Failure::Untestable(format!("cannot open /proc/self/maps ({errno}); is /proc mounted?"))
     })?;
     let locking = observe_locking(machine.version());
-    let arena = Arena::reserve_of(lanes, pages, span)?;
+    let mut arena = Arena::reserve_of(lanes, pages, span)?;
     let mut dropped = Vec::new();
+    if let Err(why) = arena.add_odd_file() {
+        dropped.push(Dropped {
+            what: "mappings of a file with an odd name".into(),
+            why: why.to_string(),
+        });
+    }
     let modes = modes(&args.read, &mut dropped)?;
     let range = arena.geometry().base..arena.geometry().end();
     let mut source = Planted::at_calibration(args.inject, file, range, seed);

@@ -13,8 +13,8 @@ const VERSIONS: usize = 32;
 /// The same of all such lanes together.
 const MOST_VERSIONS: usize = 256;
 /// Bytes of a line of the arena, at most: 73 up to the name (fs/proc/task_mmu.c,
-/// `show_vma_header_prefix`), the name of a memfd and a newline.
-const LINE: usize = 112;
+/// `show_vma_header_prefix`), the name of a file (`kernel::NoOddFile::Long`) and a newline.
+const LINE: usize = 200;
 /// Bytes for a few lines that are longer, because they are none of the arena's.
 const SPARE: usize = 16 << 10;
 

@@ -1,7 +1,8 @@
 //! The reservation: lanes out of one mapping, with room for strangers around them.
 
 use super::files::memfd;
-use super::identity::Identities;
+use super::identity::{FileIdentity, Identities};
+use super::odd_file::{NoOddFile, odd_file};
 use super::padding::Padding;
 use crate::model::{Geometry, MAX_PGOFF};
 use rustix::fd::OwnedFd;
@@ -38,9 +39,6 @@ pub enum ReserveError {
     Strangers,
 }
 
-/// Number of memfds: two, so that neighbouring mappings can differ in the file alone.
-const FILES: usize = 2;
-
 /// The lanes, mapped out of one reservation, with unmapped room below and above.
 ///
 /// Holes in the arena attract the process's own later mappings: thread stacks, malloc arenas. The
@@ -49,7 +47,7 @@ const FILES: usize = 2;
 /// lower part are given back: whichever way the kernel searches it comes by that room first.
 pub struct Arena {
     geometry: Geometry,
-    files: [OwnedFd; FILES],
+    files: Vec<OwnedFd>,
     identities: Identities,
     padding: Option<Padding>,
 }
@@ -145,7 +143,8 @@ impl Arena {
         let ((first, first_identity), (second, second_identity)) = (file(0)?, file(1)?);
         let identities =
             Identities::new(geometry.page_shift, vec![first_identity, second_identity]);
-        let arena = Arena { geometry, files: [first, second], identities, padding: None };
+        let files = vec![first, second];
+        let arena = Arena { geometry, files, identities, padding: None };
         if arena.attracts_strangers()? {
             return Err(ReserveError::Strangers);
         }
@@ -168,9 +167,42 @@ impl Arena {
         &self.geometry
     }
 
-    /// The number of memfds whose pages can be mapped.
+    /// The number of files whose pages can be mapped: two memfds, so that neighbouring mappings can
+    /// differ in the file alone, and those that were added.
     pub fn file_count(&self) -> u8 {
-        FILES as u8
+        self.files.len() as u8
+    }
+
+    /// Adds a real file with an odd name. To be called before anything is mapped in the first lane.
+    ///
+    /// # Errors
+    /// Why there is none; then all is as before.
+    pub fn add_odd_file(&mut self) -> Result<(), NoOddFile> {
+        let (file, identity) = odd_file(&self.geometry)?;
+        self.add(file, identity);
+        Ok(())
+    }
+
+    /// Adds memfds until there are so many files: what a scenario maps of any file is mapped of a
+    /// memfd.
+    ///
+    /// # Errors
+    /// When a memfd can't be made.
+    pub fn have_files(&mut self, count: u8) -> Result<(), ReserveError> {
+        let bytes = (MAX_PGOFF as u64 + 1) << self.geometry.page_shift;
+        for number in self.files.len()..count.into() {
+            let made = memfd(&format!("mapstorm-{number}"), bytes);
+            let (file, identity) = made.map_err(ReserveError::File)?;
+            self.add(file, identity);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, file: OwnedFd, identity: FileIdentity) {
+        let mut identities = self.identities.files().to_vec();
+        identities.push(identity);
+        self.files.push(file);
+        self.identities = Identities::new(self.geometry.page_shift, identities);
     }
 
     /// Makes `lines` lines of maps below the lanes, in place of those made before: what a reader

@@ -43,15 +43,40 @@ const _: () = assert!(size_of::<Query>() == 104);
 /// `_IOWR(PROCFS_IOCTL_MAGIC, 17, struct procmap_query)`.
 const PROCMAP_QUERY: ioctl::Opcode = ioctl::opcode::read_write::<Query>(b'f', 17);
 
+/// A newline in a name, as maps prints it and no answer does (fs/proc/task_mmu.c: `get_vma_name` escapes
+/// it, `do_procmap_query` does not).
+const NEWLINE: &[u8] = b"\\012";
+
+/// The name as maps would print it. Allocates nothing: `printed` has room for the longest.
+fn as_printed<'n>(name: &'n [u8], printed: &'n mut Vec<u8>) -> &'n [u8] {
+    if memchr::memchr(b'\n', name).is_none() {
+        return name;
+    }
+    printed.clear();
+    for &byte in name {
+        match byte {
+            b'\n' => printed.extend_from_slice(NEWLINE),
+            byte => printed.push(byte),
+        }
+    }
+    printed
+}
+
 /// Room for one answer, reused from call to call; the name lies in it.
 pub struct Answer {
     query: Query,
     name: Box<[u8]>,
+    /// The name as maps would print it, where that is another one.
+    printed: Vec<u8>,
 }
 
 impl Default for Answer {
     fn default() -> Answer {
-        Answer { query: Query::default(), name: [0; Answer::NAME].into() }
+        Answer {
+            query: Query::default(),
+            name: [0; Answer::NAME].into(),
+            printed: Vec::with_capacity(NEWLINE.len() * Answer::NAME),
+        }
     }
 }
 
@@ -63,7 +88,7 @@ impl Answer {
     /// that has no room, and whatever the room one of more than PATH_MAX (4096) bytes
     /// (fs/proc/task_mmu.c, `do_procmap_query`); this one is always answered.
     pub fn nameless() -> Answer {
-        Answer { query: Query::default(), name: [].into() }
+        Answer { query: Query::default(), name: [].into(), printed: Vec::new() }
     }
 
     /// Asks `fd` for the VMA at `address`.
@@ -114,7 +139,7 @@ impl Answer {
             dev_major: self.query.dev_major,
             dev_minor: self.query.dev_minor,
             inode: self.query.inode,
-            name: &self.name[..name],
+            name: as_printed(&self.name[..name], &mut self.printed),
         }))
     }
 }

@@ -19,7 +19,7 @@ const MOST_LANES: u16 = 16;
 /// Lines of a lane at most: a lane has no more pages.
 const LANE_LINES: usize = crate::model::MAX_PAGES;
 /// Bytes of a lane's text. Lines that find no room are judged by the rules.
-const LANE_BYTES: usize = 8 << 10;
+const LANE_BYTES: usize = 12 << 10;
 
 /// A line of a text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

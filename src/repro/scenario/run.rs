@@ -8,7 +8,7 @@ use crate::engine::{
     Run, Script, Storm, StormError, calibrate, first_fresh, lay_out, merge_rules,
 };
 use crate::kernel::{Arena, MapsFile, Mm, ReserveError};
-use crate::model::{KindSet, Layout, MergeRules, Op};
+use crate::model::{KindSet, Layout, MAX_FILES, MergeRules, Op};
 use crate::oracle::Contract;
 use rustix::io::Errno;
 use std::sync::Arc;
@@ -181,6 +181,7 @@ pub fn run_showing(
     offered(&scenario.readers)?;
     let lanes = layouts.len() + noise.lanes;
     let mut arena = Arena::reserve(lanes, scenario.pages as usize)?;
+    arena.have_files(MAX_FILES)?;
     let may = match plan.may {
         Some(may) => may,
         None => op_set(&arena, noise.mutators > 0)?,
