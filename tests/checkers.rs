@@ -206,8 +206,10 @@ fn a_seed_repeats_bit_for_bit() {
 /// Every bug is found in some kernel within a bounded number of steps; with these seeds.
 #[test]
 fn every_bug_is_found() {
-    // What lies outside of the arena is decided at a standstill, and by the storm's own reader.
-    for &bug in Bug::ALL.iter().filter(|bug| bug.case() != "outside") {
+    // What lies outside of the arena is decided at a standstill, and by the storm's own reader; and a
+    // reader sees no faults.
+    let by_reading = |bug: &&Bug| !matches!(bug.case(), "outside" | "fault");
+    for &bug in Bug::ALL.iter().filter(by_reading) {
         let found = (0..96u64).any(|seed| {
             let mut setup = Setup::draw(seed);
             if bug == Bug::HistoryTailStays {

@@ -6,8 +6,9 @@
 
 mod common;
 
-use common::{run, skip, text};
+use common::{Dir, json, run, skip, text};
 use mapstorm::engine::Mode;
+use mapstorm::kernel::Loads;
 use serde_json::Value;
 
 const CLASSES: [&str; 9] =
@@ -132,6 +133,31 @@ fn a_layout_that_differs_at_a_standstill_is_a_mismatch() {
     assert_eq!(broken(&report, "at a standstill maps is the oracle's"), mismatches);
     let differences = standstills["differences"].as_array().unwrap();
     assert!(differences.iter().all(|text| text.as_str().unwrap().contains("maps shows")));
+}
+
+/// A faulter that does not come back is watched like every worker, and its load is told.
+#[test]
+fn a_load_that_does_not_come_back_is_a_stall() {
+    if probe().is_none() || !Loads::OFFERED {
+        return;
+    }
+    let dir = Dir::new();
+    let args = ["--threads", "2", "--faulters", "1", "--seconds", "60", "--stall", "2", "-q"];
+    let more = ["--inject", "stall-faulter", "--format", "json", "--allow", "hole", "--out"];
+    let output = run(args.iter().chain(&more).chain(&[dir.to_str().unwrap()]));
+    let report = json(&output);
+    assert_eq!(output.status.code(), Some(1), "{}", brief(&report));
+    let alarming = alarming(&report);
+    assert_eq!((alarming.len(), &alarming[0]["class"]), (1, &Value::from("stall")));
+    let file = alarming[0]["kept"][0]["file"].as_str().unwrap();
+    let saved: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let stall = &saved["account"]["stall"];
+    let address = stall["call"]["load"].as_u64().unwrap();
+    let base = saved["geometry"]["base"].as_u64().unwrap();
+    assert!((base..base + (1 << 30)).contains(&address), "{stall}");
+    assert_eq!(stall["worker"], 2, "behind the workers: {stall}");
+    let explained = run(["explain", file]);
+    assert!(text(&explained.stdout).contains(&format!("a load from {address:#x}")));
 }
 
 /// The call never comes back: that there is a report at all shows that nobody waits for it.

@@ -6,6 +6,7 @@
 mod common;
 
 use common::{Dir, json, mapstorm, run, skip, testable, text};
+use mapstorm::kernel::Loads;
 use serde_json::Value;
 use std::fs::File;
 use std::process::{Child, Command, Output, Stdio};
@@ -83,6 +84,28 @@ fn agrees(output: &Output, report: &Value) {
         .map(|score| score["broken"].as_u64().unwrap())
         .sum();
     assert_eq!(broken > 0, !report["violations"].as_array().unwrap().is_empty(), "{report}");
+}
+
+/// Two kinds of users of VMA locks meet: faults are counted, some in an operation's window, and some
+/// refused, because the lanes have holes.
+#[test]
+fn faulters_fault_while_operations_are_under_way() {
+    if !testable() || !Loads::OFFERED {
+        return;
+    }
+    let args = ["--threads", "2", "--faulters", "2", "--seconds", "6", "--seed", "1", "-q"];
+    let output = run(args.iter().chain(&["--format", "json"]));
+    let report = json(&output);
+    let faulters = &report["faulters"];
+    for field in ["slices", "loads", "faults", "refused", "met_operation"] {
+        assert!(faulters[field].as_u64() > Some(0), "{field}: {faulters}");
+    }
+    assert!(faulters["faults"].as_u64() >= faulters["met_operation"].as_u64(), "{faulters}");
+    assert_eq!(faulters["threads"], 2);
+    assert_eq!(report["allocations_in_storm"], 0);
+    assert_eq!(report["standstills"]["mismatches"], 0, "{}", report["standstills"]);
+    let none = run(["--threads", "2", "--faulters", "0", "--seconds", "0.2", "--format", "json"]);
+    assert_eq!(json(&none)["faulters"], Value::Null);
 }
 
 #[test]

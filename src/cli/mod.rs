@@ -188,6 +188,10 @@ pub struct StormArgs {
     /// How many of the workers read [default: a quarter, at least one]
     #[arg(long, help_heading = SIZE, value_parser = clap::value_parser!(u16).range(1..=4095))]
     pub readers: Option<u16>,
+    /// Threads beside the workers that fault in the arena, in one slice of eight [default: a quarter of the
+    /// CPUs, at least one; none where there is one CPU]
+    #[arg(long, help_heading = SIZE, value_parser = clap::value_parser!(u16).range(0..=1024))]
+    pub faulters: Option<u16>,
     /// How long the storm goes on, in seconds; fractions are allowed
     #[arg(long, help_heading = RUN, default_value = "10", value_parser = seconds, allow_negative_numbers = true)]
     pub seconds: f64,
@@ -234,7 +238,8 @@ pub struct StormArgs {
     pub workload: Option<Workload>,
     /// Plants a fault to see that it is found: in what readers get hole, torn, stale, unknown,
     /// disorder, malformed or truncated; in what is compared at a standstill mismatch; a call that
-    /// does not come back stall (asleep), stall-spinning, or stall-asleep (which is undecided)
+    /// does not come back stall (asleep), stall-spinning, stall-asleep (which is undecided), or
+    /// stall-faulter; in what readers get of the lines below the arena hole-outside or unknown-outside
     #[arg(long, hide = true, value_name = "CLASS")]
     pub inject: Option<Planted>,
     /// End the storm at the first violation that is not allowed

@@ -130,6 +130,7 @@ fn one(
     let plan = Plan {
         threads: row.threads,
         readers: row.readers,
+        faulters: 0,
         duration: Duration::from_secs_f64(args.seconds),
         seed,
         one_instant: locking == MapsLocking::MmapLock,

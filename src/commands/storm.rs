@@ -6,16 +6,15 @@ use crate::cli::{PrintArgs, StormArgs};
 use mapstorm::allocations;
 use mapstorm::command_line::with_seed;
 use mapstorm::console::{self, Line, Progress};
-use mapstorm::engine::Planted;
 use mapstorm::engine::{
-    Calibration, Cpus, Dropped, Live, Mode, ModeSet, OpSet, Pattern, Plan, Storm, Workload,
-    calibrate,
+    Calibration, Cpus, Dropped, Live, Mode, ModeSet, OpSet, Pattern, Plan, Planted, Storm,
+    Workload, calibrate,
 };
 use mapstorm::evidence::{Checked, Kept, Origins, Saver};
 use mapstorm::exit::Exit;
 use mapstorm::header::Header;
 use mapstorm::host::{Limits, Machine, MapsLocking, observe_locking, priority};
-use mapstorm::kernel::{Arena, MapsFile, MapsRead};
+use mapstorm::kernel::{Arena, Loads, MapsFile, MapsRead};
 use mapstorm::model::{Kind, KindSet};
 use mapstorm::report::live::{PLAIN_EVERY, live_line};
 use mapstorm::report::{Circumstances, StormReport};
@@ -33,9 +32,10 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let allow = allowed(args)?;
     let (threads, readers) = workers(args, &machine)?;
     let (lanes, pages, span) = (args.lanes as usize, args.pages as usize, args.span as usize);
+    let faulters = faulters(args)?;
     let limits = Limits::here();
     limits
-        .allow(threads, readers, lanes, pages, span)
+        .allow(threads + faulters, readers, lanes, pages, span)
         .map_err(|e| Failure::Usage(e.to_string()))?;
     can_play(args.workload, lanes)?;
     if let Some(nice) = args.nice {
@@ -72,6 +72,7 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let plan = Plan {
         threads,
         readers,
+        faulters,
         duration: Duration::from_secs_f64(args.seconds),
         seed,
         contract: args.contract,
@@ -156,6 +157,29 @@ fn workers(args: &StormArgs, machine: &Machine) -> Result<(usize, usize), Failur
         )));
     }
     Ok((threads, readers))
+}
+
+/// How many threads fault in the arena.
+fn faulters(args: &StormArgs) -> Result<usize, Failure> {
+    let faulters = match args.faulters {
+        Some(faulters) => usize::from(faulters),
+        None if !Loads::OFFERED => 0,
+        // One that takes the only CPU from a mutator races with nobody, and more than get a CPU beside
+        // readers and mutators race with each other.
+        None => match Cpus::allowed().count() {
+            1 => 0,
+            cpus => (cpus / 4).max(1),
+        },
+    };
+    if faulters > 0 && !Loads::OFFERED {
+        return Err(Failure::Usage(format!(
+            "--faulters {faulters}: on this architecture there is no load that may be refused; use 0"
+        )));
+    }
+    if faulters == 0 && args.inject == Some(Planted::StallOfFaulter) {
+        return Err(Failure::Usage("--inject stall-faulter takes --faulters 1 or more".into()));
+    }
+    Ok(faulters)
 }
 
 /// The ways of reading that were asked for and work here.

@@ -122,6 +122,8 @@ pub enum Call {
     Read(Mode),
     /// Of a mutator: the operation that has not returned.
     Operation(Op),
+    /// Of a faulter: the address that it loads from.
+    Load(u64),
 }
 
 /// One of them.

@@ -15,6 +15,8 @@ pub(super) struct Lineup {
     first_mutator: usize,
     mutators: usize,
     sharing: Sharing,
+    /// Whether faulters play.
+    pub faulted: bool,
 }
 
 /// Which worker runs on which CPU.
@@ -95,6 +97,7 @@ impl Lineup {
             first_mutator: turn.first_mutator,
             mutators: play - readers,
             sharing,
+            faulted: false,
         }
     }
 
@@ -112,11 +115,16 @@ impl Lineup {
             first_mutator: 0,
             mutators: plan.threads - plan.readers,
             sharing: if apart { Sharing::Apart } else { Sharing::Anywhere },
+            faulted: false,
         }
     }
 
     /// A worker's part: `None` to rest, else the CPU to play on, if it is to keep to one.
     pub fn part(&self, worker: usize, plan: &Plan) -> Option<Option<usize>> {
+        if worker >= plan.threads {
+            // Of faulters all play or none, wherever they get a CPU.
+            return self.faulted.then_some(None);
+        }
         // Those that play follow the first one, in a ring.
         let turn = |rank: usize, first: usize, of: usize| (rank + of - first) % of;
         let (number, before) = match worker.checked_sub(plan.readers) {

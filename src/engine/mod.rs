@@ -6,6 +6,7 @@
 mod bandit;
 mod calibrate;
 mod delay;
+mod faulter;
 mod incidents;
 mod judge;
 mod layout_marks;

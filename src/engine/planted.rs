@@ -26,6 +26,8 @@ pub enum Planted {
     Unpredicted,
     /// A reader's call does not come back.
     Stall(Stay),
+    /// A faulter's load does not come back.
+    StallOfFaulter,
 }
 
 /// A fault in what readers get of the lines outside of the arena.
@@ -59,6 +61,7 @@ impl Planted {
             Planted::Stall(Stay::Uninterruptible) => Class::Stall.word(),
             Planted::Stall(Stay::Spinning) => "stall-spinning",
             Planted::Stall(Stay::Asleep) => "stall-asleep",
+            Planted::StallOfFaulter => "stall-faulter",
         }
     }
 
@@ -67,7 +70,11 @@ impl Planted {
         let reads = Fault::ALL.into_iter().map(Planted::Read);
         let stalls = [Stay::Uninterruptible, Stay::Spinning, Stay::Asleep].map(Planted::Stall);
         let outside = [Outside::Skipped, Outside::Altered].map(Planted::Outside);
-        reads.chain([Planted::Mismatch, Planted::Unpredicted]).chain(stalls).chain(outside)
+        reads
+            .chain([Planted::Mismatch, Planted::Unpredicted])
+            .chain(stalls)
+            .chain(outside)
+            .chain([Planted::StallOfFaulter])
     }
 
     /// The source that calibration reads.
@@ -126,13 +133,26 @@ pub(super) fn corrupting<M>(
 
 /// A source with one call that does not come back.
 pub(super) fn stuck<M: MapsRead>(source: M, stay: Stay) -> impl MapsRead {
+    let mut fatal = fatal(stay);
+    Before::new(source, move |_: &mut M, _| fatal())
+}
+
+/// What a faulter does at each load where that is what is planted: at the fatal one it does not come
+/// back.
+pub(super) fn stuck_faulter(planted: Option<Planted>) -> Option<impl FnMut()> {
+    let asked = planted == Some(Planted::StallOfFaulter);
+    asked.then(|| fatal(Stay::Uninterruptible))
+}
+
+/// Counts calls; the fatal one does not come back.
+fn fatal(stay: Stay) -> impl FnMut() {
     let mut left = FATAL;
-    Before::new(source, move |_: &mut M, _| {
+    move || {
         left = left.saturating_sub(1);
         if left == 0 {
             stay.for_ever();
         }
-    })
+    }
 }
 
 #[cfg(test)]

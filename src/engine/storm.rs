@@ -23,18 +23,19 @@ use super::tally::{Counts, NearMisses, Tally};
 use super::violations::Findings;
 use super::workload::Workload;
 use crate::host;
-use crate::host::{Sampler, Watch};
-use crate::kernel::{Arena, Lines, MapsFile, Mm};
+use crate::host::{Sampler, VmaLockCounts, Watch};
+use crate::kernel::{Arena, Lines, Loads, MapsFile, Mm, without_huge_pages};
 use crate::model::{
     Layout, MAX_PAGES, MergeRules, Op, Place, Span, apply_alone, fits, lane_making,
 };
 use crate::oracle::{History, Oracle};
 use crate::seed::Stream;
+use crossbeam_utils::CachePadded;
 use rustix::io::Errno;
 use standstills::{Pause, Rest};
 use std::ops::Add;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// A storm, prepared: everything it needs is allocated.
@@ -47,6 +48,10 @@ pub struct Storm {
     findings: Findings,
     tallies: Box<[Tally]>,
     scheduler: Scheduler,
+    /// What faulters load with; nothing where there are none.
+    loads: Option<Loads>,
+    /// Where each faulter loads from.
+    loading: Box<[CachePadded<AtomicU64>]>,
     over: AtomicBool,
     call_times: Arc<CallTimes>,
     /// The lines outside of the arena at the last standstill, and what is doubted of them.
@@ -62,7 +67,11 @@ const EXAMPLE_VERSIONS: usize = 2048;
 /// Bytes for a few lines outside of the arena with very long names, on each side of it.
 const LONG_LINES: usize = 64 << 10;
 /// Doubts about lines outside of the arena that are kept until a standstill decides them.
-const DOUBTS: usize = 16;
+const DOUBTS: usize = 8;
+/// Of the slices, one in so many has faulters in it. They take CPU time from readers and mutators: with
+/// one in four, one faulter on two busy CPUs cost a seventh of all operations and reads, and a quarter of
+/// the tears.
+const FAULTED_ONE_IN: usize = 8;
 /// How often progress is shown.
 const SHOW_EVERY: Duration = Duration::from_millis(250);
 /// The most differences kept.
@@ -118,15 +127,17 @@ impl Storm {
         Ok(Storm {
             oracle: Oracle::new(geometry, &layouts, capacity).with_rules(may.rules),
             findings: findings.until(plan.until.clone(), plan.until_all),
-            tallies: (0..plan.threads).map(|_| Tally::default()).collect(),
-            scheduler: Scheduler::new(plan.threads),
+            tallies: (0..plan.threads_and_faulters()).map(|_| Tally::default()).collect(),
+            loads: loads(&plan).map_err(StormError::Loads)?,
+            loading: (0..plan.faulters).map(|_| CachePadded::default()).collect(),
+            scheduler: Scheduler::new(plan.threads_and_faulters()),
             over: AtomicBool::new(false),
             call_times: Arc::default(),
             // The program's own, and for each thread what it allocates from and its stack, each
             // with a guard.
             outside: Surroundings::with_room(
-                512 + 4 * plan.threads,
-                (512 + 4 * plan.threads) * 80 + LONG_LINES,
+                512 + 4 * plan.threads_and_faulters(),
+                (512 + 4 * plan.threads_and_faulters()) * 80 + LONG_LINES,
                 DOUBTS,
                 EXAMPLE_VERSIONS,
             ),
@@ -193,14 +204,15 @@ impl Storm {
             differing: Vec::with_capacity(self.arena.geometry().lanes as usize),
             lanes: vec![SeenLane::default(); self.arena.geometry().lanes as usize],
             rng: Stream::new(self.plan.seed, "repair", 0),
-            watch: Watch::new(self.plan.threads, self.plan.stall, host::now()),
+            watch: Watch::new(self.plan.threads_and_faulters(), self.plan.stall, host::now()),
             sampler: Sampler::default(),
             times: RunTimes::new(self.plan.threads, &self.plan.cpus),
             hopeless: 0,
         };
         let begun = Instant::now();
-        let mut threads = Vec::with_capacity(self.plan.threads);
-        for index in 0..self.plan.threads {
+        let all = self.plan.threads_and_faulters();
+        let mut threads = Vec::with_capacity(all);
+        for index in 0..all {
             match self.spawn(index, &shared, begun) {
                 Ok(thread) => threads.push(thread),
                 Err(error) => {
@@ -219,6 +231,7 @@ impl Storm {
         while !self.scheduler.at_rest() {
             std::thread::sleep(Duration::from_micros(100));
         }
+        let locks_before = VmaLockCounts::now();
         // What cannot be read now is told at the first standstill.
         let _ = pause.read(self);
         window(true);
@@ -234,6 +247,8 @@ impl Storm {
         run.counts = self.counts();
         run.overdue = pause.watch.overdue();
         run.overlap = pause.times.sum();
+        run.vma_locks =
+            VmaLockCounts::now().zip(locks_before).map(|(now, before)| now.since(&before));
         if let Some((worker, doing)) = run.left {
             run.lost = Some(format!(
                 "a call of worker {worker} (thread {}) has not come back: it {}, and nobody can say \
@@ -296,6 +311,8 @@ impl Storm {
     ) {
         let begun = Instant::now();
         let mut rng = Stream::new(self.plan.seed, "director", 0);
+        // A stream of their own: with faulters and without, a seed plays the same workloads.
+        let mut faulted = Stream::new(self.plan.seed, "faulted", 0);
         // In a scenario all workers take part.
         let mut turn = None;
         let (mut shown, mut paused) = (begun, begun);
@@ -305,7 +322,7 @@ impl Storm {
                 break Ended::Time;
             }
             let lanes = self.arena.geometry().lanes;
-            let (workload, long, lineup) = match &self.script {
+            let (workload, long, mut lineup) = match &self.script {
                 Some(script) => (None, SLICE, Lineup::script(script, &self.plan, lanes)),
                 None => {
                     let (workload, long) = run.workloads.next(&mut rng);
@@ -315,6 +332,8 @@ impl Storm {
                     (Some(workload), long, lineup)
                 }
             };
+            lineup.faulted = self.plan.faulters > 0 && faulted.one_in(FAULTED_ONE_IN);
+            run.faulted_slices += u64::from(lineup.faulted);
             let tid = |worker| self.scheduler.tid(worker).unwrap_or(0);
             let part = |worker| lineup.part(worker, &self.plan);
             pause.times.begin(|worker| part(worker).is_some(), tid);
@@ -323,6 +342,9 @@ impl Storm {
             run.slices += 1;
             std::thread::sleep(left.min(long));
             let (after, took) = (self.brought(), played.elapsed());
+            if lineup.faulted {
+                run.faulted += took;
+            }
             let cpu = |worker| part(worker).flatten().and_then(|cpu| self.plan.cpus.place_of(cpu));
             pause.times.end(self.plan.readers, tid, cpu);
             if lineup.slice.idle {
@@ -377,6 +399,15 @@ impl Storm {
             keep(&self.findings);
         }
     }
+}
+
+/// What the faulters load with, if there are any. Huge pages are kept out of the process then.
+fn loads(plan: &Plan) -> Result<Option<Loads>, Errno> {
+    if plan.faulters == 0 {
+        return Ok(None);
+    }
+    without_huge_pages()?;
+    Loads::catch().map(Some)
 }
 
 /// Memory resident now, in bytes; read without allocating. 0 where it can't be read.

@@ -93,6 +93,14 @@ counters! {
     windows,
     /// Windows with at least one line that could not be judged.
     undecided,
+    /// Loads from the arena, by faulters.
+    loads,
+    /// Page faults that they brought about.
+    faults,
+    /// Those that were refused, by SIGSEGV or SIGBUS.
+    refused,
+    /// Those that had an operation under way in their lane.
+    met,
     /// Calls that failed.
     errors,
     /// Windows in which at least one operation was in flight or took effect.

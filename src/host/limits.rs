@@ -160,7 +160,7 @@ impl Limits {
         ];
         for (limit, needed, name, remedy) in memory {
             if let Some(allowed) = short(limit, needed) {
-                let flags = "--threads, --readers and --lanes";
+                let flags = "--threads, --faulters, --readers and --lanes";
                 return too_much(flags, mib(needed), "MiB of memory", name, allowed >> 20, remedy);
             }
         }

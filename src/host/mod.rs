@@ -12,6 +12,7 @@ mod machine;
 mod own_thread;
 pub mod priority;
 mod thread;
+mod vma_locks;
 
 pub use affinity::Affinity;
 pub use cpus::{Cpus, allowed_cpus, cpu_list, parse_cpu_list, pin};
@@ -21,3 +22,4 @@ pub use locks::{MapsLocking, observe_locking, observe_smaps_locking};
 pub use machine::{Machine, query_works};
 pub use own_thread::{ThreadFile, thread_files, thread_words};
 pub use thread::{Inside, Look, Sampler, Sched, State, now};
+pub use vma_locks::VmaLockCounts;

@@ -216,6 +216,37 @@ impl Arena {
         Ok(())
     }
 
+    /// Bytes of a page of memory; one of the model's stands for one of these or more.
+    pub fn memory_page(&self) -> u64 {
+        rustix::param::page_size() as u64
+    }
+
+    /// Has the process's page tables forget the page at `address`, so that a load from it faults again.
+    /// No vma changes (mm/madvise.c, `madvise_dontneed_free`: MADV_DONTNEED takes mmap_lock for reading,
+    /// or the lock of one vma, and splits none).
+    pub fn forget_page(&self, address: u64) {
+        use rustix::mm::{Advice, madvise};
+        if !self.geometry.contains(address) {
+            return;
+        }
+        let bytes = self.memory_page() as usize;
+        // SAFETY: a page of the arena, into which no reference is ever made. Where nothing is mapped, or
+        // what may not be forgotten, nothing happens (ENOMEM, EINVAL).
+        let _ = unsafe { madvise(address as *mut c_void, bytes, Advice::LinuxDontNeed) };
+    }
+
+    /// Gives back the memory of the files' pages, which then read as zeros: what is in them means
+    /// nothing. Mappings stay as they are.
+    pub fn give_back_pages(&self) {
+        use rustix::fs::{FallocateFlags, fallocate};
+        let bytes = (MAX_PGOFF as u64 + 1) << self.geometry.page_shift;
+        for file in &self.files {
+            // Where it can't be done, they stay until the files go.
+            let _ =
+                fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, bytes);
+        }
+    }
+
     pub(super) fn file(&self, index: u8) -> &OwnedFd {
         &self.files[index as usize]
     }

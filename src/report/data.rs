@@ -6,7 +6,7 @@ use crate::engine::Mode;
 use crate::evidence::{Checked, Kept};
 use crate::exit::Exit;
 use crate::header::Header;
-use crate::host::{MapsLocking, Overdue};
+use crate::host::{MapsLocking, Overdue, VmaLockCounts};
 use crate::oracle::{Contract, Rule};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -204,6 +204,28 @@ pub struct OutsideReport {
     pub undecided: u64,
 }
 
+/// What the faulters did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct FaultersReport {
+    /// How many there were.
+    pub threads: usize,
+    /// Slices in which they played.
+    pub slices: u64,
+    /// How long these took together.
+    pub played_ms: u64,
+    /// Loads from the arena.
+    pub loads: u64,
+    /// Page faults that they brought about, as the faulters counted them.
+    pub faults: u64,
+    /// Those that were refused by a signal.
+    pub refused: u64,
+    /// Those with an operation under way in their lane.
+    pub met_operation: u64,
+    /// What the kernel says of VMA locks, for the time of the storm and all processes of the machine;
+    /// nothing where it does not count (CONFIG_PER_VMA_LOCK_STATS).
+    pub vma_locks: Option<VmaLockCounts>,
+}
+
 /// Calls that took longer than `--stall` and were no stalls: the kernel did not keep them, or it
 /// can't be told that it did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -299,6 +321,8 @@ pub struct StormReport {
     pub standstills: Standstills,
     /// Lines outside of the arena.
     pub outside: OutsideReport,
+    /// What faulters did; nothing where there were none.
+    pub faulters: Option<FaultersReport>,
     /// Calls that took longer than `--stall` and were no stalls.
     pub overdue_calls: OverdueCalls,
     /// How much of the time a reader and a mutator ran at once.

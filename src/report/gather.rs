@@ -1,8 +1,8 @@
 //! From a storm that is over to its report.
 
 use super::data::{
-    Ending, KeptExample, Operations, OutsideReport, OverdueCalls, Reads, SCHEMA_VERSION, Score,
-    Standstills, StormReport, Violation, WorkloadCount,
+    Ending, FaultersReport, KeptExample, Operations, OutsideReport, OverdueCalls, Reads,
+    SCHEMA_VERSION, Score, Standstills, StormReport, Violation, WorkloadCount,
 };
 use super::example::example_text;
 use super::overlap::OverlapReport;
@@ -110,6 +110,7 @@ impl StormReport {
                 differences: run.differences.iter().map(ToString::to_string).collect(),
             },
             outside: outside(storm, counts),
+            faulters: faulters(storm, run),
             overdue_calls: OverdueCalls::from(run.overdue),
             overlap: OverlapReport::from(run.overlap),
             slices: run.slices,
@@ -118,6 +119,20 @@ impl StormReport {
             peak_rss_bytes: peak_rss(),
         }
     }
+}
+
+fn faulters(storm: &Storm, run: &Run) -> Option<FaultersReport> {
+    let counts = &run.counts;
+    (storm.plan().faulters > 0).then(|| FaultersReport {
+        threads: storm.plan().faulters,
+        slices: run.faulted_slices,
+        played_ms: run.faulted.as_millis() as u64,
+        loads: counts.loads,
+        faults: counts.faults,
+        refused: counts.refused,
+        met_operation: counts.met,
+        vma_locks: run.vma_locks,
+    })
 }
 
 fn outside(storm: &Storm, counts: &Counts) -> OutsideReport {

@@ -1,7 +1,7 @@
 //! A run for people.
 
 use super::TextTable;
-use super::data::{Ending, StormReport, Violation};
+use super::data::{Ending, FaultersReport, StormReport, Violation};
 use super::verdict::Verdict;
 use crate::command_line::quoted;
 use crate::count::counted;
@@ -132,6 +132,9 @@ fn totals(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     for difference in &stands.differences {
         writeln!(out, "            {difference}")?;
     }
+    if let Some(faulters) = &report.faulters {
+        writeln!(out, "faulters    {}", faulters_words(faulters))?;
+    }
     let outside = &report.outside;
     writeln!(
         out,
@@ -151,6 +154,36 @@ fn totals(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
         }
         None => writeln!(out),
     }
+}
+
+/// What the faulters did, in a line.
+fn faulters_words(faulters: &FaultersReport) -> String {
+    let per_second = |n: u64| n * 1000 / faulters.played_ms.max(1);
+    let mut words = format!(
+        "{}, in {} ({:.1} s): {} loads, {} faults ({}/s), {} of them refused, {} with an operation \
+         under way in the lane",
+        faulters.threads,
+        counted(faulters.slices, "slice"),
+        faulters.played_ms as f64 / 1000.0,
+        faulters.loads,
+        faulters.faults,
+        per_second(faulters.faults),
+        faulters.refused,
+        faulters.met_operation,
+    );
+    words += &match &faulters.vma_locks {
+        Some(locks) => format!(
+            "; under VMA locks, by /proc/vmstat for the whole machine: {} ({}/s), {} aborted, {} \
+             retried, {} missed",
+            locks.success,
+            per_second(locks.success),
+            locks.abort,
+            locks.retry,
+            locks.miss,
+        ),
+        None => "; counted by the faulters: this kernel does not count VMA locks".into(),
+    };
+    words
 }
 
 /// Calls that took too long, although it was not the kernel that kept them.

@@ -173,6 +173,12 @@ catalogue! {
     OutsideAltered "outside-altered" VmaLocks
         "what is printed of a VMA that is found while others are changed comes from another one: a library's line has the name of the program",
         "outside";
+    FaultSeesHalf "fault-sees-half" VmaLocks
+        "a page fault takes the VMA that it found without a look at its range once it is locked (mm/mmap_lock.c, lock_vma_under_rcu): one that was cut meanwhile, or used again, answers for an address that it no longer has",
+        "fault";
+    FaultGivesUp "fault-gives-up" VmaLocks
+        "a page fault that can't lock the VMA it found is refused, and not tried again under mmap_lock: a signal for memory that was there all the time",
+        "fault";
     HistoryLate "history-late" VmaLocks
         "history: the new version is published after the system call instead of before it",
         "history";

@@ -20,6 +20,15 @@ pub struct SimFile<'a> {
 pub struct Process<'a>(Rc<RefCell<World<'a>>>);
 
 impl Process<'_> {
+    /// A page fault of another thread, at `address`: what it finds there. It makes time pass like a call
+    /// of the reader's.
+    pub fn fault(&self, address: u64) -> Option<Line<'static>> {
+        let mut world = self.0.borrow_mut();
+        let shift = world.setup.geometry.page_shift;
+        let found = world.fault(address >> shift);
+        found.map(|record| text::line(&record, shift))
+    }
+
     /// Steps of the reader so far.
     pub fn steps(&self) -> u64 {
         self.0.borrow().steps()

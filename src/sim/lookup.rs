@@ -269,6 +269,51 @@ impl World<'_> {
         Some(shown)
     }
 
+    /// A page fault from user mode: the VMA that it finds for page `at`, if any (mm/mmap_lock.c,
+    /// `lock_vma_under_rcu`; arch/x86/mm/fault.c, `do_user_addr_fault`, which tries again under
+    /// mmap_lock what it could not decide).
+    pub(super) fn fault(&mut self, at: u64) -> Option<Record> {
+        let mut iter = Iter::default();
+        self.step();
+        self.frozen = self.kernel.model == Model::Atomic;
+        let found = match self.kernel.model {
+            Model::VmaLocks => self.fault_under_vma_lock(at),
+            _ => Err(()),
+        };
+        let found = found.unwrap_or_else(|()| {
+            self.take_mmap_lock(&mut iter);
+            let entry = self.find(at).filter(|entry| entry.start <= at);
+            self.step();
+            let record = entry.map(|entry| self.shown(entry.id).record);
+            iter.mmap_lock = false;
+            self.kernel.end_read();
+            record
+        });
+        self.frozen = false;
+        self.step();
+        found
+    }
+
+    /// Under the lock of the VMA alone; an error where that does not decide it.
+    fn fault_under_vma_lock(&mut self, at: u64) -> Result<Option<Record>, ()> {
+        let gives_up = self.kernel.has(Bug::FaultGivesUp);
+        // Nothing found is not decided without mmap_lock: the tree may be changing.
+        let found = self.find(at).filter(|entry| entry.start <= at).ok_or(())?;
+        self.step();
+        if self.kernel.read_lock(found.id).is_err() {
+            return if gives_up { Ok(None) } else { Err(()) };
+        }
+        self.step();
+        let record = self.shown(found.id).record;
+        let covers = record.start <= at && at < record.end;
+        self.kernel.read_unlock(found.id);
+        self.step();
+        match covers || self.kernel.has(Bug::FaultSeesHalf) {
+            true => Ok(Some(record)),
+            false => Err(()),
+        }
+    }
+
     /// One PROCMAP_QUERY (fs/proc/task_mmu.c, `query_matching_vma`).
     pub(super) fn query(&mut self, at: u64, or_next: bool) -> Option<Record> {
         let mut iter = Iter::default();

@@ -9,7 +9,7 @@ use crate::engine::planted::Planted;
 use crate::engine::quiesce::Difference;
 use crate::engine::tally::Counts;
 use crate::engine::workload::Workload;
-use crate::host::{Cpus, Doing, Overdue};
+use crate::host::{Cpus, Doing, Overdue, VmaLockCounts};
 use crate::model::Op;
 use crate::oracle::{Class, Contract};
 use rustix::io::Errno;
@@ -22,6 +22,8 @@ pub struct Plan {
     pub threads: usize,
     /// Those that read; the others mutate.
     pub readers: usize,
+    /// Threads beside the workers that fault in the arena.
+    pub faulters: usize,
     /// How long.
     pub duration: Duration,
     /// The run's seed.
@@ -58,12 +60,20 @@ pub struct Plan {
     pub nice: Option<i32>,
 }
 
+impl Plan {
+    /// All threads: readers first, then mutators, then faulters.
+    pub fn threads_and_faulters(&self) -> usize {
+        self.threads + self.faulters
+    }
+}
+
 impl Default for Plan {
     /// A storm of one reader and one mutator for 10 s, judged by the series, which nothing ends sooner.
     fn default() -> Plan {
         Plan {
             threads: 2,
             readers: 1,
+            faulters: 0,
             duration: Duration::from_secs(10),
             seed: 1,
             contract: Contract::Series,
@@ -111,6 +121,11 @@ pub enum StormError {
     Spawn { index: usize, threads: usize, source: std::io::Error },
     #[error("cannot read /proc/self/maps ({0}); is /proc mounted, and does the sandbox allow it?")]
     Maps(Errno),
+    #[error(
+        "cannot load from the arena ({0}): SIGSEGV and SIGBUS can't be caught here, or huge pages not \
+         kept out of the process; use --faulters 0"
+    )]
+    Loads(Errno),
     #[error("cannot make the first layout: {op}: {source}")]
     Prepare { op: Op, source: Errno },
 }
@@ -160,6 +175,12 @@ pub struct Run {
     pub overlap: Overlap,
     /// Slices played.
     pub slices: u64,
+    /// Those with faulters in them.
+    pub faulted_slices: u64,
+    /// How long they took together.
+    pub faulted: Duration,
+    /// What the kernel counted of VMA locks meanwhile, where it does.
+    pub vma_locks: Option<VmaLockCounts>,
     /// What the workloads of slices have brought; nothing in a scenario.
     pub workloads: Bandit,
 }
@@ -181,6 +202,9 @@ impl Run {
             left: None,
             overlap: Overlap::default(),
             slices: 0,
+            faulted_slices: 0,
+            faulted: Duration::ZERO,
+            vma_locks: None,
             workloads: Bandit::new(workloads),
         }
     }

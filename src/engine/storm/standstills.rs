@@ -12,6 +12,7 @@ use crate::kernel::{Lines, MapsRead};
 use crate::oracle::Class;
 use crate::seed::Stream;
 use rustix::io::Errno;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Standstills in a row at which no lane could be laid out anew, and the storm gives up.
@@ -85,7 +86,8 @@ impl Storm {
                 return Rest::Over(ended);
             }
             // A worker that has just come to rest may not be counted yet.
-            let away = (0..self.plan.threads).filter(|&worker| !self.scheduler.rests(worker));
+            let all = self.plan.threads_and_faulters();
+            let away = (0..all).filter(|&worker| !self.scheduler.rests(worker));
             let (mut overdue, mut coming) = (0, 0);
             for worker in away {
                 *(if pause.watch.is_overdue(worker) { &mut overdue } else { &mut coming }) += 1;
@@ -149,7 +151,7 @@ impl Storm {
         }
         run.standstills_missed += 1;
         let away = |&worker: &usize| !self.scheduler.rests(worker);
-        if let Some(worker) = (0..self.plan.threads).find(away) {
+        if let Some(worker) = (0..self.plan.threads_and_faulters()).find(away) {
             run.ended = Ended::Lost;
             run.left = Some((worker, pause.watch.standing(worker).doing()));
         }
@@ -254,9 +256,11 @@ impl Storm {
         let worker = stuck.thread;
         run.stalled = self.scheduler.tid(worker);
         self.alarm(Class::Stall, begun);
-        let call = match worker < self.plan.readers {
-            true => self.scheduler.reading(worker).map(Call::Read),
-            false => self.oracle.under_way(worker as u16).map(Call::Operation),
+        let call = match worker.checked_sub(self.plan.threads) {
+            // Relaxed: the thread has not come back since it wrote that down.
+            Some(faulter) => Some(Call::Load(self.loading[faulter].load(Ordering::Relaxed))),
+            None if worker < self.plan.readers => self.scheduler.reading(worker).map(Call::Read),
+            None => self.oracle.under_way(worker as u16).map(Call::Operation),
         };
         let stall = Stall {
             worker,

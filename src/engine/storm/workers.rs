@@ -2,9 +2,10 @@
 
 use super::{EXAMPLE_VERSIONS, Storm, StormError};
 use crate::engine::delay::DelayTimer;
+use crate::engine::faulter::Faulter;
 use crate::engine::modes::{Mode, ModeSet};
 use crate::engine::mutator::Mutator;
-use crate::engine::planted::{Planted, corrupting, stuck};
+use crate::engine::planted::{Planted, corrupting, stuck, stuck_faulter};
 use crate::engine::reader::{Place, Reader, Sources};
 use crate::host::{Affinity, priority};
 use crate::kernel::{Fault, MapsFile, MapsRead};
@@ -43,12 +44,17 @@ impl Storm {
                     // Whether it may be had is found out before a storm.
                     let _ = priority::renice(nice);
                 }
-                match sources {
-                    Some(files) => storm.read(index, files, begun),
-                    None => storm.mutate(index),
+                match (sources, index.checked_sub(storm.plan.threads)) {
+                    (Some(files), _) => storm.read(index, files, begun),
+                    (None, Some(faulter)) => storm.fault(index, faulter),
+                    (None, None) => storm.mutate(index),
                 }
             })
-            .map_err(|source| StormError::Spawn { index, threads: self.plan.threads, source })
+            .map_err(|source| StormError::Spawn {
+                index,
+                threads: self.plan.threads_and_faulters(),
+                source,
+            })
     }
 
     /// The ways in which a reader reads: those of its part in a scenario, or the plan's.
@@ -95,11 +101,32 @@ impl Storm {
         }
     }
 
+    /// The faulter with this number among faulters; `index` is that among all threads.
+    fn fault(&self, index: usize, faulter: usize) {
+        let Some(loads) = self.loads else { return };
+        let rng = Stream::new(self.plan.seed, "faulter", faulter);
+        let (tally, at) = (&self.tallies[index], &self.loading[faulter]);
+        let mut faulter = Faulter::new(&self.oracle, &self.arena, tally, loads, rng, at);
+        let mut stuck = stuck_faulter(self.plan.inject);
+        let mut affinity = Affinity::anywhere(&self.plan.cpus);
+        self.scheduler.enter(index);
+        while let Some(cue) = self.scheduler.attend(index) {
+            affinity.sit(cue.cpu);
+            faulter.attend();
+            while self.scheduler.is_on(cue.generation) {
+                faulter.step(cue.slice.first_lane, cue.slice.lanes);
+                if let Some(stuck) = &mut stuck {
+                    stuck();
+                }
+            }
+        }
+    }
+
     /// The reader of worker `index`, with the fault planted that the plan asks for.
     pub(super) fn read(&self, index: usize, files: Sources<MapsFile>, begun: Instant) {
         match self.plan.inject {
-            None | Some(Planted::Mismatch | Planted::Unpredicted) => {
-                self.read_from(index, files, begun)
+            None | Some(Planted::Mismatch | Planted::Unpredicted | Planted::StallOfFaulter) => {
+                self.read_from(index, files, begun);
             }
             Some(Planted::Stall(stay)) => {
                 self.read_from(index, files.map(|_, file| stuck(file, stay)), begun);

@@ -213,6 +213,7 @@ fn call(call: Option<Call>) -> String {
     match call {
         Some(Call::Read(mode)) => format!("a read of maps ({mode})"),
         Some(Call::Operation(op)) => op.to_string(),
+        Some(Call::Load(address)) => format!("a load from {address:#x}"),
         None => "no call that the storm knows of".into(),
     }
 }

@@ -269,6 +269,7 @@ fn engine_plan(scenario: &Scenario, plan: &RunPlan, noise: &Noise) -> Plan {
     Plan {
         threads: readers + scenario.mutators.len() + noise.mutators,
         readers,
+        faulters: 0,
         duration: plan.duration,
         seed: plan.seed,
         contract: plan.contract,

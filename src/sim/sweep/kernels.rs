@@ -2,12 +2,14 @@
 
 use super::report::{BugRow, ModelRow, Report};
 use crate::console::{self, Progress};
-use crate::engine::{Counts, Findings, Mode, Place, Reader, Surroundings, Tally};
+use crate::engine::{Counts, Findings, Mode, Place, Reader, Settle, Surroundings, Tally};
 use crate::header::Header;
-use crate::kernel::{Answer, Line, MapsRead, QueryFlags};
-use crate::oracle::{Class, Rule};
+use crate::kernel::{Answer, Identities, Line, MapsRead, QueryFlags};
+use crate::oracle::{Break, Class, Oracle, Rule, Verdict, Walk, Window};
 use crate::seed::Stream;
-use crate::sim::{Bug, Deaf, Model, Setup, SimFile, Watch, World, identities, tell_outside};
+use crate::sim::{
+    Bug, Deaf, Model, Process, Setup, SimFile, Watch, World, identities, tell_outside,
+};
 use rayon::prelude::*;
 use rustix::io::Errno;
 use std::convert::Infallible;
@@ -36,6 +38,9 @@ const MODES: [Mode; 8] = [
     Mode::Pread,
     Mode::Query,
 ];
+/// Faults come after one turn in so many, and so many at a time.
+const FAULT_AFTER: usize = 4;
+const FAULTS: usize = 8;
 /// Calls of one walk at most. Two bugs repeat a line for ever when the calls are shorter than it.
 const CALLS: u32 = 4000;
 
@@ -134,9 +139,20 @@ fn live(model: Model, bug: Option<Bug>, seed: u64, steps: u64) -> Life {
     let mut reader = Reader::new(source, None, Stream::new(seed, "reader", 0), place)
         .with_one_instant(model.one_instant());
     let mut modes = Stream::new(seed, "modes", 0);
+    let mut faults = Faults::new(&oracle, seed);
     while process.steps() < steps && findings.counts().0 == 0 {
         reader.turn(*modes.pick(&MODES));
+        if modes.one_in(FAULT_AFTER) {
+            faults.some(&process, &identities);
+        }
         standstill();
+        if let Some(found) = faults.found.take() {
+            return Life {
+                steps: process.steps(),
+                undecided: faults.undecided,
+                found: Some(found),
+            };
+        }
     }
     let mut counts = Counts::from(&tally);
     let broken_outside = outside.counts().broken;
@@ -144,7 +160,55 @@ fn live(model: Model, bug: Option<Bug>, seed: u64, steps: u64) -> Life {
     let class = findings.with(|found, _| found.first().map(|found| found.signature.class));
     let steps = process.steps();
     let found = class.map(|class| Found { class, rules: broken(&counts, model), steps });
-    Life { steps, undecided: counts.undecided, found }
+    Life { steps, undecided: counts.undecided + faults.undecided, found }
+}
+
+/// Page faults, each judged: what a fault finds is a VMA, or nothing, as it was at an instant of its
+/// window. That is the rule of a query for the address alone.
+struct Faults<'a> {
+    oracle: &'a Oracle,
+    walk: Walk<'a>,
+    rng: Stream,
+    undecided: u64,
+    found: Option<Found>,
+}
+
+impl<'a> Faults<'a> {
+    fn new(oracle: &'a Oracle, seed: u64) -> Faults<'a> {
+        let rng = Stream::new(seed, "faults", 0);
+        Faults { oracle, walk: Walk::new(oracle), rng, undecided: 0, found: None }
+    }
+
+    /// Some faults, anywhere.
+    fn some(&mut self, process: &Process<'_>, identities: &Identities) {
+        let geometry = self.oracle.geometry();
+        for _ in 0..FAULTS {
+            let lane = self.rng.below(geometry.lanes.into()) as u16;
+            let page = self.rng.below(usize::from(geometry.pages) + 1);
+            let address = geometry.address(lane, page);
+            let from = self.oracle.clock().now();
+            let line = process.fault(address);
+            let window = Window { from, to: self.oracle.clock().now() };
+            let seen = line.map(|line| identities.sight(&line));
+            let judge = |walk: &mut Walk<'_>| walk.query(address, false, seen.as_ref(), window);
+            let first = judge(&mut self.walk);
+            if matches!(first, Verdict::Wrong(_)) {
+                // Had an operation failed that is under way, nothing would be known of the lane.
+                while !self.oracle.settled(lane, self.oracle.history(lane).head()) {
+                    process.wait();
+                }
+            }
+            match judge(&mut self.walk) {
+                Verdict::Wrong(Break { rule, class, .. }) => {
+                    let steps = process.steps();
+                    self.found = Some(Found { class, rules: vec![rule], steps });
+                    return;
+                }
+                Verdict::Undecided => self.undecided += 1,
+                Verdict::Right | Verdict::Tolerated(_) => {}
+            }
+        }
+    }
 }
 
 /// The same, read by the reader that says at once what it sees.
