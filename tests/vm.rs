@@ -188,10 +188,16 @@ fn what_cannot_be_is_refused_before_anything_is_booted() {
         (&[&script, "--"], "is no kernel image; give a bzImage"),
         (&[&kernel, "--", "--seconds", "never"], "behind --:"),
         (&[&kernel, "--", "vm", &kernel], "vm makes no sense in a guest"),
-        (&[&kernel, "--seeds", "0..2", "--", "probe"], "probe takes no seed"),
+        (&[&kernel, "--seeds", "0..2", "--", "verify", "a.json"], "verify takes no seed"),
         (&[&kernel, "--seeds", "0..2", "--", "--seed", "1"], "leave --seed out"),
         (&[&kernel, "--shard", "2/2", "--"], "--shard leaves no run"),
         (&["--kernel-of", &script, "--"], "can't be unpacked"),
+        (&[&kernel, "--exact", "--record", "log", "--"], "--record takes --cpus 1"),
+        (&[&kernel, "--exact", "--cpus", "1", "--record", ".", "--"], "holds something already"),
+        (
+            &[&kernel, "--exact", "--seeds", "0..2", "--stop-at", "hole", "--"],
+            "--stop-at stops one run",
+        ),
     ];
     for (args, why) in rows {
         let output = vm(&dir, "echo booted; exit 1", args);

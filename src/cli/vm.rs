@@ -61,11 +61,15 @@ pub struct VmArgs {
     /// What an exact run has to be made of, as an earlier run printed it; else it is refused
     #[arg(long, help_heading = EXACT, value_name = "HASHES", requires = "exact")]
     pub expect: Option<String>,
+    /// Keep in this new directory a log of the run that QEMU replays elsewhere, for a debugger
+    /// backwards, too; takes --cpus 1, and often --append preempt=full to find anything
+    #[arg(long, help_heading = EXACT, value_name = "DIR", requires = "exact", conflicts_with_all = ["twice", "stop_at"])]
+    pub record: Option<PathBuf>,
     /// Stop the machine where the evidence of the first violation with this signature, or a
     /// beginning of one up to a slash, is complete; of `hang`, where the kernel tells of it
     #[arg(long, help_heading = EXACT, value_name = "SIGNATURE", requires = "exact")]
     pub stop_at: Option<String>,
-    /// Stop so many instructions before that
+    /// Stop about so many instructions before that; the report says how many they were
     #[arg(long, help_heading = EXACT, value_name = "INSTRUCTIONS", requires = "stop_at")]
     pub before: Option<u64>,
     /// Leave the stopped machine to gdb, and say what to type

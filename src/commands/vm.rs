@@ -15,7 +15,7 @@ use mapstorm::host::Machine;
 use mapstorm::report::Format;
 use mapstorm::vm::{
     Fleet, Frame, Image, ImageError, Kernel, Observer, Plan, Program, ProgramError, Qemu,
-    QemuError, Row, RunError, Table, html, row_line,
+    QemuError, Record, Row, RunError, Table, html, row_line,
 };
 use parking_lot::Mutex;
 use std::path::Path;
@@ -81,6 +81,7 @@ pub fn vm(args: &VmArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         out: args.out.clone(),
         expect: args.expect.clone(),
         twice: args.twice,
+        record: record(args, runs.len())?,
     };
     let shown = Shown {
         args,
@@ -103,6 +104,22 @@ pub fn vm(args: &VmArgs, print: &PrintArgs) -> Result<Exit, Failure> {
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
     let failed = |error| Failure::Environment(format!("--html {}: {error}", path.display()));
     std::fs::write(path, text).map_err(failed)
+}
+
+/// Where QEMU's log of the only run goes.
+fn record(args: &VmArgs, runs: usize) -> Result<Option<Record>, Failure> {
+    let Some(folder) = &args.record else { return Ok(None) };
+    if args.cpus != 1 {
+        return Err(Failure::Usage(
+            "--record takes --cpus 1: QEMU's log knows no second CPU".into(),
+        ));
+    }
+    if runs != 1 {
+        return Err(Failure::Usage(format!("--record logs one run, and this is {runs}")));
+    }
+    let made = Record::into(folder);
+    made.map(Some)
+        .map_err(|error| Failure::Usage(format!("--record {}: {error}", folder.display())))
 }
 
 /// The same through a runner.

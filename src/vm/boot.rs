@@ -150,7 +150,7 @@ pub fn boot(
     let said = files.port.with_extension("qemu");
     let (mut port, mut screen) = (Growing::open(&files.port)?, Growing::open(&files.console)?);
     let start = Instant::now();
-    let mut running = Running::start(qemu, &machine.arguments(files, ""), &said)?;
+    let mut running = Running::start(qemu, &machine.arguments(files), &said)?;
     let mut watch = Watch {
         start,
         began: None,

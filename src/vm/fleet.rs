@@ -8,6 +8,7 @@ use super::job::Job;
 use super::keep::Keep;
 use super::qemu::{Accel, Files, Machine, Qemu};
 use super::recipe::Recipe;
+use super::record::Record;
 use super::row::{self, Row, Told};
 use super::wire::Frame;
 use parking_lot::Mutex;
@@ -41,6 +42,8 @@ pub struct Plan {
     pub expect: Option<String>,
     /// Whether each is run twice and compared.
     pub twice: bool,
+    /// Where QEMU's log of the run goes.
+    pub record: Option<Record>,
 }
 
 /// A kernel with what boots it.
@@ -231,6 +234,7 @@ impl<'a, O: Observer> Fleet<'a, O> {
             append: plan.append.clone(),
             accel,
             seed: seed.unwrap_or(1),
+            record: plan.record.clone(),
         };
         let mut arguments = plan.arguments.clone();
         arguments.extend(seed.into_iter().flat_map(|seed| ["--seed".into(), seed.to_string()]));
@@ -268,7 +272,9 @@ impl<'a, O: Observer> Fleet<'a, O> {
             console: PathBuf::new(),
             port: PathBuf::new(),
         };
-        let words = machine.arguments(&nowhere, "").join("\0");
+        // Nor does it whether the run is logged.
+        let machine = Machine { record: None, ..machine.clone() };
+        let words = machine.arguments(&nowhere).join("\0");
         let job = serde_json::to_vec(job).expect("plain data");
         let own = [("machine".to_owned(), words.as_bytes()), ("job".to_owned(), &job)];
         let inputs = self
@@ -322,6 +328,12 @@ impl<'a, O: Observer> Fleet<'a, O> {
         let in_vain = accel == Accel::Kvm && matches!(guest.ended, Ended::NeverBegan(_));
         if told && !in_vain {
             heard.console(&guest.console, self.plan.out.is_some(), &recipe);
+        }
+        if let Some(record) = &machine.record {
+            let script = record
+                .finish(&kernel.qemu, &machine, &files)
+                .map_err(file(record.folder().display().to_string()))?;
+            self.observer.note(&format!("{} replays this run", script.display()));
         }
         let row = Row::new(kernel.image.name.clone(), seed, &guest, heard.done(), Some(recipe));
         Ok((guest, row))

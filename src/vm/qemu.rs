@@ -1,6 +1,7 @@
 //! QEMU: which one, and with which arguments.
 
 use super::digest::Digest;
+use super::record::Record;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -128,6 +129,8 @@ pub struct Machine {
     pub accel: Accel,
     /// The seed of the machine's own randomness.
     pub seed: u64,
+    /// Where its log goes, of an exact machine of one CPU.
+    pub record: Option<Record>,
 }
 
 /// Where a machine's files lie.
@@ -173,8 +176,16 @@ impl Machine {
         words
     }
 
-    /// QEMU's arguments. `more` goes behind `-icount`'s value, for its log.
-    pub fn arguments(&self, files: &Files, more: &str) -> Vec<String> {
+    /// QEMU's arguments.
+    pub fn arguments(&self, files: &Files) -> Vec<String> {
+        let folder = self.record.as_ref().map_or_else(PathBuf::new, |log| log.folder().to_owned());
+        self.with_log(files, "record", &folder)
+    }
+
+    /// The same with the log in this folder, to be written (`record`) or to be read (`replay`).
+    pub fn with_log(&self, files: &Files, mode: &str, folder: &Path) -> Vec<String> {
+        let (more, drive) =
+            self.record.as_ref().map(|log| log.arguments(mode, folder)).unwrap_or_default();
         let mut args: Vec<String> = Vec::new();
         let mut add = |words: &[&str]| args.extend(words.iter().map(|&word| word.to_owned()));
         let arm = self.arch == "aarch64";
@@ -209,6 +220,7 @@ impl Machine {
         add(&["-kernel", &files.kernel.display().to_string()]);
         add(&["-initrd", &files.initramfs.display().to_string()]);
         add(&["-append", &self.kernel_words()]);
+        args.extend(drive);
         args
     }
 }
@@ -239,6 +251,7 @@ mod tests {
             append: "quiet".into(),
             accel,
             seed: 7,
+            record: None,
         }
     }
 
@@ -248,7 +261,7 @@ mod tests {
 
     #[test]
     fn only_an_exact_machine_counts_instructions_and_only_it_has_a_seed() {
-        let words = |accel| machine(accel).arguments(&files(), "").join(" ");
+        let words = |accel| machine(accel).arguments(&files()).join(" ");
         let exact = words(Accel::Exact);
         for word in ["-icount shift=1,sleep=off", "-seed 7", "clock=vm", "-rdrand", "thread=single"]
         {

@@ -55,19 +55,21 @@ pub fn stop(
     };
     note("the same again, up to there");
     let mut stopped = stopper.at(&prepared, found.place)?;
-    if let Some(before) = args.before {
-        let goal = stopped.instructions.saturating_sub(before);
+    let mut before = String::new();
+    if let Some(asked) = args.before {
+        let there = stopped.instructions;
         drop(stopped);
         note("and again, up to the instruction asked for");
-        stopped = stopper.after(&prepared, goal)?;
+        stopped = stopper.after(&prepared, there.saturating_sub(asked))?;
+        // Some thousand fewer than asked for; none, where the mark was passed meanwhile.
+        let left = there.saturating_sub(stopped.instructions);
+        before = format!("{left} instructions before ");
     }
-    let before =
-        args.before.map_or(String::new(), |before| format!("{before} instructions before "));
-    // 500 instructions in a microsecond of the guest's time.
+    // 500 instructions in a microsecond of the guest's time, without what it skipped when idle.
     let micros = stopped.instructions / 500;
     console::result(
         format!(
-            "stopped {before}{} after {} instructions, at {}.{:06} s of the guest's time at the latest\n",
+            "stopped {before}{} after {} instructions, {}.{:06} s of the guest's work\n",
             found.what,
             stopped.instructions,
             micros / 1_000_000,

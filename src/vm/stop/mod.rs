@@ -1,11 +1,11 @@
 //! Stopping an exact machine where the evidence of a signature is complete, or some instructions
 //! before, from outside: up to there it is the run that it is without a stop.
 //!
-//! A machine that was stopped and goes on is no longer the same run for ever, because QEMU begins its
-//! turns of the CPUs anew (accel/tcg/tcg-accel-ops-rr.c, `rr_start_kick_timer`: 100 ms of the
-//! guest's time). So a machine is stopped once, at the mark, which is a breakpoint in the program. To
-//! stop before it, another machine is stopped shortly before that instruction and does single steps
-//! up to it: they are the same unless the turn of a CPU ends in between.
+//! A machine that was stopped and goes on is no longer the same run: QEMU begins its turns of the CPUs
+//! anew, and may jump to the next timer (softmmu/icount.c, `icount_start_warp_timer`). So a machine is
+//! stopped once and looked at. At a mark that is a breakpoint in the program. Before it, another
+//! machine is made slow without being stopped, one instruction in a block of translated code, and
+//! stopped when its count of instructions is close enough.
 
 mod monitor;
 mod script;
@@ -22,10 +22,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use stub::Stub;
 
-/// How far before its goal a machine is stopped that goes on in single steps.
-const MARGIN: u64 = 200_000;
-/// Tries with a margin four times larger each.
-const TRIES: u32 = 4;
+/// How far before its goal a machine is made slow, in instructions.
+const SLOW: u64 = 20_000_000;
 /// How long the host sleeps between two looks.
 const EVERY: Duration = Duration::from_millis(50);
 
@@ -50,9 +48,6 @@ pub enum StopError {
     /// The time was over.
     #[error("the machine did not come there in time; give it more with --timeout")]
     Late,
-    /// The place was always passed.
-    #[error("the machine could not be stopped so close to that instruction; try another --before")]
-    Passed,
     /// A signal.
     #[error("ended by signal {0}")]
     Signal(i32),
@@ -126,40 +121,34 @@ impl<S: Fn() -> Option<i32>> Stopper<'_, S> {
         machine.stopped()
     }
 
-    /// Stops a machine once it has executed so many instructions.
+    /// Stops a machine once it has executed so many instructions, or some thousands more: as many as
+    /// it does while the host looks.
     ///
     /// # Errors
     /// Where it does not come there.
     pub fn after(&self, prepared: &Prepared, instructions: u64) -> Result<Stopped, StopError> {
-        let mut margin = MARGIN;
-        for _ in 0..TRIES {
-            let mut machine = self.start(prepared)?;
-            machine.monitor.go_on()?;
-            let near = instructions.saturating_sub(margin);
-            let mut now = 0;
-            while now < near {
-                self.check(&mut machine)?;
-                // From far away there is time to sleep: a host executes less than 500 in a
-                // microsecond.
-                let far = Duration::from_micros((near - now) / 1000);
-                if far > EVERY {
-                    std::thread::sleep(EVERY);
-                }
-                now = machine.monitor.instructions()?;
+        let mut machine = self.start(prepared)?;
+        machine.monitor.go_on()?;
+        let mut slow = false;
+        loop {
+            let now = machine.monitor.instructions()?;
+            if now >= instructions {
+                break;
             }
-            machine.monitor.stop()?;
-            now = machine.monitor.instructions()?;
-            if now <= instructions {
-                let mut stub = Stub::open(&machine.stub)?;
-                while machine.monitor.instructions()? < instructions {
-                    self.check(&mut machine)?;
-                    stub.step()?;
-                }
-                return machine.stopped();
+            self.check(&mut machine)?;
+            let left = instructions - now;
+            if left < SLOW && !slow {
+                machine.monitor.slow_down()?;
+                slow = true;
             }
-            margin *= 4;
+            // From far away there is time to sleep: a host executes less than 500 in a microsecond.
+            let far = Duration::from_micros(left.saturating_sub(SLOW) / 1000);
+            if far > EVERY {
+                std::thread::sleep(EVERY);
+            }
         }
-        Err(StopError::Passed)
+        machine.monitor.stop()?;
+        machine.stopped()
     }
 
     /// A machine that has not begun.
@@ -169,7 +158,7 @@ impl<S: Fn() -> Option<i32>> Stopper<'_, S> {
             // Of the machine before, in the same folder.
             let _ = std::fs::remove_file(folder.join(name));
         }
-        let mut arguments = prepared.machine.arguments(&prepared.files, "");
+        let mut arguments = prepared.machine.arguments(&prepared.files);
         let socket =
             |name: &str| format!("unix:{},server=on,wait=off", folder.join(name).display());
         arguments

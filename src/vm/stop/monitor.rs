@@ -53,7 +53,11 @@ impl Monitor {
 
     /// A command, and its answer. Events in between are left out.
     fn ask(&mut self, command: &str) -> io::Result<Value> {
-        writeln!(self.to, "{}", json!({ "execute": command }))?;
+        self.ask_with(command, json!({}))
+    }
+
+    fn ask_with(&mut self, command: &str, arguments: Value) -> io::Result<Value> {
+        writeln!(self.to, "{}", json!({ "execute": command, "arguments": arguments }))?;
         loop {
             let mut answer = self.line()?;
             if let Some(error) = answer.get("error") {
@@ -79,6 +83,22 @@ impl Monitor {
     /// What QEMU says.
     pub fn stop(&mut self) -> io::Result<()> {
         self.ask("stop").map(drop)
+    }
+
+    /// Makes the machine slow while it runs: one instruction in each block of translated code.
+    ///
+    /// # Errors
+    /// What QEMU says, or that it has no such command.
+    pub fn slow_down(&mut self) -> io::Result<()> {
+        // The name from QEMU 8.1 on, and that before.
+        for command in ["one-insn-per-tb on", "singlestep on"] {
+            let line = json!({ "command-line": command });
+            let said = self.ask_with("human-monitor-command", line)?;
+            if said.as_str().is_some_and(str::is_empty) {
+                return Ok(());
+            }
+        }
+        Err(io::Error::other("the monitor knows neither one-insn-per-tb nor singlestep"))
     }
 
     /// How many instructions have been executed.

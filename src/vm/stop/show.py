@@ -43,11 +43,31 @@ def is_text(address):
     return low <= address < high
 
 
-def stack_of(task):
+def word_at(address):
+    return struct.unpack("<Q", bytes(gdb.selected_inferior().read_memory(address, 8)))[0]
+
+
+def stack_pointer(task):
+    """Return where a task's kernel stack is used from, or None for one in user mode."""
+    if not int(task["on_cpu"]):
+        return int(task["thread"]["sp"])
+    cpu = int(task["thread_info"]["cpu"])
+    [t for t in gdb.selected_inferior().threads() if t.num == cpu + 1][0].switch()
+    at = int(gdb.parse_and_eval("(unsigned long)$sp"))
+    if at < 1 << 63:
+        return None
+    low = int(task["stack"])
+    if not low <= at < low + 0x4000:
+        # An interrupt has a stack of its own, and at its top lies where the task's was
+        # (arch/x86/include/asm/irq_stack.h, call_on_stack).
+        at = word_at((at | 0x3FFF) + 1 - 8)
+    return at if low <= at < low + 0x4000 else None
+
+
+def stack_of(task, at):
     """Return addresses on the kernel stack, the newest first: words of kernel text behind a call."""
     memory = gdb.selected_inferior()
-    at = int(task["thread"]["sp"])
-    end = (at | 0x3FFF) + 1
+    end = int(task["stack"]) + 0x4000
     words = bytes(memory.read_memory(at, end - at))
     for (word,) in struct.iter_unpack("<Q", words[: len(words) // 8 * 8]):
         if not is_text(word):
@@ -68,38 +88,36 @@ def symbol(address):
 
 
 def vmas(mm):
-    """Walk the maple tree of an mm."""
+    """Walk the maple tree of an mm (lib/maple_tree.c, include/linux/maple_tree.h)."""
+    area, node_type = (kernel_type(k).pointer() for k in ("vm_area_struct", "maple_node"))
+    leaf, arange = 1, 3
 
     def walk(entry, low, high):
-        value = int(entry)
-        if (value & 3) != 2 or value < 4096:
-            if value:
-                yield gdb.Value(value).cast(kernel_type("vm_area_struct").pointer())
-            return
-        node = gdb.Value(value & ~0xFF).cast(kernel_type("maple_node").pointer())
-        kind = (value >> 3) & 0xF
-        body = node["ma64"] if kind == 3 else node["mr64"]
+        node = gdb.Value(entry & ~0xFF).cast(node_type)
+        kind = (entry >> 3) & 0xF
+        body = node["ma64"] if kind == arange else node["mr64"]
         slots = body["slot"].type.range()[1] + 1
-        at = low
         for slot in range(slots):
             top = high
             if slot < slots - 1:
                 pivot = int(body["pivot"][slot])
-                if pivot == 0 and slot > 0:
-                    top = high
-                else:
-                    top = min(pivot, high)
-            child = body["slot"][slot].cast(ULONG)
-            if kind == 1:
-                if int(child):
-                    yield gdb.Value(int(child)).cast(kernel_type("vm_area_struct").pointer())
-            else:
-                yield from walk(child, at, top)
+                # A pivot of 0 behind the first slot is unused: the slot before was the last.
+                top = min(pivot, high) if pivot or slot == 0 else high
+            child = int(body["slot"][slot].cast(ULONG))
+            if child and kind == leaf:
+                yield gdb.Value(child).cast(area)
+            elif child:
+                yield from walk(child, low, top)
             if top >= high:
                 return
-            at = top + 1
+            low = top + 1
 
-    yield from walk(mm["mm_mt"]["ma_root"].cast(ULONG), 0, (1 << 64) - 1)
+    root = int(mm["mm_mt"]["ma_root"].cast(ULONG))
+    # The lowest bits of a root that is a node are 10 (xa_is_node).
+    if (root & 3) == 2:
+        yield from walk(root, 0, (1 << 64) - 1)
+    elif root:
+        yield gdb.Value(root).cast(area)
 
 
 def show_cpus():
@@ -117,10 +135,11 @@ def show_threads(own):
         state = ", ".join("%s %d" % (f, int(task[f])) for f in fields)
         name, number = task["comm"].string(), int(task["pid"])
         print("%s (%d): state %d, %s" % (name, number, int(task["__state"]), state))
-        if int(task["on_cpu"]):
-            print("    runs; see the CPUs")
+        at = stack_pointer(task)
+        if at is None:
+            print("    in user mode")
             continue
-        for address in stack_of(task):
+        for address in stack_of(task, at):
             print("    " + symbol(address))
 
 

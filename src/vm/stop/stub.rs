@@ -1,4 +1,4 @@
-//! QEMU's gdb stub, as far as stopping a machine takes it: breakpoints, going on, single steps.
+//! QEMU's gdb stub, as far as stopping a machine takes it: breakpoints and going on.
 
 use super::monitor::connect;
 use std::io::{self, Read, Write};
@@ -19,9 +19,6 @@ impl Stub {
         // It sends the threads' names only to those that ask.
         stub.ask("qSupported:multiprocess+")?;
         stub.ask("vCont?")?;
-        // By itself QEMU keeps timers and interrupts from a CPU that does a single step: it would
-        // be another run.
-        stub.expect("Qqemu.sstep=1", "OK")?;
         Ok(stub)
     }
 
@@ -104,13 +101,5 @@ impl Stub {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(error) => Err(error),
         }
-    }
-
-    /// Lets each CPU do one step: the one whose turn it is stops the machine.
-    ///
-    /// # Errors
-    /// Where QEMU ended.
-    pub fn step(&mut self) -> io::Result<()> {
-        self.ask("vCont;s").map(drop)
     }
 }
