@@ -7,7 +7,7 @@ use crate::repro::scenario::Measured;
 /// kernel; `None` where nothing was measured.
 ///
 /// The rate is not known but was measured from `m` sightings in `w` walks. With the unknown rate
-/// integrated out by its invariant measure, as in [`super::rates`], the next sighting lies behind
+/// integrated out by its invariant measure, as in rates.rs, the next sighting lies behind
 /// `walks` more with the probability `(w / (w + walks))^m`.
 pub fn by_chance(measured: &Measured, walks: u64) -> Option<f64> {
     let (seen, in_walks) = (f64::from(measured.sightings), measured.walks as f64);
