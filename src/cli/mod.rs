@@ -189,7 +189,7 @@ pub struct StormArgs {
     #[arg(long, help_heading = SIZE, value_parser = clap::value_parser!(u16).range(1..=4095))]
     pub readers: Option<u16>,
     /// Threads beside the workers that fault in the arena, in one slice of eight [default: a quarter of the
-    /// CPUs, at least one; none where there is one CPU]
+    /// CPUs, at least one; none where there are no more than two]
     #[arg(long, help_heading = SIZE, value_parser = clap::value_parser!(u16).range(0..=1024))]
     pub faulters: Option<u16>,
     /// How long the storm goes on, in seconds; fractions are allowed
