@@ -60,7 +60,7 @@ pub fn stop(
         let there = stopped.instructions;
         drop(stopped);
         note("and again, up to the instruction asked for");
-        stopped = stopper.after(&prepared, there.saturating_sub(asked))?;
+        stopped = stopper.after(&prepared, there.saturating_sub(asked), asked / 8)?;
         // Some thousand fewer than asked for; none, where the mark was passed meanwhile.
         let left = there.saturating_sub(stopped.instructions);
         before = format!("{left} instructions before ");

@@ -24,6 +24,8 @@ use stub::Stub;
 
 /// How far before its goal a machine is made slow, in instructions.
 const SLOW: u64 = 20_000_000;
+/// Machines that are tried where the host looked too late.
+const TRIES: u32 = 4;
 /// How long the host sleeps between two looks.
 const EVERY: Duration = Duration::from_millis(50);
 
@@ -122,11 +124,29 @@ impl<S: Fn() -> Option<i32>> Stopper<'_, S> {
     }
 
     /// Stops a machine once it has executed so many instructions, or some thousands more: as many as
-    /// it does while the host looks.
+    /// it does while the host looks. Where that is more than `slack`, another one is tried.
     ///
     /// # Errors
     /// Where it does not come there.
-    pub fn after(&self, prepared: &Prepared, instructions: u64) -> Result<Stopped, StopError> {
+    pub fn after(
+        &self,
+        prepared: &Prepared,
+        instructions: u64,
+        slack: u64,
+    ) -> Result<Stopped, StopError> {
+        let mut stopped = self.near(prepared, instructions)?;
+        for _ in 1..TRIES {
+            if stopped.instructions <= instructions + slack {
+                break;
+            }
+            // The machine before goes first: both would have their sockets in the same place.
+            drop(stopped);
+            stopped = self.near(prepared, instructions)?;
+        }
+        Ok(stopped)
+    }
+
+    fn near(&self, prepared: &Prepared, instructions: u64) -> Result<Stopped, StopError> {
         let mut machine = self.start(prepared)?;
         machine.monitor.go_on()?;
         let mut slow = false;
