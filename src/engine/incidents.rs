@@ -50,7 +50,7 @@ impl ArenaText {
 
 /// A standstill at which lanes were not as the oracle has them.
 pub struct Mismatch {
-    /// Which standstill it was, counted from 1.
+    /// Which standstill it was, counted from 1; 0 for calibration.
     pub standstill: u64,
     /// When, since the storm began.
     pub at: Duration,

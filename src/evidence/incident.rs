@@ -58,7 +58,7 @@ pub enum Account {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SavedMismatch {
-    /// Which standstill it was, counted from 1.
+    /// Which standstill it was, counted from 1; 0 for calibration.
     pub standstill: u64,
     /// The lanes that differ, lowest first.
     pub differences: Vec<SavedDifference>,

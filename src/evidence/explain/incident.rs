@@ -98,11 +98,15 @@ fn seconds(ns: u64) -> String {
 }
 
 fn differs(incident: &SavedIncident, mismatch: &SavedMismatch, unlike: &[Unlike]) -> String {
-    let when = format!(
-        "At standstill {}, {} after the storm began, nothing moved",
-        mismatch.standstill,
-        seconds(incident.found_ns)
-    );
+    let when: String = match mismatch.standstill {
+        0 => {
+            "At calibration, before the storm, one thread did one operation after the other".into()
+        }
+        standstill => format!(
+            "At standstill {standstill}, {} after the storm began, nothing moved",
+            seconds(incident.found_ns)
+        ),
+    };
     let Some(first) = unlike.first() else {
         return format!("{when}, and maps showed what the oracle has.");
     };
