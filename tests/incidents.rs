@@ -157,7 +157,8 @@ fn there_is_nothing_to_run_again_and_files_that_are_no_good_are_refused() {
             assert_eq!(output.status.code(), Some(64), "{args:?}: {}", told(&output));
             assert!(told(&output).contains(command.trim_matches('"')), "{}", told(&output));
         }
-        let cut = dir.file("cut.json", &saved[..saved.len() / 2]);
+        let half = (0..saved.len() / 2).rev().find(|at| saved.is_char_boundary(*at)).unwrap();
+        let cut = dir.file("cut.json", &saved[..half]);
         let version =
             dir.file("version.json", &edited(&file, |file| file["schema_version"] = 7.into()));
         let page = dir.file("page.json", &edited(&file, |file| file["page_size"] = 12288.into()));

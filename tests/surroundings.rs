@@ -158,14 +158,17 @@ fn too_little_memory_is_told_and_enough_is_enough() {
     if !testable() {
         return;
     }
+    let mut needed: u64 = 0;
     for data in [3000, 60_000] {
         let output = limited(&format!("-d {data}"), "--seconds 1 --threads 4");
         let complaint = text(&output.stderr);
         assert_eq!(output.status.code(), Some(64), "{complaint}");
         assert!(complaint.contains("RLIMIT_DATA allows"), "{complaint}");
+        let mib = complaint.split("need ").nth(1).and_then(|rest| rest.split(' ').next());
+        needed = mib.expect("how much").parse().expect("a number of MiB");
     }
     // What the complaint asks for; the room around the arena takes no part of it.
-    let output = limited(&format!("-d {}", 106 << 10), "--seconds 1 --threads 4 --format json");
+    let output = limited(&format!("-d {}", needed << 10), "--seconds 1 --threads 4 --format json");
     assert!(matches!(output.status.code(), Some(0 | 1 | 5)), "{}", text(&output.stderr));
     assert_eq!(json(&output)["operations"]["failed"], 0);
 }
