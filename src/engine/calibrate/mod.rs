@@ -21,7 +21,6 @@ use crate::model::{
 use crate::oracle::Oracle;
 use placements::{Ground, Placement};
 use rustix::io::Errno;
-use std::time::Duration;
 
 /// Something the storm does without.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,8 +33,6 @@ pub struct Dropped {
 
 /// A call that went through and left what no alternative of the model says.
 pub struct Unpredicted {
-    /// The last operation.
-    pub op: Op,
     /// What to save of it.
     pub mismatch: Mismatch,
     /// Both layouts, in words.
@@ -231,8 +228,7 @@ impl<'a> Bench<'a> {
     ) -> Result<usize, Failure> {
         self.read(source).map_err(Failure::Unreadable)?;
         let is = |model: &Space| {
-            let lanes = model.lanes().iter().enumerate();
-            lanes.into_iter().all(|(lane, layout)| self.lanes[lane].is(layout))
+            model.lanes().iter().enumerate().all(|(lane, layout)| self.lanes[lane].is(layout))
         };
         match models.iter().position(is) {
             Some(which) => Ok(which),
@@ -271,11 +267,10 @@ impl<'a> Bench<'a> {
         let differences: Vec<_> = differences.collect();
         let words: Vec<String> = differences.iter().map(ToString::to_string).collect();
         let mut mismatch = Mismatch::with_room(&geometry);
-        mismatch.at = Duration::ZERO;
         mismatch.lanes.extend(differences.iter().map(|difference| difference.lane));
         std::mem::swap(&mut mismatch.text, &mut self.text);
         mismatch.copy(&oracle);
-        Unpredicted { op, mismatch, words: format!("after {op}: {}", words.join("; ")) }
+        Unpredicted { mismatch, words: format!("after {op}: {}", words.join("; ")) }
     }
 }
 
