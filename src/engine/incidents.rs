@@ -215,7 +215,7 @@ mod tests {
         );
         let versions: Vec<(u16, u64)> = one.versions.iter().map(|v| (v.lane, v.version)).collect();
         assert_eq!(versions, [(0, 0), (1, 0), (1, 1), (1, 2), (1, 3)]);
-        assert_eq!(one.versions[4].layout, draw("rr.r"));
+        assert_eq!(one.versions[4].layout(), draw("rr.r"));
         assert_eq!(room.take().count(), 0);
     }
 

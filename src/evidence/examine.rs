@@ -173,7 +173,7 @@ mod tests {
             version: 9,
             invoked: 5,
             closed: OPEN,
-            layout: layout_from_words(words, 4).unwrap(),
+            outline: (&layout_from_words(words, 4).unwrap()).into(),
             origin,
         };
         let incident = Incident::Mismatch(Mismatch {

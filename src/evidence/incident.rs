@@ -173,7 +173,7 @@ impl SavedMismatch {
         sort_lanes(text, &origins.identities, geometry, &mut seen);
         let newest = |lane: u16| mismatch.versions.iter().rfind(|record| record.lane == lane);
         let difference = |&lane: &u16| {
-            let expected = newest(lane)?.layout;
+            let expected = newest(lane)?.layout();
             let difference = seen[lane as usize].difference(lane, &expected)?;
             let read = difference.seen_words();
             Some(SavedDifference { lane, expected: expected.to_string(), read })

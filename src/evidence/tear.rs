@@ -165,7 +165,7 @@ impl SavedLane {
         let version = |record: &VersionRecord| SavedVersion {
             invoked: record.invoked,
             closed: (record.closed != OPEN).then_some(record.closed),
-            layout: record.layout.to_string(),
+            layout: record.layout().to_string(),
             known: record.origin.known,
             op: record.origin.op,
             worker: record.origin.worker,
@@ -186,7 +186,7 @@ impl SavedLane {
                 version: number,
                 invoked: version.invoked,
                 closed: version.closed.unwrap_or(OPEN),
-                layout: layout_from_words(&version.layout, pages as usize)?,
+                outline: (&layout_from_words(&version.layout, pages as usize)?).into(),
                 origin: Origin {
                     op: version.op,
                     worker: version.worker,

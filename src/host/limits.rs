@@ -69,9 +69,8 @@ impl Limits {
     /// What the kernel keeps free for an operation that splits (mm/mremap.c, `move_vma`, and
     /// mm/vma.c, `do_vmi_align_munmap`).
     const VMAS_AN_OPERATION: u64 = 4;
-    /// Bytes of private writable memory, whatever the size of the storm: the history, and room for the
-    /// versions of examples, most of which is never touched.
-    const DATA: u64 = 240 << 20;
+    /// Bytes of private writable memory, whatever the size of the storm: the history, mostly.
+    const DATA: u64 = 96 << 20;
     /// The same for each thread: a stack, and what it allocates.
     const DATA_A_THREAD: u64 = 1 << 20;
     /// The same for each reader: the read log of its walks, and room for the lines of an example.
@@ -157,7 +156,7 @@ impl Limits {
                 "vm.overcommit_memory=2",
                 "raise vm.overcommit_ratio, or vm.overcommit_kbytes",
             ),
-            (self.memory_of_cgroup, data / 4, "the cgroup's memory.max", "raise it"),
+            (self.memory_of_cgroup, data / 2, "the cgroup's memory.max", "raise it"),
         ];
         for (limit, needed, name, remedy) in memory {
             if let Some(allowed) = short(limit, needed) {

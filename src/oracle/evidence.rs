@@ -5,7 +5,7 @@ use super::history::{History, Origin, Version};
 use super::ledger::Oracle;
 use super::rules::Relaxation;
 use super::verdict::{Break, Class, Contract, Rule, Tolerated};
-use crate::model::{Geometry, Kind, KindSet, Layout};
+use crate::model::{Geometry, Kind, KindSet, Layout, Outline};
 use crate::vocabulary::words;
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
@@ -21,8 +21,8 @@ pub struct VersionRecord {
     pub invoked: Tick,
     /// The tick after the system call that replaced it; [`OPEN`](super::OPEN) for the newest.
     pub closed: Tick,
-    /// The pages.
-    pub layout: Layout,
+    /// The VMAs.
+    pub outline: Outline,
     /// How it came about.
     pub origin: Origin,
 }
@@ -35,9 +35,14 @@ impl VersionRecord {
             version,
             invoked: history.invoked(version),
             closed: history.closed(version),
-            layout: history.layout(version),
+            outline: Outline::from(&history.layout(version)),
             origin: history.origin(version),
         }
+    }
+
+    /// The VMAs as a layout.
+    pub fn layout(&self) -> Layout {
+        self.outline.layout()
     }
 }
 

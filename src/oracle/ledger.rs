@@ -107,7 +107,7 @@ impl Oracle {
         let lane = |lane: u16| {
             let mut own = records.iter().filter(|record| record.lane == lane);
             let first = own.clone().next();
-            let initial = first.map_or(Layout::empty(pages), |record| record.layout);
+            let initial = first.map_or(Layout::empty(pages), VersionRecord::layout);
             let capacity = own.clone().count().next_power_of_two().max(2);
             let history = History::new(capacity, &initial);
             if first.is_none_or(|record| !record.origin.known) {
@@ -120,7 +120,7 @@ impl Oracle {
                     peer.checked_sub(*first)
                 });
                 let origin = Origin { peer, ..record.origin };
-                let version = history.push(record.invoked, &record.layout, &origin);
+                let version = history.push(record.invoked, &record.layout(), &origin);
                 if let Some(before) = before.replace(record) {
                     history.close(version - 1, before.closed);
                 }

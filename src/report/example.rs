@@ -194,7 +194,7 @@ fn versions(broken: &Break, records: &[VersionRecord], geometry: &Geometry) -> V
             .origin
             .op
             .map_or(String::new(), |op| format!(", made by worker {}: {op}", record.origin.worker));
-        text.push(format!("     [{}, {closed}] {}{made}", record.invoked, record.layout));
+        text.push(format!("     [{}, {closed}] {}{made}", record.invoked, record.layout()));
     }
     text
 }

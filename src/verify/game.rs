@@ -114,7 +114,7 @@ impl<'a> Game<'a> {
             return true;
         };
         match self.record(lane, state.version) {
-            Some(record) if record.origin.known => event.agrees(&record.layout, &self.geometry),
+            Some(record) if record.origin.known => event.agrees(&record.layout(), &self.geometry),
             _ => self.generous,
         }
     }

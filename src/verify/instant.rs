@@ -29,7 +29,7 @@ fn shared(game: &Game<'_>, walk: &SavedWalk, seen: &[Observation], window: Windo
             let versions = game.versions(lane).iter();
             let visible = versions.filter(|record| game.visible(record, instant));
             let agrees = |record: &&VersionRecord| match record.origin.known {
-                true => looks(walk, lane, &record.layout, seen),
+                true => looks(walk, lane, &record.layout(), seen),
                 false => game.generous(),
             };
             visible.filter(agrees).collect()

@@ -120,7 +120,7 @@ fn broken(game: &Game<'_>, walk: &SavedWalk, event: &Event) -> (Rule, Option<usi
                 record.origin.known
                     && record.closed >= event.from
                     && record.invoked < event.to
-                    && event.agrees(&record.layout, &walk.geometry)
+                    && event.agrees(&record.layout(), &walk.geometry)
             });
             let rule = if existed { Rule::Order } else { Rule::Existence };
             (rule, Some(index), None)

@@ -112,7 +112,8 @@ impl SavedWalk {
     fn check_versions(&self) -> Result<(), Flaw> {
         for (i, record) in self.versions.iter().enumerate() {
             let &VersionRecord { lane, version, .. } = record;
-            if lane >= self.geometry.lanes || record.layout.len() != self.geometry.pages as usize {
+            if lane >= self.geometry.lanes || record.layout().len() != self.geometry.pages as usize
+            {
                 return Err(Flaw::Lane { lane, version });
             }
             if record.closed < record.invoked {

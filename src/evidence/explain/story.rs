@@ -149,7 +149,7 @@ fn rows(records: &[VersionRecord], lane: u16, found: Option<&Break>) -> (Vec<Row
     let left_out = possible.len().saturating_sub(MOST_ROWS);
     let row = |record: &&VersionRecord| Row {
         ticks: (record.invoked, record.closed),
-        layout: record.layout,
+        layout: record.layout(),
         made: record.origin.op.map(|op| (op, record.origin.worker)),
     };
     (possible[left_out..].iter().map(row).collect(), left_out)

@@ -125,7 +125,7 @@ fn put_by(kind: Kind, record: &VersionRecord) -> Option<Span> {
 /// The last version in which what lies below page `pos` has merged with what lies above.
 fn merging(records: &[&VersionRecord], pos: Option<usize>) -> Option<usize> {
     let pos = pos?;
-    let over = |record: &VersionRecord| record.layout.vma_at(pos).is_some_and(|v| v.start < pos);
+    let over = |record: &VersionRecord| record.layout().vma_at(pos).is_some_and(|v| v.start < pos);
     (1..records.len()).rev().find(|&at| over(records[at]) && !over(records[at - 1]))
 }
 
@@ -133,7 +133,7 @@ fn merging(records: &[&VersionRecord], pos: Option<usize>) -> Option<usize> {
 /// split, or replaced.
 fn splitting(records: &[&VersionRecord], pos: Option<usize>) -> Option<usize> {
     let pos = pos?;
-    let above = |record: &VersionRecord| record.layout.vma_at(pos);
+    let above = |record: &VersionRecord| record.layout().vma_at(pos);
     let split = |at: usize| {
         let (before, after) = (above(records[at - 1])?, above(records[at])?);
         (before != after && before.end > after.end).then_some(())
@@ -145,7 +145,7 @@ fn splitting(records: &[&VersionRecord], pos: Option<usize>) -> Option<usize> {
 /// The later one explains the pages, but not the line that was read after them.
 fn overtaken(records: &[&VersionRecord], found: &Break) -> Option<usize> {
     let last = records.iter().rposition(|record| record.invoked <= found.earliest)?;
-    let mapped = |at: usize, page: usize| records[at].layout.pages()[page].is_mapped();
+    let mapped = |at: usize, page: usize| records[at].layout().pages()[page].is_mapped();
     let left_out = |at: &usize| {
         let moved = put_by(Kind::Remap, records[*at]);
         let emptied = |page| mapped(*at - 1, page) && !mapped(last, page);
@@ -169,13 +169,13 @@ fn layouts_before(
     before: &VersionRecord,
     ops: &[Op],
 ) -> BTreeMap<u16, Layout> {
-    let mut lanes = BTreeMap::from([(before.lane, before.layout)]);
+    let mut lanes = BTreeMap::from([(before.lane, before.layout())]);
     for op in ops {
         for lane in op.lanes() {
             // Another lane's version at about that time: what matters in it is made anew below.
             let then = all.iter().rfind(|r| r.lane == lane && r.invoked <= before.invoked);
-            let empty = Layout::empty(before.layout.len());
-            lanes.entry(lane).or_insert(then.map_or(empty, |record| record.layout));
+            let empty = Layout::empty(before.layout().len());
+            lanes.entry(lane).or_insert(then.map_or(empty, |record| record.layout()));
         }
     }
     lanes
@@ -311,7 +311,7 @@ mod tests {
             version: number as u64,
             invoked: 10 * number as u64,
             closed: 10 * number as u64 + 11,
-            layout: draw(lane),
+            outline: (&draw(lane)).into(),
             origin: crate::oracle::Origin { op, worker: 0, peer: None, known: true },
         };
         drawn.iter().enumerate().map(record).collect()
