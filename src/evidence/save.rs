@@ -109,11 +109,7 @@ impl Saver {
     pub fn finish(&mut self) {
         let Some(out) = &mut self.out else { return };
         for (number, named, content) in self.held.drain(..) {
-            let kept = &mut self.kept[number];
-            match out.save(&named, &content) {
-                Ok(path) => (kept.path, kept.trouble) = (Some(path), None),
-                Err(error) => kept.trouble = Some(error.to_string()),
-            }
+            put(&mut self.kept, number, out.save(&named, &content));
         }
         for kept in &mut self.kept {
             kept.look();
@@ -178,25 +174,32 @@ impl Saver {
         checked: Checked,
         content: &impl Serialize,
     ) {
-        let mut kept = Kept { signature, checked, path: None, size: 0, trouble: None };
-        if let Some(out) = &mut self.out {
-            self.buffer.clear();
-            serde_json::to_writer_pretty(&mut self.buffer, content)
-                .expect("plain data into memory");
-            self.buffer.push(b'\n');
-            kept.size = self.buffer.len() as u64;
-            match out.save(named, &self.buffer) {
-                Ok(path) => kept.path = Some(path),
-                Err(error) => {
-                    kept.trouble = Some(error.to_string());
-                    let held: usize = self.held.iter().map(|(.., content)| content.len()).sum();
-                    if held + self.buffer.len() <= MOST_HELD {
-                        self.held.push((self.kept.len(), named.to_owned(), self.buffer.clone()));
-                    }
-                }
-            }
+        let number = self.kept.len();
+        self.kept.push(Kept { signature, checked, path: None, size: 0, trouble: None });
+        let Some(out) = &mut self.out else { return };
+        self.buffer.clear();
+        serde_json::to_writer_pretty(&mut self.buffer, content).expect("plain data into memory");
+        self.buffer.push(b'\n');
+        self.kept[number].size = self.buffer.len() as u64;
+        let saved = out.save(named, &self.buffer);
+        let held: usize = self.held.iter().map(|(.., content)| content.len()).sum();
+        if saved.is_err() && held + self.buffer.len() <= MOST_HELD {
+            self.held.push((number, named.to_owned(), self.buffer.clone()));
         }
-        self.kept.push(kept);
+        put(&mut self.kept, number, saved);
+    }
+}
+
+/// Notes what became of saving `kept[number]`.
+fn put(kept: &mut [Kept], number: usize, saved: io::Result<PathBuf>) {
+    match saved {
+        Ok(path) => {
+            // A name is only given when it is free: what had it before went with its folder.
+            let before = kept.iter_mut().filter(|kept| kept.path.as_ref() == Some(&path));
+            before.for_each(|kept| kept.is_gone("a later one has its name"));
+            (kept[number].path, kept[number].trouble) = (Some(path), None);
+        }
+        Err(error) => kept[number].trouble = Some(error.to_string()),
     }
 }
 
@@ -204,11 +207,18 @@ impl Kept {
     /// Whether the file is there as it was written; if not, it is not told as kept.
     fn look(&mut self) {
         let Some(path) = &self.path else { return };
-        let trouble = match std::fs::metadata(path) {
-            Ok(there) if there.is_file() && there.len() == self.size => return,
-            Ok(_) => "its file was changed after it was saved".to_owned(),
-            Err(error) => format!("its file was saved, and is no longer there: {error}"),
-        };
+        match std::fs::metadata(path) {
+            Ok(there) if there.is_file() && there.len() == self.size => {}
+            Ok(_) => {
+                let trouble = "its file was changed after it was saved";
+                (self.path, self.trouble) = (None, Some(trouble.into()));
+            }
+            Err(error) => self.is_gone(&error.to_string()),
+        }
+    }
+
+    fn is_gone(&mut self, why: &str) {
+        let trouble = format!("its file was saved, and is no longer there: {why}");
         (self.path, self.trouble) = (None, Some(trouble));
     }
 }
@@ -306,6 +316,21 @@ mod tests {
         names.dedup();
         assert_eq!((names.len(), std::fs::read_dir(&dir).unwrap().count()), (3, 3));
         std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_name_that_is_given_again_tells_that_the_first_file_is_gone() {
+        let signature = Signature::bare(crate::oracle::Class::Stall);
+        let one = Kept { signature, checked: Checked::Proved, path: None, size: 0, trouble: None };
+        let mut kept = [one.clone(), one.clone(), one];
+        for (number, name) in ["a", "b", "a"].into_iter().enumerate() {
+            put(&mut kept, number, Ok(name.into()));
+        }
+        let there: Vec<bool> = kept.iter().map(|kept| kept.path.is_some()).collect();
+        assert_eq!(there, [false, true, true]);
+        assert!(kept[0].trouble.as_ref().unwrap().contains("no longer there"));
+        put(&mut kept, 0, Ok("a".into()));
+        assert!(kept[0].path.is_some() && kept[0].trouble.is_none() && kept[2].path.is_none());
     }
 
     #[test]
