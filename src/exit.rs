@@ -1,9 +1,11 @@
 //! How a run ends, as an exit code.
 
+use strum::VariantArray;
+
 /// The exit codes of every subcommand.
 ///
 /// Never 2 or 3: the kernel's selftest runner reads 2 as an expected failure and prints `ok`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, VariantArray)]
 #[repr(u8)]
 pub enum Exit {
     /// The contract was upheld, or what was asked for was done.
@@ -37,6 +39,11 @@ impl Exit {
             libc::SIGTERM => Exit::Terminated,
             _ => Exit::Interrupted,
         }
+    }
+
+    /// The one that has this number.
+    pub fn of_code(code: i32) -> Option<Exit> {
+        Exit::VARIANTS.iter().copied().find(|exit| exit.code() == code)
     }
 
     /// The number given to exit(3).

@@ -1,10 +1,10 @@
 //! The verdict of a run, and the exit code that says it.
 
 use crate::exit::Exit;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The verdict of a run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Enough was judged, and all of it was right.
