@@ -370,6 +370,24 @@ mod tests {
     }
 
     #[test]
+    fn what_differs_in_name_or_protection_shares_an_anon_vma_and_merges_once_alike() {
+        let other = at(2, 4);
+        let (prot, all) = (Prot::READ_WRITE, Prot::ALL);
+        let ways = [
+            [Op::Name { at: other, name: 1 }, Op::Name { at: other, name: 0 }],
+            [Op::Protect { at: other, prot: all }, Op::Protect { at: other, prot }],
+        ];
+        for (touched, [differ, alike]) in ways.into_iter().flat_map(|ops| [(0, ops), (2, ops)]) {
+            let mut layout = draw("wwww");
+            let write = |first| Op::Touch { at: at(first, first + 1), whole: false };
+            for op in [differ, write(touched), write(2 - touched), alike] {
+                apply_alone(&op, RULES, &mut layout, 100);
+            }
+            assert_eq!(layout, draw("WWWW"), "{differ}, then {touched} written to first");
+        }
+    }
+
+    #[test]
     fn a_move_between_lanes_changes_both() {
         let from = at(0, 2);
         let to = Place { lane: 1, span: Span::new(1, 3) };

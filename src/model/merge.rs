@@ -208,13 +208,13 @@ impl MergeRules {
     }
 
     /// The anon_vma that the first write to the VMA at page `start` gives it: the next VMA's, else
-    /// that of the one before, if what may differ is only the protection; else number `fresh`
-    /// (mm/vma.c, `find_mergeable_anon_vma` and `anon_vma_compatible`).
+    /// that of the one before, if what differs is only the protection or the name; else number `fresh`
+    /// (mm/vma.c, `find_mergeable_anon_vma` and `anon_vma_compatible`, which asks for no name).
     #[inline]
     pub(super) fn prepared(self, layout: &Layout, start: usize, fresh: u64) -> AnonVma {
         let Some((start, end)) = layout.span_at(start) else { return AnonVma::NONE };
         let own = layout.anon(start);
-        let alike = |page: Page| page.with_prot(super::page::Prot::NONE);
+        let alike = |page: Page| page.with_prot(super::page::Prot::NONE).with_name(0);
         let usable = |below: (usize, AnonVma), above: (usize, AnonVma), other: AnonVma| {
             let (low, high) = (layout.pages()[below.0], layout.pages()[above.0]);
             let goes_on = alike(low).continues(alike(high));
