@@ -55,7 +55,7 @@ fn what_no_reader_finds_is_saved_and_every_command_printed_works() {
             "proves mismatch/-/-/-",
             "maps did not show what the oracle has",
         ),
-        ("stall", "bears witness to stall/-/-/-", "/proc/self/task"),
+        ("stall", "bears witness to stall/unknown/", "/proc/self/task"),
     ] {
         let dir = Dir::new();
         let Some((report, file)) = planted(class, &dir) else { return };

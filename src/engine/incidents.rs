@@ -3,9 +3,12 @@
 //! The director finds them: a lane that differs at a standstill, a call that does not come back.
 
 use super::modes::Mode;
+use super::signature::Signature;
+use super::watch::Party;
 use crate::host::Doing;
-use crate::model::{Geometry, Op};
-use crate::oracle::{History, Oracle, VersionRecord};
+use crate::host::ThreadFile;
+use crate::model::{Geometry, KindSet, Op};
+use crate::oracle::{Class, History, Mechanism, Oracle, VersionRecord};
 use std::time::Duration;
 
 /// Versions that are kept of a lane that differs: what the last operations made of it.
@@ -92,7 +95,7 @@ impl Mismatch {
 }
 
 /// A call that did not come back.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Stall {
     /// The worker; the readers come first.
     pub worker: usize,
@@ -112,6 +115,33 @@ pub struct Stall {
     pub call: Option<Call>,
     /// Calls of its that had come back before.
     pub completed: u64,
+    /// What the stall is [called after](super::watch::name); nothing where only the thread was looked at.
+    pub mechanism: Option<Mechanism>,
+    /// The operations under way that it is called after.
+    pub operations: KindSet,
+    /// The way of reading that it is called after.
+    pub reader: Option<Mode>,
+    /// What `/proc/self/task/TID` said of its thread.
+    pub thread: Vec<ThreadFile>,
+    /// The last lines that its walk had read, without their newlines.
+    pub text: Vec<Vec<u8>>,
+    /// The last versions of the lanes that it and operations under way were in, by lane and then by
+    /// number.
+    pub versions: Vec<VersionRecord>,
+    /// All threads of the storm.
+    pub parties: Vec<Party>,
+}
+
+impl Stall {
+    /// What it is called.
+    pub fn signature(&self) -> Signature {
+        Signature {
+            class: Class::Stall,
+            mechanism: self.mechanism,
+            in_flight: self.operations,
+            mode: self.reader,
+        }
+    }
 }
 
 /// A call as far as the storm knows it.
@@ -169,6 +199,14 @@ impl Incidents {
     /// Keeps a stall.
     pub(super) fn stall(&mut self, stall: Stall) {
         self.found.push(Incident::Stall(stall));
+    }
+
+    /// The thread whose call did not come back.
+    pub(super) fn stalled(&self) -> Option<u32> {
+        self.found.iter().find_map(|incident| match incident {
+            Incident::Stall(stall) => stall.tid,
+            Incident::Mismatch(_) => None,
+        })
     }
 
     /// Keeps a mismatch that was made elsewhere, as long as there is room.

@@ -2,6 +2,7 @@
 
 mod plan;
 mod standstills;
+mod watching;
 mod workers;
 
 pub use plan::{Ended, Live, Plan, Run, StormError};
@@ -21,9 +22,9 @@ use super::script::Script;
 use super::surroundings::{OutsideCounts, Surroundings};
 use super::tally::{Counts, NearMisses, Tally};
 use super::violations::Findings;
+use super::watch::{CallRecord, Watcher};
 use super::workload::Workload;
-use crate::host;
-use crate::host::{Sampler, VmaLockCounts, Watch};
+use crate::host::{Doing, VmaLockCounts};
 use crate::kernel::{Arena, Lines, Loads, MapsFile, Mm, without_huge_pages};
 use crate::model::{
     Layout, MAX_PAGES, MergeRules, Op, Place, Span, apply_alone, fits, lane_making,
@@ -52,6 +53,9 @@ pub struct Storm {
     loads: Option<Loads>,
     /// Where each faulter loads from.
     loading: Box<[CachePadded<AtomicU64>]>,
+    /// What readers write down of their calls.
+    records: Box<[CachePadded<CallRecord>]>,
+    watcher: Watcher,
     over: AtomicBool,
     call_times: Arc<CallTimes>,
     /// The lines outside of the arena at the last standstill, and what is doubted of them.
@@ -131,6 +135,8 @@ impl Storm {
             loads: loads(&plan).map_err(StormError::Loads)?,
             loading: (0..plan.faulters).map(|_| CachePadded::default()).collect(),
             scheduler: Scheduler::new(plan.threads_and_faulters()),
+            records: (0..plan.threads_and_faulters()).map(|_| CachePadded::default()).collect(),
+            watcher: Watcher::new(plan.threads_and_faulters()),
             over: AtomicBool::new(false),
             call_times: Arc::default(),
             // The program's own, and for each thread what it allocates from and its stack, each
@@ -204,8 +210,7 @@ impl Storm {
             differing: Vec::with_capacity(self.arena.geometry().lanes as usize),
             lanes: vec![SeenLane::default(); self.arena.geometry().lanes as usize],
             rng: Stream::new(self.plan.seed, "repair", 0),
-            watch: Watch::new(self.plan.threads_and_faulters(), self.plan.stall, host::now()),
-            sampler: Sampler::default(),
+            watcher: None,
             times: RunTimes::new(self.plan.threads, &self.plan.cpus),
             hopeless: 0,
         };
@@ -227,6 +232,14 @@ impl Storm {
             None => Workload::distinct(&self.plan, self.arena.geometry().lanes),
         };
         let mut run = Run::new(workloads);
+        match self.spawn_watcher(begun) {
+            Ok(watcher) => pause.watcher = Some(watcher),
+            Err(error) => {
+                self.scheduler.stop();
+                threads.into_iter().for_each(|thread| drop(thread.join()));
+                return Err(error);
+            }
+        }
         // Once all workers rest, each has allocated what it needs.
         while !self.scheduler.at_rest() {
             std::thread::sleep(Duration::from_micros(100));
@@ -245,11 +258,13 @@ impl Storm {
         self.over.store(true, Ordering::Relaxed);
         self.scheduler.stop();
         run.counts = self.counts();
-        run.overdue = pause.watch.overdue();
         run.overlap = pause.times.sum();
+        let watched = pause.watched(self);
+        run.overdue = watched.map(|watched| watched.watch.overdue()).unwrap_or_default();
         run.vma_locks =
             VmaLockCounts::now().zip(locks_before).map(|(now, before)| now.since(&before));
-        if let Some((worker, doing)) = run.left {
+        if let Some(worker) = run.left {
+            let doing = watched.map_or(Doing::Unknown, |seen| seen.watch.standing(worker).doing());
             run.lost = Some(format!(
                 "a call of worker {worker} (thread {}) has not come back: it {}, and nobody can say \
                  that it is the kernel's fault",
@@ -357,7 +372,7 @@ impl Storm {
                 break Ended::Signal(number);
             }
             if self.findings.fresh() {
-                match self.rest(run, pause, begun) {
+                match self.rest(run, pause) {
                     Rest::All => self.keep_at_rest(pause, keep),
                     Rest::Missed => {}
                     Rest::Over(ended) => break ended,
@@ -366,7 +381,7 @@ impl Storm {
             if self.findings.wants_stop() {
                 break Ended::FailFast;
             }
-            if let Some(ended) = self.watch(run, pause, begun) {
+            if let Some(ended) = self.found(run, pause) {
                 break ended;
             }
             if paused.elapsed() >= self.plan.pause_every {

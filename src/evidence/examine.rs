@@ -2,7 +2,7 @@
 
 use super::file::TearError;
 use super::incident::{Account, SavedDifference, SavedIncident, SavedMismatch, SavedStall};
-use crate::engine::{Call, Signature};
+use crate::engine::{Call, Party};
 use crate::host::{Doing, ThreadFile};
 use crate::model::Op;
 use crate::verify::{Memfd, SavedStandstill, Unlike, compare};
@@ -34,13 +34,19 @@ impl SavedIncident {
     /// # Errors
     /// When its parts can't be read.
     pub fn examine(&self) -> Result<Shown, TearError> {
-        let named = Signature::bare(self.class()).to_string();
+        let named = self.named().to_string();
         if self.signature != named {
             return Ok(Shown::Other { said: self.signature.clone(), is: named });
         }
         match &self.account {
             Account::Mismatch(mismatch) => self.compare(mismatch),
-            Account::Stall(stall) => Ok(self.believe(stall)),
+            Account::Stall(stall) => {
+                for lane in &stall.lanes {
+                    let records = lane.records(self.geometry.pages);
+                    records.map_err(|why| TearError::Layout { lane: lane.lane, why })?;
+                }
+                Ok(self.believe(stall))
+            }
         }
     }
 
@@ -107,8 +113,16 @@ impl SavedIncident {
         if stall.since_ns.checked_add(stall.waited_ns) != Some(self.found_ns) {
             return doubt("what it waited does not lead from when it began to when it was found");
         }
+        let stuck = stall.parties.iter().find(|party| party.worker == stall.worker);
+        let agrees = |stuck: &Party| {
+            (stuck.tid, stuck.call, stuck.doing) == (stall.tid, stall.call, stall.doing)
+        };
+        if !stall.parties.is_empty() && !stuck.is_some_and(agrees) {
+            return doubt("what it says of the stuck thread is not what it says of all threads");
+        }
         let there = |op: Op| op.at().lane.max(op.other_lane().unwrap_or(0)) < self.geometry.lanes;
-        if matches!(stall.call, Some(Call::Operation(op)) if !there(op)) {
+        let calls = stall.parties.iter().map(|party| party.call).chain([stall.call]);
+        if calls.into_iter().any(|call| matches!(call, Some(Call::Operation(op)) if !there(op))) {
             return doubt("its operation is in a lane that the arena has not");
         }
         let names = stall.thread.iter().map(|file| &file.file[..]);
@@ -132,13 +146,13 @@ impl SavedIncident {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{ArenaText, Incident, Mismatch, Mode, Stall};
+    use crate::engine::{ArenaText, Incident, Mismatch, Mode, Role, Stall};
     use crate::evidence::{Origins, RawText, Saved, decode};
     use crate::header::Header;
-    use crate::host::Machine;
+    use crate::host::{Machine, State, thread_files};
     use crate::kernel::{FileIdentity, Identities};
-    use crate::model::Geometry;
-    use crate::oracle::{Contract, OPEN, Origin, VersionRecord};
+    use crate::model::{Geometry, Kind, KindSet, Place, Span};
+    use crate::oracle::{Contract, Mechanism, OPEN, Origin, VersionRecord};
     use crate::repro::scenario::layout_from_words;
     use std::time::Duration;
 
@@ -261,6 +275,39 @@ mod tests {
         assert_eq!(shown(&without).unwrap(), Shown::Alike);
     }
 
+    /// A reader that spins, and a mutator that was preempted on its CPU.
+    fn parties() -> Vec<Party> {
+        let reader = Party {
+            worker: 3,
+            role: Role::Reader,
+            tid: Some(u32::MAX >> 1),
+            rests: false,
+            state: Some(State::Runnable),
+            doing: Some(Doing::Spinning),
+            cpu: Some(0),
+            allowed_cpus: "0-1".into(),
+            still_ns: 5_000_000_000,
+            idle_ns: 0,
+            completed_calls: 17,
+            call: Some(Call::Read(Mode::Short)),
+            invoked: None,
+            place: None,
+            files: Vec::new(),
+        };
+        let at = Place { lane: 0, span: Span::new(0, 1) };
+        let mutator = Party {
+            worker: 4,
+            role: Role::Mutator,
+            tid: Some(7),
+            doing: Some(Doing::WaitingForCpu),
+            idle_ns: 4_900_000_000,
+            call: Some(Call::Operation(Op::Unmap { at })),
+            invoked: Some(5),
+            ..reader.clone()
+        };
+        vec![reader, mutator]
+    }
+
     fn stall(change: impl FnOnce(&mut SavedStall)) -> SavedIncident {
         let incident = Incident::Stall(Stall {
             worker: 3,
@@ -272,6 +319,13 @@ mod tests {
             system: Duration::from_secs(4),
             call: Some(Call::Read(Mode::Short)),
             completed: 17,
+            mechanism: Some(Mechanism::SpinningInLookup),
+            operations: KindSet::EMPTY.with(Kind::Unmap),
+            reader: Some(Mode::Short),
+            thread: thread_files(i32::MAX).into(),
+            text: vec![b"1000-2000 r--p 00000000 00:00 0 ".to_vec()],
+            versions: Vec::new(),
+            parties: parties(),
         });
         let mut incident = SavedIncident::new(&incident, &origins()).0;
         let Account::Stall(stall) = &mut incident.account else { panic!("a stall") };
@@ -279,18 +333,43 @@ mod tests {
         incident
     }
 
+    /// The account of the thread alone, as older versions saved it.
+    fn without(change: impl FnOnce(&mut SavedStall)) -> SavedIncident {
+        let mut older = stall(|stall| {
+            stall.parties.clear();
+            change(stall);
+        });
+        older.signature = "stall/-/-/-".into();
+        older
+    }
+
     #[test]
     fn a_stall_is_believed_when_its_account_agrees_with_itself() {
-        assert_eq!(shown(&stall(|_| ())).unwrap(), Shown::Stall);
+        let right = stall(|_| ());
+        assert_eq!(right.signature, "stall/spinning-in-lookup/unmap/short");
+        assert_eq!(shown(&right).unwrap(), Shown::Stall);
+        // Files of older versions tell of the thread alone, and are called after nothing.
+        let mut older = stall(|stall| stall.parties.clear());
+        assert!(matches!(shown(&older).unwrap(), Shown::Other { .. }));
+        older.signature = "stall/-/-/-".into();
+        assert_eq!(shown(&older).unwrap(), Shown::Stall);
+        let runs = stall(|stall| stall.parties[1].idle_ns = 0);
+        let other = Shown::Other {
+            said: "stall/spinning-in-lookup/unmap/short".into(),
+            is: "stall/unknown/unmap/short".into(),
+        };
+        assert_eq!(shown(&runs).unwrap(), other);
         let unmap = r#"{"operation": {"op": "unmap", "at": {"lane": 9, "start": 0, "len": 1}}}"#;
         let elsewhere: Call = serde_json::from_str(unmap).unwrap();
         for (what, doubtful) in [
             ("time", stall(|stall| stall.waited_ns += 1)),
             ("limit", stall(|stall| stall.limit_ns = stall.waited_ns)),
-            ("no call", stall(|stall| (stall.call, stall.doing) = (None, None))),
+            ("no call", without(|stall| (stall.call, stall.doing) = (None, None))),
+            ("another call", stall(|stall| stall.call = None)),
+            ("another thread", stall(|stall| stall.tid = Some(1))),
             ("no time in the kernel", stall(|stall| stall.system_ns = Some(3_999_999_999))),
-            ("no CPU", stall(|stall| stall.doing = Some(Doing::WaitingForCpu))),
-            ("another arena", stall(|stall| stall.call = Some(elsewhere))),
+            ("no CPU", without(|stall| stall.doing = Some(Doing::WaitingForCpu))),
+            ("another arena", without(|stall| stall.call = Some(elsewhere))),
             ("thread", stall(|stall| stall.thread.truncate(2))),
         ] {
             let shown = shown(&doubtful).unwrap();

@@ -231,6 +231,13 @@ mod tests {
         incident(&json!({"stall": {
             "worker": 1, "tid": 2, "call": call, "completed_calls": 3, "since_ns": 4,
             "waited_ns": 5, "limit_ns": 6, "thread": [{"file": "stack", "text": ""}],
+            "lines": ["1000-2000 r--p"], "lanes": lanes(), "parties": [{
+                "worker": 1, "role": "reader", "tid": 2, "rests": false, "state": "runnable",
+                "doing": "spinning", "cpu": 0, "allowed_cpus": "0-1", "still_ns": 5, "idle_ns": 0,
+                "completed_calls": 3, "call": call, "invoked": 7,
+                "place": {"inside": true, "at": 0, "invoked": 7, "read": 15, "reached": 8192},
+                "files": [{"file": "wchan", "text": "0"}],
+            }],
         }}))
     }
 

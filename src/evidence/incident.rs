@@ -3,9 +3,11 @@
 use super::provenance::Origins;
 use super::tear::{SCHEMA_VERSION, SavedFile, SavedLane};
 use super::text::RawText;
-use crate::engine::{Call, Incident, Mismatch, SeenLane, Signature, Stall, sort_lanes};
+use crate::engine::{
+    Call, Incident, Mismatch, Named, Party, SeenLane, Signature, Stall, name, sort_lanes,
+};
 use crate::header::Header;
-use crate::host::{Doing, ThreadFile, thread_files};
+use crate::host::{Doing, ThreadFile};
 use crate::model::Geometry;
 use crate::oracle::{Class, VersionRecord};
 use serde::{Deserialize, Serialize};
@@ -26,7 +28,7 @@ pub struct SavedIncident {
     pub schema_version: u32,
     /// [`INCIDENT`].
     pub kind: String,
-    /// `mismatch/-/-/-` or `stall/-/-/-`.
+    /// `mismatch/-/-/-`, or that of a stall: `stall/spinning-in-lookup/unmap/walk`.
     pub signature: String,
     /// Which run it is of.
     #[serde(flatten)]
@@ -105,8 +107,17 @@ pub struct SavedStall {
     /// CPU time it burned meanwhile in the kernel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system_ns: Option<u64>,
-    /// What `/proc/self/task/TID` said of the thread when this was saved.
+    /// What `/proc/self/task/TID` said of the thread when it was found.
     pub thread: Vec<ThreadFile>,
+    /// The last lines that its walk had read, without their newlines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<RawText>,
+    /// The last versions of the lanes that it and operations under way were in, lowest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lanes: Vec<SavedLane>,
+    /// All threads of the storm; files of older versions have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parties: Vec<Party>,
 }
 
 fn ns(time: Duration) -> u64 {
@@ -114,19 +125,17 @@ fn ns(time: Duration) -> u64 {
 }
 
 impl SavedIncident {
-    /// The saved form of what the storm found, and its signature. Of a stall, the thread is
-    /// looked at now.
+    /// The saved form of what the storm found, and its signature.
     pub fn new(incident: &Incident, origins: &Origins) -> (SavedIncident, Signature) {
-        let (class, at, account) = match incident {
+        let (signature, at, account) = match incident {
             Incident::Mismatch(mismatch) => {
                 let account = Account::Mismatch(SavedMismatch::new(mismatch, origins));
-                (Class::Mismatch, mismatch.at, account)
+                (Signature::bare(Class::Mismatch), mismatch.at, account)
             }
             Incident::Stall(stall) => {
-                (Class::Stall, stall.at, Account::Stall(SavedStall::new(stall)))
+                (stall.signature(), stall.at, Account::Stall(SavedStall::new(stall)))
             }
         };
-        let signature = Signature::bare(class);
         let incident = SavedIncident {
             schema_version: SCHEMA_VERSION,
             kind: INCIDENT.into(),
@@ -138,6 +147,15 @@ impl SavedIncident {
             account,
         };
         (incident, signature)
+    }
+
+    /// The signature that follows from what is in the file. A stall is named after what all threads did,
+    /// where that was taken down.
+    pub fn named(&self) -> Signature {
+        match &self.account {
+            Account::Mismatch(_) => Signature::bare(Class::Mismatch),
+            Account::Stall(stall) => stall.named(),
+        }
     }
 
     /// Its class, in the word of signatures.
@@ -160,7 +178,7 @@ impl SavedIncident {
     pub fn lanes(&self) -> &[SavedLane] {
         match &self.account {
             Account::Mismatch(mismatch) => &mismatch.lanes,
-            Account::Stall(_) => &[],
+            Account::Stall(stall) => &stall.lanes,
         }
     }
 }
@@ -194,7 +212,7 @@ impl SavedStall {
         let (at, waited) = (ns(stall.at), ns(stall.waited));
         // The storm's clock began a moment before the worker's silence could.
         let since_ns = at.saturating_sub(waited);
-        let thread = stall.tid.map_or(Vec::new(), |tid| thread_files(tid as i32).into());
+        let same_lane = |a: &VersionRecord, b: &VersionRecord| a.lane == b.lane;
         SavedStall {
             worker: stall.worker,
             tid: stall.tid,
@@ -205,7 +223,20 @@ impl SavedStall {
             limit_ns: ns(stall.limit),
             doing: Some(stall.doing),
             system_ns: Some(ns(stall.system)),
-            thread,
+            thread: stall.thread.clone(),
+            lines: stall.text.iter().map(|line| RawText(line.clone())).collect(),
+            lanes: stall.versions.chunk_by(same_lane).map(SavedLane::new).collect(),
+            parties: stall.parties.clone(),
         }
+    }
+
+    fn named(&self) -> Signature {
+        let bare = Signature::bare(Class::Stall);
+        if self.parties.is_empty() {
+            return bare;
+        }
+        let Named { mechanism, operations, reader } =
+            name(self.worker, self.limit_ns, &self.thread, &self.parties);
+        Signature { mechanism: Some(mechanism), in_flight: operations, mode: reader, ..bare }
     }
 }

@@ -14,6 +14,15 @@ pub fn allowed_cpus() -> Result<Vec<usize>, Errno> {
     Ok((0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect())
 }
 
+/// The CPUs that thread `tid` of this process may use, as [`cpu_list`] writes them; empty where that is
+/// not known.
+pub fn cpus_of_thread(tid: u32) -> String {
+    let pid = i32::try_from(tid).ok().and_then(rustix::process::Pid::from_raw);
+    let set = pid.and_then(|pid| sched_getaffinity(Some(pid)).ok());
+    let cpus = set.map(|set| (0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect());
+    cpu_list(&cpus.unwrap_or_else(Vec::new))
+}
+
 /// Keeps the calling thread, and those it starts, on `cpus`. Does not allocate.
 ///
 /// # Errors

@@ -35,6 +35,8 @@ const MOST_GAP: u32 = 8;
 /// left alone after each look.
 const FIRST_LOOK: u32 = 16;
 const NEXT_LOOK: u32 = 32;
+/// However long the limit, a thread that has stood still for so long is looked at.
+pub const FIRST_LOOK_MOST: Duration = Duration::from_millis(200);
 
 /// Kernel functions that sleep uninterruptibly for something that comes from outside: a disk
 /// (mm/filemap.c), the freezer (kernel/freezer.c), the throttle of a memory cgroup
@@ -107,6 +109,8 @@ pub struct Standing {
     first_at: Option<Duration>,
     last_at: Duration,
     gone: bool,
+    /// When it was last seen to have run meanwhile.
+    ran_at: Option<Duration>,
     watched: Duration,
     ran: Duration,
     user: Duration,
@@ -125,6 +129,7 @@ impl Standing {
             first_at: None,
             last_at: zero,
             gone: false,
+            ran_at: None,
             watched: zero,
             ran: zero,
             user: zero,
@@ -151,7 +156,7 @@ impl Standing {
             Err(errno) => matches!(*errno, Errno::NOENT | Errno::SRCH),
         };
         match (self.last, look) {
-            (Some(last), Ok(look)) => self.add(&last, &look, gap),
+            (Some(last), Ok(look)) => self.add(&last, &look, gap, now),
             _ => self.slept = Duration::ZERO,
         }
         self.last = look.ok();
@@ -159,7 +164,7 @@ impl Standing {
 
     /// What lies between two looks. A thread can't have run for longer than the time that counts:
     /// more is a jump of the clock that CPU time is taken by.
-    fn add(&mut self, last: &Look, look: &Look, gap: Duration) {
+    fn add(&mut self, last: &Look, look: &Look, gap: Duration, now: Duration) {
         let grown = |now: Duration, then: Duration| now.saturating_sub(then).min(gap);
         self.user += grown(look.user, last.user);
         self.system += grown(look.system, last.system);
@@ -170,6 +175,10 @@ impl Standing {
         // Without a turn on a CPU in between it is one sleep.
         let turns = |look: &Look| look.sched.map(|sched| sched.turns);
         let asleep = matches!(look.state, State::Uninterruptible | State::Asleep);
+        let cpu_time = |look: &Look| (look.sched.map(|sched| sched.ran), look.user, look.system);
+        if turns(look) != turns(last) || cpu_time(look) != cpu_time(last) {
+            self.ran_at = Some(now);
+        }
         let same = look.state == last.state
             && look.wchan == last.wchan
             && turns(look) == turns(last)
@@ -185,6 +194,11 @@ impl Standing {
     /// CPU time it has burned meanwhile in the kernel.
     pub fn system(&self) -> Duration {
         self.system
+    }
+
+    /// For how long, at `now`, it has not run, as far as it was watched.
+    pub fn idle(&self, now: Duration) -> Duration {
+        self.ran_at.or(self.first_at).map_or(Duration::ZERO, |since| now.saturating_sub(since))
     }
 
     /// Whether it was watched for longer than the limit.
@@ -335,6 +349,7 @@ impl Watch {
         pulse: impl Fn(usize) -> Pulse,
         mut look: impl FnMut(u32) -> Result<Look, Errno>,
     ) -> Option<Found> {
+        let first = FIRST_LOOK_MOST.min(self.limit / FIRST_LOOK);
         for (index, thread) in self.threads.iter_mut().enumerate() {
             let pulse = pulse(index);
             let moved = pulse.progress != thread.progress;
@@ -351,7 +366,7 @@ impl Watch {
             }
             thread.busy = pulse.busy;
             let due = match thread.looked {
-                None => now.saturating_sub(thread.since) >= self.limit / FIRST_LOOK,
+                None => now.saturating_sub(thread.since) >= first,
                 Some(looked) => now.saturating_sub(looked) >= self.limit / NEXT_LOOK,
             };
             if let Some(tid) = pulse.tid.filter(|_| thread.busy && due) {
@@ -428,6 +443,16 @@ impl Watch {
             |index: &usize| self.is_undecided(*index) && self.standing(*index).watched() > time;
         let index = (0..self.threads.len()).find(long)?;
         Some((index, self.standing(index).doing()))
+    }
+
+    /// How long a thread may stand still.
+    pub fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// How long, at `now`, the thread has stood still or rested.
+    pub fn still(&self, thread: usize, now: Duration) -> Duration {
+        now.saturating_sub(self.threads[thread].since)
     }
 
     /// What was seen of the thread since it stands still.

@@ -7,11 +7,13 @@
 use arrayvec::ArrayString;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::time::Duration;
 
 /// The state of a thread: the letter in `stat` (fs/proc/array.c, `task_state_array`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum State {
     /// `R`: it has a CPU or waits for one.
     Runnable,
@@ -60,6 +62,8 @@ pub struct Look {
     pub user: Duration,
     /// CPU time in the kernel.
     pub system: Duration,
+    /// The CPU that it runs on, or ran on last.
+    pub cpu: Option<u32>,
     /// What the scheduler says; nothing where the kernel keeps no such account.
     pub sched: Option<Sched>,
     /// The call that it is in.
@@ -96,7 +100,7 @@ impl Sampler {
     pub fn look(&self, tid: u32) -> Result<Look, Errno> {
         let mut buffer = [0; 1024];
         let stat = read(tid, "stat", &mut buffer)?;
-        let (state, user, system) = parse_stat(stat).ok_or(Errno::IO)?;
+        let (state, user, system, cpu) = parse_stat(stat).ok_or(Errno::IO)?;
         let sched = read(tid, "schedstat", &mut buffer).ok().and_then(parse_schedstat);
         let inside = read(tid, "syscall", &mut buffer).map_or(Inside::Unreadable, parse_syscall);
         let wchan = read(tid, "wchan", &mut buffer).map(parse_wchan).unwrap_or_default();
@@ -104,6 +108,7 @@ impl Sampler {
             state,
             user: self.tick * user as u32,
             system: self.tick * system as u32,
+            cpu,
             sched,
             inside,
             wchan,
@@ -119,9 +124,9 @@ fn read<'a>(tid: u32, file: &str, buffer: &'a mut [u8]) -> Result<&'a str, Errno
     str::from_utf8(&buffer[..len]).map_err(|_| Errno::ILSEQ)
 }
 
-/// State, and CPU time in user mode and in the kernel, in ticks. A thread's name may hold blanks
+/// State, CPU time in user mode and in the kernel, in ticks, and the CPU. A thread's name may hold blanks
 /// and parentheses, so the last parenthesis counts.
-fn parse_stat(text: &str) -> Option<(State, u64, u64)> {
+fn parse_stat(text: &str) -> Option<(State, u64, u64, Option<u32>)> {
     let (_, fields) = text.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace();
     let state = match fields.next()? {
@@ -132,9 +137,11 @@ fn parse_stat(text: &str) -> Option<(State, u64, u64)> {
         "Z" | "X" | "x" => State::Ended,
         _ => State::Other,
     };
-    // proc_pid_stat(5): the state is field 3, utime 14, stime 15.
-    let mut times = fields.skip(10);
-    Some((state, times.next()?.parse().ok()?, times.next()?.parse().ok()?))
+    // proc_pid_stat(5): the state is field 3, utime 14, stime 15, processor 39.
+    let mut fields = fields.skip(10);
+    let (user, system) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    let cpu = fields.nth(23).and_then(|cpu| cpu.parse().ok());
+    Some((state, user, system, cpu))
 }
 
 fn parse_schedstat(text: &str) -> Option<Sched> {
@@ -179,7 +186,10 @@ mod tests {
     fn a_thread_is_read_as_the_kernel_prints_it() {
         let stat =
             "16631 (a) R (b) D 16622 16622 11620 0 -1 4194368 1 0 0 0 7 9 0 0 20 0 2 0 65030 0";
-        assert_eq!(parse_stat(stat), Some((State::Uninterruptible, 7, 9)));
+        assert_eq!(parse_stat(stat), Some((State::Uninterruptible, 7, 9, None)));
+        let whole = "42 (storm-0) R 1 1 1 0 -1 4194368 35 0 0 0 8 52 0 0 20 0 5 0 7 3 9 18 14 14 14 0 0 0 \
+                     0 4096 16 0 0 0 -1 5 0 0 0 0 0";
+        assert_eq!(parse_stat(whole), Some((State::Runnable, 8, 52, Some(5))));
         assert_eq!(parse_stat("1 (x) R 1 2 3"), None);
         assert_eq!(
             parse_schedstat("24686 7772 3\n"),

@@ -79,6 +79,15 @@ pub enum Mechanism {
     /// Each line of the call is right, and they are of different instants: under the locks of single
     /// VMAs operations take effect between one line and the next. Forbidden by the snapshot alone.
     LineByLine,
+    /// A lookup that does not come back: its reader starts again from the root of the tree each time, and
+    /// a mutator that would have to go on first is runnable on the same CPU, in mid-operation, and gets
+    /// none of it (lib/maple_tree.c, `mas_rewalk` and `mas_start`, retry as long as a node is dead).
+    SpinningInLookup,
+    /// A mutator sleeps until the readers of a VMA have let go of it (mm/mmap_lock.c,
+    /// `__vma_start_write`), and they do not.
+    WaitingForReaders,
+    /// A call does not come back, and what is seen points to none of the others.
+    Unknown,
 }
 
 impl From<Tolerated> for Mechanism {
@@ -108,6 +117,9 @@ impl Mechanism {
         match self {
             Mechanism::ToldTwice | Mechanism::GapThenVma => matches!(rule, Rule::NeverBack),
             Mechanism::LineByLine => matches!(rule, Rule::OneInstant),
+            Mechanism::SpinningInLookup | Mechanism::WaitingForReaders | Mechanism::Unknown => {
+                matches!(rule, Rule::Return)
+            }
             _ => matches!(rule, Rule::NoHole | Rule::Existence | Rule::Order),
         }
     }
@@ -156,6 +168,16 @@ impl Mechanism {
                 "each vma is locked and told by itself (mm/mmap_lock.c, lock_next_vma), and operations \
                  take effect between one line of a call and the next"
             }
+            Mechanism::SpinningInLookup => {
+                "a lookup starts again from the root each time it meets a node that is being replaced \
+                 (lib/maple_tree.c, mas_rewalk), and lets nobody run meanwhile; the mutator that replaces \
+                 it was preempted on the same CPU and never gets it back"
+            }
+            Mechanism::WaitingForReaders => {
+                "a mutator sleeps until the readers of a vma have let go of it (mm/mmap_lock.c, \
+                 __vma_start_write), and they do not"
+            }
+            Mechanism::Unknown => "a call does not come back, and what is seen does not say why",
             Mechanism::Both => {
                 "it takes two to explain it: pages replaced in two steps by an operation in \
                  flight, and a vma skipped after it had merged"

@@ -249,11 +249,17 @@ impl Oracle {
     /// worker holds: what others do in other lanes meanwhile is not its own, and what is its own
     /// stays the newest of its lane.
     pub fn under_way(&self, worker: u16) -> Option<Op> {
+        self.under_way_since(worker).map(|(op, _)| op)
+    }
+
+    /// The same, with the tick just before its system call.
+    pub fn under_way_since(&self, worker: u16) -> Option<(Op, Tick)> {
         (0..self.geometry.lanes).find_map(|lane| {
-            let newest = self.history(lane).head();
-            let origin = self.history(lane).origin(newest);
+            let history = self.history(lane);
+            let newest = history.head();
+            let origin = history.origin(newest);
             let own = origin.worker == worker && !self.settled(lane, newest);
-            origin.op.filter(|_| own)
+            origin.op.filter(|_| own).map(|op| (op, history.invoked(newest)))
         })
     }
 }

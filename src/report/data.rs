@@ -7,7 +7,7 @@ use crate::evidence::{Checked, Kept};
 use crate::exit::Exit;
 use crate::header::Header;
 use crate::host::{MapsLocking, Overdue, VmaLockCounts};
-use crate::oracle::{Contract, Rule};
+use crate::oracle::{Class, Contract, Rule};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -137,7 +137,7 @@ pub struct Violation {
 impl Violation {
     /// Whether a reader found it, so that there is something to be read again.
     pub fn replays(&self) -> bool {
-        self.reader.is_some()
+        self.reader.is_some() && self.class != Class::Stall.word()
     }
 }
 

@@ -19,6 +19,7 @@ use super::settle::Settle;
 use super::surroundings::Surroundings;
 use super::tally::Tally;
 use super::violations::Findings;
+use super::watch::CallRecord;
 use crate::kernel::{Identities, Lines, MapsRead};
 use crate::oracle::{Contract, Oracle};
 use crate::seed::Stream;
@@ -57,6 +58,7 @@ pub struct Reader<'a, M> {
     /// The addresses most queries ask for.
     focus: Option<(u64, u64)>,
     judge: Judge<'a>,
+    record: Option<&'a CallRecord>,
 }
 
 /// What a reader is given.
@@ -85,6 +87,8 @@ pub struct Place<'a> {
     /// nothing would be known of its lane. `None` where no operation goes on while the reader
     /// judges.
     pub settle: Option<&'a dyn Settle>,
+    /// Where it writes down the call that it is in; nowhere where nobody watches it.
+    pub record: Option<&'a CallRecord>,
 }
 
 impl<'a> Place<'a> {
@@ -109,6 +113,7 @@ impl<'a> Place<'a> {
             versions: 512,
             delay_timer: None,
             settle: None,
+            record: None,
         }
     }
 }
@@ -148,6 +153,7 @@ impl<'a, M: MapsRead> Reader<'a, M> {
             part: None,
             focus: None,
             judge,
+            record: place.record,
         };
         reader.aim(0, oracle.geometry().lanes);
         reader

@@ -100,8 +100,14 @@ impl<M: MapsRead> Reader<'_, M> {
         let judge = &mut self.judge;
         let clock = judge.oracle.clock();
         let from = clock.now();
+        if let Some(record) = self.record {
+            record.begin(address, from, &[]);
+        }
         let result = self.answers.ask(source, address, flags, judge.oracle.geometry());
         let window = Window { from, to: clock.now() };
+        if let Some(record) = self.record {
+            record.end();
+        }
         Tally::add(&judge.tally.calls[judge.mode as usize], 1);
         let answer = judge.outcome(result)?;
         // A VMA above the arena is judged by its addresses alone.

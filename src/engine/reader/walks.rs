@@ -181,10 +181,16 @@ impl<M: MapsRead> Reader<'_, M> {
                     self.turn_over();
                 }
                 let timed = if holds { self.arm(at, asked) } else { None };
-                let room = self.buffers[self.begun - 1].log.room(asked);
                 let from = clock.now();
-                let result = source.pread(room, at);
+                let log = &mut self.buffers[self.begun - 1].log;
+                if let Some(record) = self.record {
+                    record.begin(at, from, log.bytes());
+                }
+                let result = source.pread(log.room(asked), at);
                 let window = Window { from, to: clock.now() };
+                if let Some(record) = self.record {
+                    record.end();
+                }
                 if let Some((begun, sort)) = timed {
                     self.learn(begun, sort);
                 }

@@ -9,7 +9,7 @@ use crate::engine::planted::Planted;
 use crate::engine::quiesce::Difference;
 use crate::engine::tally::Counts;
 use crate::engine::workload::Workload;
-use crate::host::{Cpus, Doing, Overdue, VmaLockCounts};
+use crate::host::{Cpus, Overdue, VmaLockCounts};
 use crate::model::Op;
 use crate::oracle::{Class, Contract};
 use rustix::io::Errno;
@@ -168,9 +168,8 @@ pub struct Run {
     pub stalled: Option<u32>,
     /// Calls that took longer than they may and were no stalls.
     pub overdue: Overdue,
-    /// The worker that did not come to rest at the end, and what it does: its thread can't be
-    /// joined.
-    pub(super) left: Option<(usize, Doing)>,
+    /// The worker that did not come to rest at the end: its thread can't be joined.
+    pub(super) left: Option<usize>,
     /// How long readers and mutators ran, and at once.
     pub overlap: Overlap,
     /// Slices played.

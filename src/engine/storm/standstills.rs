@@ -1,18 +1,18 @@
 //! Standstills: all workers rest, and the kernel's layout is compared with the oracle's.
 
 use super::{Ended, MOST_DIFFERENCES, Run, Storm, lay_out};
-use crate::engine::incidents::{ArenaText, Call, Stall};
+use crate::engine::incidents::ArenaText;
 use crate::engine::overlap::RunTimes;
 use crate::engine::program::draw_layout;
 use crate::engine::quiesce::{SeenLane, read_lanes_and};
 use crate::engine::signature::Signature;
-use crate::host;
-use crate::host::{Pulse, Sampler, Stuck as StuckThread, Watch, priority};
+use crate::engine::watch::Watched;
+use crate::host::{Found, priority};
 use crate::kernel::{Lines, MapsRead};
 use crate::oracle::Class;
 use crate::seed::Stream;
 use rustix::io::Errno;
-use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Standstills in a row at which no lane could be laid out anew, and the storm gives up.
@@ -28,8 +28,8 @@ const LAST_PATIENCE: u32 = 4;
 
 /// What the director works with; made before the start.
 pub(super) struct Pause {
-    pub(super) watch: Watch,
-    pub(super) sampler: Sampler,
+    /// The watcher's thread until it is joined, and then what it has seen.
+    pub(super) watcher: Option<WatcherThread>,
     pub(super) times: RunTimes,
     /// Standstills in a row at which every lane was lost.
     pub(super) hopeless: u32,
@@ -43,6 +43,14 @@ pub(super) struct Pause {
     pub(super) rng: Stream,
 }
 
+/// The watcher's thread.
+pub(super) enum WatcherThread {
+    /// It goes on.
+    Watches(JoinHandle<Watched>),
+    /// It has ended, or panicked.
+    Ended(Option<Watched>),
+}
+
 /// What became of a call to rest.
 pub(super) enum Rest {
     /// All workers rest.
@@ -54,6 +62,19 @@ pub(super) enum Rest {
 }
 
 impl Pause {
+    /// What the watcher has seen, once it has ended; it is told to.
+    pub(super) fn watched(&mut self, storm: &Storm) -> Option<&Watched> {
+        storm.watcher.end();
+        self.watcher = match self.watcher.take()? {
+            WatcherThread::Watches(thread) => Some(WatcherThread::Ended(thread.join().ok())),
+            ended => Some(ended),
+        };
+        match &self.watcher {
+            Some(WatcherThread::Ended(watched)) => watched.as_ref(),
+            _ => None,
+        }
+    }
+
     /// Reads all of the file, while nothing moves.
     ///
     /// With this, what is doubted of the lines outside of the arena is decided.
@@ -74,7 +95,7 @@ impl Pause {
 
 impl Storm {
     /// Calls all workers to rest and waits for it, but not for those with an overdue call.
-    pub(super) fn rest(&self, run: &mut Run, pause: &mut Pause, begun: Instant) -> Rest {
+    pub(super) fn rest(&self, run: &mut Run, pause: &mut Pause) -> Rest {
         self.scheduler.rest();
         let mut raised = Instant::now();
         while !self.scheduler.at_rest() {
@@ -82,7 +103,7 @@ impl Storm {
                 self.raise_idle();
                 raised = Instant::now();
             }
-            if let Some(ended) = self.watch(run, pause, begun) {
+            if let Some(ended) = self.found(run, pause) {
                 return Rest::Over(ended);
             }
             // A worker that has just come to rest may not be counted yet.
@@ -90,7 +111,7 @@ impl Storm {
             let away = (0..all).filter(|&worker| !self.scheduler.rests(worker));
             let (mut overdue, mut coming) = (0, 0);
             for worker in away {
-                *(if pause.watch.is_overdue(worker) { &mut overdue } else { &mut coming }) += 1;
+                *(if self.watcher.is_overdue(worker) { &mut overdue } else { &mut coming }) += 1;
             }
             if overdue > 0 && coming == 0 {
                 return Rest::Missed;
@@ -110,18 +131,17 @@ impl Storm {
         }
     }
 
-    /// Looks for calls that do not come back; what ends the storm when the kernel keeps one.
-    pub(super) fn watch(&self, run: &mut Run, pause: &mut Pause, begun: Instant) -> Option<Ended> {
-        let pulse = |worker| Pulse {
-            // Of a reader, each of the calls of a walk counts.
-            progress: self.scheduler.beats(worker) + self.tallies[worker].returned(),
-            tid: self.scheduler.tid(worker),
-            busy: !self.scheduler.rests(worker),
-        };
-        let sampler = pause.sampler;
-        match pause.watch.look(host::now(), pulse, |tid| sampler.look(tid))? {
-            host::Found::Stall(stuck) => Some(self.stalled(run, &stuck, begun)),
-            host::Found::Gone(worker) => {
+    /// What ends the storm when the watcher has found something.
+    pub(super) fn found(&self, run: &mut Run, pause: &mut Pause) -> Option<Ended> {
+        if !self.watcher.has_found() {
+            return None;
+        }
+        match pause.watched(self)?.found? {
+            Found::Stall(_) => {
+                run.stalled = self.findings.stalled();
+                Some(Ended::Stall)
+            }
+            Found::Gone(worker) => {
                 run.lost = Some(format!("the thread of worker {worker} has ended by itself"));
                 Some(Ended::Lost)
             }
@@ -153,13 +173,13 @@ impl Storm {
         let away = |&worker: &usize| !self.scheduler.rests(worker);
         if let Some(worker) = (0..self.plan.threads_and_faulters()).find(away) {
             run.ended = Ended::Lost;
-            run.left = Some((worker, pause.watch.standing(worker).doing()));
+            run.left = Some(worker);
         }
     }
 
     /// While all workers rest, compares the kernel's layout with the oracle's.
     pub(super) fn pause(&self, run: &mut Run, pause: &mut Pause, begun: Instant) -> Rest {
-        match self.rest(run, pause, begun) {
+        match self.rest(run, pause) {
             Rest::All => self.compare_all(run, pause, begun).map_or(Rest::All, Rest::Over),
             other => other,
         }
@@ -251,34 +271,13 @@ impl Storm {
         }
     }
 
-    /// The kernel keeps a worker.
-    pub(super) fn stalled(&self, run: &mut Run, stuck: &StuckThread, begun: Instant) -> Ended {
-        let worker = stuck.thread;
-        run.stalled = self.scheduler.tid(worker);
-        self.alarm(Class::Stall, begun);
-        let call = match worker.checked_sub(self.plan.threads) {
-            // Relaxed: the thread has not come back since it wrote that down.
-            Some(faulter) => Some(Call::Load(self.loading[faulter].load(Ordering::Relaxed))),
-            None if worker < self.plan.readers => self.scheduler.reading(worker).map(Call::Read),
-            None => self.oracle.under_way(worker as u16).map(Call::Operation),
-        };
-        let stall = Stall {
-            worker,
-            tid: run.stalled,
-            at: begun.elapsed(),
-            waited: stuck.watched,
-            limit: self.plan.stall,
-            doing: stuck.doing,
-            system: stuck.system,
-            call,
-            completed: self.scheduler.beats(worker),
-        };
-        self.findings.put_in(|room| room.stall(stall));
-        Ended::Stall
-    }
-
     /// A violation that no reader found.
     pub(super) fn alarm(&self, class: Class, begun: Instant) {
-        self.findings.record(Signature::bare(class), begun.elapsed().as_nanos() as u64, None);
+        self.alarm_as(Signature::bare(class), begun);
+    }
+
+    /// A violation that no reader found, by its signature.
+    pub(super) fn alarm_as(&self, signature: Signature, begun: Instant) {
+        self.findings.record(signature, begun.elapsed().as_nanos() as u64, None);
     }
 }

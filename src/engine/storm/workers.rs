@@ -177,6 +177,7 @@ impl Storm {
             versions: EXAMPLE_VERSIONS,
             delay_timer: DelayTimer::new(Arc::clone(&self.call_times)),
             settle: Some(&self.over),
+            record: Some(&self.records[index]),
         };
         let turns = Stream::new(self.plan.seed, "turns", index);
         let mut reader =

@@ -1,9 +1,8 @@
 //! What there is to tell of a violation that no reader found.
 
+use super::stall::{self, StallStory};
 use crate::count::counted;
-use crate::engine::Call;
-use crate::evidence::{Account, SavedIncident, SavedMismatch, SavedStall, Shown, TearError};
-use crate::host::Doing;
+use crate::evidence::{Account, SavedIncident, SavedMismatch, Shown, TearError};
 use crate::model::{Geometry, Page, Vma};
 use crate::oracle::Tick;
 use crate::report::place;
@@ -51,14 +50,6 @@ pub struct Lane {
     pub operations: Vec<String>,
 }
 
-/// A call that did not come back, in facts.
-pub struct StallStory {
-    /// One fact a line.
-    pub facts: Vec<String>,
-    /// What /proc says of the thread.
-    pub thread: String,
-}
-
 impl IncidentStory {
     /// What there is to tell.
     ///
@@ -86,14 +77,17 @@ impl IncidentStory {
                     Shown::Doubtful(why) => format!("The account does not suffice: {why}."),
                     _ => "The account goes by another name.".into(),
                 };
-                (silent(stall), verdict, Told::Stall(StallStory::new(stall)))
+                {
+                    let story = StallStory::new(stall, &incident);
+                    (stall::sentence(stall, &incident), verdict, Told::Stall(story))
+                }
             }
         };
         Ok(IncidentStory { sentence, verdict, told, incident })
     }
 }
 
-fn seconds(ns: u64) -> String {
+pub(super) fn seconds(ns: u64) -> String {
     format!("{:.3} s", ns as f64 / 1e9)
 }
 
@@ -211,53 +205,4 @@ fn lines(unlike: &Unlike, mismatch: &SavedMismatch, geometry: &Geometry) -> Vec<
     told.truncate(at + AROUND + 2);
     told.drain(..at.saturating_sub(AROUND).min(told.len()));
     told
-}
-
-fn call(call: Option<Call>) -> String {
-    match call {
-        Some(Call::Read(mode)) => format!("a read of maps ({mode})"),
-        Some(Call::Operation(op)) => op.to_string(),
-        Some(Call::Load(address)) => format!("a load from {address:#x}"),
-        None => "no call that the storm knows of".into(),
-    }
-}
-
-fn silent(stall: &SavedStall) -> String {
-    let thread =
-        stall.tid.map_or("a thread that had not begun".into(), |tid| format!("thread {tid}"));
-    format!(
-        "Worker {} ({thread}) was in {} and gave no sign of life for {}; {} is the most that a call \
-         may take.",
-        stall.worker,
-        call(stall.call),
-        seconds(stall.waited_ns),
-        seconds(stall.limit_ns),
-    )
-}
-
-/// What the thread did meanwhile.
-fn did(stall: &SavedStall) -> String {
-    match (stall.doing, stall.system_ns) {
-        (None, _) => "what it did was not looked at".into(),
-        (Some(doing @ Doing::Spinning), Some(system)) => {
-            format!("{}: {} of CPU time there", doing.words(), seconds(system))
-        }
-        (Some(doing), _) => doing.words().into(),
-    }
-}
-
-impl StallStory {
-    fn new(stall: &SavedStall) -> StallStory {
-        StallStory {
-            facts: vec![
-                format!("call     {}", call(stall.call)),
-                format!("since    {} after the storm began", seconds(stall.since_ns)),
-                format!("silent   {}", seconds(stall.waited_ns)),
-                format!("limit    {} (--stall)", seconds(stall.limit_ns)),
-                format!("thread   {}", did(stall)),
-                format!("before   {} that came back", counted(stall.completed_calls, "call")),
-            ],
-            thread: crate::host::thread_words(&stall.thread),
-        }
-    }
 }

@@ -14,14 +14,19 @@ pub fn page(story: &IncidentStory) -> String {
     match &story.told {
         Told::Stall(stall) => {
             list(&mut html, "The call", &stall.facts);
-            let thread: Vec<String> = stall.thread.lines().map(str::to_owned).collect();
-            list(&mut html, "The thread, from /proc/self/task", &thread);
+            stall.sections.iter().for_each(|(what, lines)| list(&mut html, &headed(what), lines));
         }
         Told::Lanes(lanes) => {
             lanes.iter().for_each(|lane| told(&mut html, lane, &incident.geometry));
         }
     }
     html + CLOSING
+}
+
+/// A heading begins with a capital.
+fn headed(what: &str) -> String {
+    let mut letters = what.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn told(html: &mut String, lane: &Lane, geometry: &Geometry) {

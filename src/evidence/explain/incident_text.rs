@@ -1,7 +1,8 @@
 //! A mismatch or a stall told on the terminal.
 
-use super::incident::{IncidentStory, Lane, StallStory, Told};
+use super::incident::{IncidentStory, Lane, Told};
 use super::paint::{BAD, BOLD, Heading, drawn, heading, legend, letters, lines, ruler};
+use super::stall::StallStory;
 use crate::count::counted;
 use std::io::{self, Write};
 
@@ -50,9 +51,9 @@ fn tell_lane(out: &mut impl Write, lane: &Lane, pages: usize) -> io::Result<()> 
 fn tell_stall(out: &mut impl Write, stall: &StallStory) -> io::Result<()> {
     writeln!(out)?;
     lines(out, &stall.facts)?;
-    writeln!(out, "\n{BOLD}the thread{BOLD:#}, from /proc/self/task")?;
-    match stall.thread.is_empty() {
-        true => writeln!(out, "  nothing: it had not begun"),
-        false => write!(out, "{}", stall.thread),
+    for (what, said) in &stall.sections {
+        writeln!(out, "\n{BOLD}{what}{BOLD:#}")?;
+        lines(out, said)?;
     }
+    Ok(())
 }

@@ -9,9 +9,11 @@ mod incident;
 pub mod incident_html;
 pub mod incident_text;
 mod paint;
+mod stall;
 mod story;
 pub mod svg;
 pub mod text;
 
-pub use incident::{IncidentStory, Lane, StallStory, Told};
+pub use incident::{IncidentStory, Lane, Told};
+pub use stall::StallStory;
 pub use story::{Row, Seen, Story};

@@ -64,6 +64,7 @@ impl Kind {
             state: self.state,
             user: ticks(self.user),
             system: ticks(self.system),
+            cpu: None,
             sched: Some(Sched {
                 ran: part(self.user + self.system),
                 waited: part(self.waited),

@@ -86,7 +86,9 @@ pub fn derive(tear: &Tear) -> Result<Target, DeriveError> {
             let shown = records.iter().position(|record| record.version == found.version);
             shown.filter(|&at| at > 0).map(one)
         }
-        None => None,
+        // Of a call that does not come back; no reader's line tells of it.
+        Some(Mechanism::SpinningInLookup | Mechanism::WaitingForReaders | Mechanism::Unknown)
+        | None => None,
     };
     let chosen = chosen.or_else(|| near(&records, found));
     let (first, last) = chosen.ok_or(DeriveError::NoOperation)?;
