@@ -32,6 +32,7 @@ const SLICE: Slice = Slice {
     idle: false,
     longest: 0,
     populate: false,
+    full: false,
 };
 
 /// What mutators or readers do in a round.

@@ -174,6 +174,7 @@ fn operations(kinds: KindSet) -> f64 {
         idle: false,
         longest: 0,
         populate: false,
+        full: false,
     };
     let may = OpSet::full(kinds, 2);
     let mut rng = Stream::new(7, "layout", 0);

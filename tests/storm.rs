@@ -108,6 +108,36 @@ fn faulters_fault_while_operations_are_under_way() {
     assert_eq!(json(&none)["faulters"], Value::Null);
 }
 
+/// At the limit calls fail, what they left is known, and the kernel's layout at standstills is the oracle's.
+#[test]
+fn a_storm_at_the_limit_knows_what_failed_calls_leave() {
+    if !testable() {
+        return;
+    }
+    let args = ["--workload", "limit", "--threads", "4", "--seed", "1", "--format", "json", "-q"];
+    let failed = |report: &Value, field: &str| {
+        report["operations"]["failed_at_limit"][field].as_u64().unwrap_or(0)
+    };
+    let output = run(args.iter().chain(&["--seconds", "0.1"]));
+    if output.status.code() == Some(4) {
+        return skip(text(&output.stderr));
+    }
+    let output = until("failing calls", &args, |output| {
+        let report = json(output);
+        failed(&report, "unchanged") > 100
+    });
+    let report = json(&output);
+    agrees(&output, &report);
+    let all = report["operations"]["failed"].as_u64().unwrap();
+    assert!(failed(&report, "unchanged") + failed(&report, "half_done") <= all, "{report}");
+    assert_eq!(report["standstills"]["mismatches"], 0, "{}", report["standstills"]);
+    assert_eq!(report["standstills"]["repaired"], 0, "each lane is emptied at once");
+    assert_eq!(report["allocations_in_storm"], 0);
+    let other =
+        run(["--workload", "duel", "--threads", "2", "--seconds", "0.1", "--format", "json"]);
+    assert_eq!(json(&other)["operations"]["failed_at_limit"], Value::Null);
+}
+
 #[test]
 fn a_short_storm_reports_what_it_did() {
     if !testable() {

@@ -1,6 +1,6 @@
 //! `mapstorm first-tears`: storm after storm, and when each first tore.
 
-use super::storm::{calibrated, can_play, modes, readers_of};
+use super::storm::{calibrated, can_play, map_limit, modes, readers_of};
 use super::{Failure, Signals, announce};
 use crate::cli::{FirstTearsArgs, PrintArgs};
 use mapstorm::command_line::with_seed;
@@ -37,6 +37,7 @@ pub fn first_tears(args: &FirstTearsArgs, print: &PrintArgs) -> Result<Exit, Fai
             .map_err(|error| Failure::Usage(error.to_string()))?;
     }
     can_play(args.workload, LANES)?;
+    map_limit(args.workload, &limits)?;
     let signals = Signals::catch().map_err(|error| Failure::Environment(error.to_string()))?;
     let seed = args.seed.unwrap_or_else(seed::draw);
     let header = Header::new(&machine, Some(seed), with_seed(seed)).judged_by(Contract::Series);
@@ -136,6 +137,7 @@ fn one(
         one_instant: locking == MapsLocking::MmapLock,
         modes,
         workload: args.workload,
+        map_limit: map_limit(args.workload, &Limits::here())?,
         until: args.until.clone(),
         until_all: true,
         ..Plan::default()

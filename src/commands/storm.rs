@@ -38,6 +38,7 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         .allow(threads + faulters, readers, lanes, pages, span)
         .map_err(|e| Failure::Usage(e.to_string()))?;
     can_play(args.workload, lanes)?;
+    let map_limit = map_limit(args.workload, &limits)?;
     if let Some(nice) = args.nice {
         priority::may_renice(nice).map_err(|errno| {
             Failure::Environment(format!(
@@ -79,6 +80,7 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         one_instant: locking == MapsLocking::MmapLock,
         modes,
         workload: args.workload,
+        map_limit,
         allow,
         fail_fast: args.fail_fast,
         pause_every: Duration::from_secs_f64(args.pause_every),
@@ -232,6 +234,46 @@ pub(super) fn can_play(workload: Option<Workload>, lanes: usize) -> Result<(), F
     Ok(())
 }
 
+/// The highest vm.max_map_count that every storm comes up to: with many more VMAs, a walk to the end of
+/// the file takes many times as long.
+const LOW_LIMIT: u64 = 4096;
+/// The highest that one comes up to which is asked to: twice the kernel's default.
+const HIGHEST_LIMIT: u64 = 1 << 17;
+
+/// vm.max_map_count, where the storm is to come up to it: where it is low, or the workload is asked for.
+/// Not where a call could fail in the same way for another reason (mm/mmap.c, `may_expand_vm`; mm/util.c,
+/// `__vm_enough_memory`) and leave something else.
+pub(super) fn map_limit(
+    workload: Option<Workload>,
+    limits: &Limits,
+) -> Result<Option<u64>, Failure> {
+    let asked = workload.is_some_and(Workload::is_full);
+    let other = [
+        (limits.address_space, "RLIMIT_AS"),
+        (limits.data, "RLIMIT_DATA"),
+        (limits.commit_left, "vm.overcommit_memory=2"),
+    ];
+    let other = other.into_iter().find(|(limit, _)| limit.is_some());
+    let refused = |why: String| Err(Failure::Untestable(format!("--workload limit {why}")));
+    match (limits.max_map_count, other) {
+        _ if workload.is_some() && !asked => Ok(None),
+        (Some(limit), None) if limit <= if asked { HIGHEST_LIMIT } else { LOW_LIMIT } => {
+            Ok(Some(limit))
+        }
+        _ if !asked => Ok(None),
+        (None, _) => {
+            refused("needs vm.max_map_count, and it can't be read; is /proc mounted?".into())
+        }
+        (_, Some((_, name))) => refused(format!(
+            "can't be played with {name}: calls could fail for that as well; lift it"
+        )),
+        (Some(limit), None) => refused(format!(
+            "comes up to a vm.max_map_count of {HIGHEST_LIMIT} at most, and it is {limit}; lower it \
+             with sysctl vm.max_map_count=65530"
+        )),
+    }
+}
+
 /// The operations that were asked for and do on this kernel what the model says.
 pub(super) fn calibrated(
     asked: &[Kind],
@@ -313,6 +355,43 @@ impl Told {
                     console::note(format_args!("{signature} kept in {}", path.display()));
                 }
                 (_, None, None) => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_is_come_up_to_where_it_is_low_or_asked_for_and_nothing_else_can_fail() {
+        let none = Limits {
+            max_map_count: None,
+            address_space: None,
+            data: None,
+            commit_left: None,
+            ..Limits::here()
+        };
+        let of = |max_map_count: u64| Limits { max_map_count: Some(max_map_count), ..none };
+        let (drawn, asked) = (None, Some(Workload::Limit));
+        let found = |workload, limits: &Limits| map_limit(workload, limits).ok();
+        assert_eq!(found(drawn, &of(2000)), Some(Some(2000)));
+        assert_eq!(found(drawn, &of(65_530)), Some(None));
+        assert_eq!(found(Some(Workload::Duel), &of(2000)), Some(None));
+        assert_eq!(found(asked, &of(65_530)), Some(Some(65_530)));
+        let data = Limits { data: Some(1 << 30), ..of(2000) };
+        assert_eq!(found(drawn, &data), Some(None));
+        for (limits, named) in [
+            (of(1 << 20), "vm.max_map_count"),
+            (none, "vm.max_map_count"),
+            (data, "RLIMIT_DATA"),
+            (Limits { address_space: Some(1 << 40), ..of(2000) }, "RLIMIT_AS"),
+            (Limits { commit_left: Some(1 << 30), ..of(2000) }, "vm.overcommit_memory"),
+        ] {
+            match map_limit(asked, &limits) {
+                Err(Failure::Untestable(why)) => assert!(why.contains(named), "{why}"),
+                other => panic!("{named}: {}", other.is_ok()),
             }
         }
     }

@@ -28,13 +28,16 @@ pub struct Slice {
     pub longest: u8,
     /// Whether what is mapped at a hammered spot is filled with memory.
     pub populate: bool,
+    /// Whether the mm has nearly as many VMAs as it may have.
+    pub full: bool,
 }
 
 impl Slice {
     fn pack(self) -> u64 {
         let [low, high] = self.first_lane.to_le_bytes();
         let [few, many] = self.lanes.to_le_bytes();
-        let Slice { hammer, spin, sleep, idle, longest, populate, .. } = self;
+        let Slice { hammer, spin, sleep, idle, longest, populate, full, .. } = self;
+        let spin = spin | u8::from(full) << 7;
         let hammer = hammer | u8::from(populate) << 7;
         let sleep = sleep | u8::from(idle) << 7;
         u64::from_le_bytes([low, high, few, many, hammer, spin, sleep, longest])
@@ -47,7 +50,8 @@ impl Slice {
             lanes: u16::from_le_bytes([few, many]),
             hammer: hammer & 0x7f,
             populate: hammer & 0x80 != 0,
-            spin,
+            spin: spin & 0x7f,
+            full: spin & 0x80 != 0,
             sleep: sleep & 0x7f,
             idle: sleep & 0x80 != 0,
             longest,
@@ -254,5 +258,24 @@ impl Scheduler {
     fn raise(&self) {
         // SeqCst: see `attend`; it also releases the plan and the slice stored before.
         self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_comes_back_from_its_word() {
+        let plain = Slice { first_lane: 3, lanes: 8, hammer: 6, longest: 3, ..Slice::default() };
+        for slice in [
+            plain,
+            Slice { spin: 12, ..plain },
+            Slice { sleep: 16, idle: true, ..plain },
+            Slice { populate: true, ..plain },
+            Slice { full: true, spin: 15, ..plain },
+        ] {
+            assert_eq!(Slice::unpack(slice.pack()), slice);
+        }
     }
 }

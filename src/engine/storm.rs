@@ -25,13 +25,14 @@ use super::violations::Findings;
 use super::watch::{CallRecord, Watcher};
 use super::workload::Workload;
 use crate::host::{Doing, VmaLockCounts};
-use crate::kernel::{Arena, Lines, Loads, MapsFile, Mm, without_huge_pages};
+use crate::kernel::{Arena, Ballast, Lines, Loads, MapsFile, Mm, without_huge_pages};
 use crate::model::{
     Layout, MAX_PAGES, MergeRules, Op, Place, Span, apply_alone, fits, lane_making,
 };
 use crate::oracle::{History, Oracle};
 use crate::seed::Stream;
 use crossbeam_utils::CachePadded;
+use parking_lot::Mutex;
 use rustix::io::Errno;
 use standstills::{Pause, Rest};
 use std::ops::Add;
@@ -60,6 +61,8 @@ pub struct Storm {
     call_times: Arc<CallTimes>,
     /// The lines outside of the arena at the last standstill, and what is doubted of them.
     outside: Surroundings,
+    /// What fills the mm up to vm.max_map_count, where the storm comes up to it. The director's own.
+    ballast: Option<Mutex<Ballast>>,
 }
 
 /// Bytes for the history of all lanes together.
@@ -70,6 +73,14 @@ const SCRIPT_HISTORY_BYTES: usize = 8 << 20;
 const EXAMPLE_VERSIONS: usize = 2048;
 /// Bytes for a few lines outside of the arena with very long names, on each side of it.
 const LONG_LINES: usize = 64 << 10;
+/// Bytes of a line of the ballast: addresses, protection, offset, device, inode and name.
+const BALLAST_LINE: usize = 128;
+/// VMAs that the ballast leaves for each thread (its stack, its malloc arena, guards), and for what else
+/// may be mapped.
+const ROOM_A_THREAD: u64 = 8;
+const ROOM: u64 = 64;
+/// Up to the limit there is room for fewer VMAs than this.
+const SPARE: usize = 8;
 /// Doubts about lines outside of the arena that are kept until a standstill decides them.
 const DOUBTS: usize = 8;
 /// Of the slices, one in so many has faulters in it. They take CPU time from readers and mutators: with
@@ -122,6 +133,15 @@ impl Storm {
             *layout = lay_out(&arena, may.rules, lane as u16, layout, first_fresh(lane as u16))
                 .map_err(|(op, source)| StormError::Prepare { op, source })?;
         }
+        let (mut ballast, mut filled) = (None, 0);
+        if let Some(limit) = plan.map_limit {
+            let arena = u64::from(geometry.lanes) * u64::from(geometry.pages);
+            let threads = plan.threads_and_faulters() as u64;
+            let room = arena + ROOM_A_THREAD * threads + ROOM;
+            let mut made = Ballast::new(room).map_err(StormError::Ballast)?;
+            filled = made.lay(limit).map_err(StormError::Ballast)? as usize;
+            ballast = Some(Mutex::new(made));
+        }
         let bytes = if script.is_some() { SCRIPT_HISTORY_BYTES } else { HISTORY_BYTES };
         let slots = (bytes / geometry.lanes as usize / History::bytes(1, pages)).max(64);
         let capacity = if slots.is_power_of_two() { slots } else { slots.next_power_of_two() / 2 };
@@ -142,8 +162,8 @@ impl Storm {
             // The program's own, and for each thread what it allocates from and its stack, each
             // with a guard.
             outside: Surroundings::with_room(
-                512 + 4 * plan.threads_and_faulters(),
-                (512 + 4 * plan.threads_and_faulters()) * 80 + LONG_LINES,
+                512 + 4 * plan.threads_and_faulters() + filled,
+                (512 + 4 * plan.threads_and_faulters()) * 80 + LONG_LINES + filled * BALLAST_LINE,
                 DOUBTS,
                 EXAMPLE_VERSIONS,
             ),
@@ -151,6 +171,7 @@ impl Storm {
             plan,
             may,
             script,
+            ballast,
         })
     }
 
@@ -328,6 +349,7 @@ impl Storm {
         let mut rng = Stream::new(self.plan.seed, "director", 0);
         // A stream of their own: with faulters and without, a seed plays the same workloads.
         let mut faulted = Stream::new(self.plan.seed, "faulted", 0);
+        let mut spare = Stream::new(self.plan.seed, "spare", 0);
         // In a scenario all workers take part.
         let mut turn = None;
         let (mut shown, mut paused) = (begun, begun);
@@ -349,6 +371,16 @@ impl Storm {
             };
             lineup.faulted = self.plan.faulters > 0 && faulted.one_in(FAULTED_ONE_IN);
             run.faulted_slices += u64::from(lineup.faulted);
+            let full = self.ballast.as_ref().filter(|_| lineup.slice.full);
+            if let Some(ballast) = full {
+                // At rest: this thread takes a CPU for some time, and nothing is known of a lane in
+                // which a call failed half-way until its mutator has emptied it.
+                if let Rest::Over(ended) = self.rest(run, pause) {
+                    break ended;
+                }
+                // Where nothing can be mapped there is no room already.
+                let _ = ballast.lock().fill(spare.below(SPARE));
+            }
             let tid = |worker| self.scheduler.tid(worker).unwrap_or(0);
             let part = |worker| lineup.part(worker, &self.plan);
             pause.times.begin(|worker| part(worker).is_some(), tid);
@@ -367,6 +399,13 @@ impl Storm {
             }
             if let Some(workload) = workload {
                 run.workloads.learn(workload, took, after.0 - before.0, after.1 - before.1);
+            }
+            if let Some(ballast) = full {
+                let rest = self.rest(run, pause);
+                ballast.lock().give_back();
+                if let Rest::Over(ended) = rest {
+                    break ended;
+                }
             }
             if let Some(number) = signal() {
                 break Ended::Signal(number);

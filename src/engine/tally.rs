@@ -77,6 +77,10 @@ counters! {
     operations[KINDS],
     /// Operations that failed.
     failed,
+    /// Those that failed for want of room for another VMA, and left all as it was.
+    refused_at_limit,
+    /// Those that may have been half done then.
+    half_done_at_limit,
     /// Read calls and queries, by [`Mode`].
     calls[MODES],
     /// Read calls and queries that have come back, each counted at once: a sign of life.

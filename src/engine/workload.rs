@@ -45,6 +45,8 @@ pub enum Workload {
     Crowd,
     /// All workers, in one lane.
     Queue,
+    /// One worker a CPU; the mm has nearly as many VMAs as it may have, so that calls fail.
+    Limit,
 }
 
 /// The workers that take part, and where.
@@ -78,6 +80,7 @@ struct Traits {
     idle: bool,
     longest: u8,
     populate: bool,
+    full: bool,
 }
 
 words!(Workload, "workload");
@@ -99,6 +102,7 @@ impl Workload {
             Workload::Idle => "the same, readers at idle priority",
             Workload::Crowd => "everybody, all lanes",
             Workload::Queue => "everybody, one lane",
+            Workload::Limit => "one worker a cpu, one lane, nearly vm.max_map_count vmas",
         }
     }
 
@@ -118,6 +122,11 @@ impl Workload {
         }
     }
 
+    /// Whether it takes nearly as many VMAs as the mm may have.
+    pub const fn is_full(self) -> bool {
+        self.traits().full
+    }
+
     const fn traits(self) -> Traits {
         const DUEL: Traits = Traits {
             crew: Crew::OneEach,
@@ -128,6 +137,7 @@ impl Workload {
             idle: false,
             longest: 0,
             populate: false,
+            full: false,
         };
         match self {
             Workload::Duel => DUEL,
@@ -143,6 +153,7 @@ impl Workload {
             Workload::Idle => Traits { crew: Crew::Pairs, sleep: 16, idle: true, ..DUEL },
             Workload::Crowd => Traits { crew: Crew::All, in_play: InPlay::All, hammer: 6, ..DUEL },
             Workload::Queue => Traits { crew: Crew::All, ..DUEL },
+            Workload::Limit => Traits { full: true, ..DUEL },
         }
     }
 }
@@ -171,14 +182,17 @@ impl Workload {
         };
         let comes_back =
             |workload: &Workload| !workload.traits().idle || plan.cpus.returns_from_idle();
+        let has_room = |workload: &Workload| !workload.is_full() || plan.map_limit.is_some();
         Workload::ALL
             .into_iter()
+            .filter(has_room)
             .filter(|workload| comes_back(workload) && is_new(workload))
             .collect()
     }
 
     pub(super) fn outline(self, plan: &Plan, lanes: u16) -> Outline {
-        let Traits { crew, in_play, hammer, spin, sleep, idle, longest, populate } = self.traits();
+        let Traits { crew, in_play, hammer, spin, sleep, idle, longest, populate, full } =
+            self.traits();
         let cpus = plan.cpus.count();
         let play = match crew {
             Crew::OneEach => cpus,
@@ -199,7 +213,17 @@ impl Workload {
         Outline {
             play,
             sharing,
-            slice: Slice { first_lane: 0, lanes, hammer, spin, sleep, idle, longest, populate },
+            slice: Slice {
+                first_lane: 0,
+                lanes,
+                hammer,
+                spin,
+                sleep,
+                idle,
+                longest,
+                populate,
+                full,
+            },
         }
     }
 }
@@ -216,7 +240,7 @@ mod tests {
     #[test]
     fn a_workload_that_is_another_one_is_left_out() {
         let left_out = |threads: usize, cpus: usize, lanes: u16| {
-            let plan = Plan { cpus: Cpus::first(cpus), ..plan(threads, 1) };
+            let plan = Plan { cpus: Cpus::first(cpus), map_limit: Some(1000), ..plan(threads, 1) };
             let distinct = Workload::distinct(&plan, lanes);
             let left_out =
                 Workload::ALL.into_iter().filter(|workload| !distinct.contains(workload));
@@ -231,6 +255,16 @@ mod tests {
         // No worker has the only CPU to itself.
         assert_eq!(left_out(3, 1, 8), [Workload::Double]);
         assert_eq!(left_out(2, 1, 8), [Workload::Double, Workload::Queue]);
+    }
+
+    #[test]
+    fn the_limit_is_played_where_it_is_known() {
+        let distinct = |map_limit| {
+            let plan = Plan { cpus: Cpus::first(2), map_limit, ..plan(5, 1) };
+            Workload::distinct(&plan, 8).contains(&Workload::Limit)
+        };
+        assert!(distinct(Some(1000)));
+        assert!(!distinct(None));
     }
 
     #[test]

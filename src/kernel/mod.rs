@@ -6,6 +6,7 @@
 //! memfds.
 
 mod arena;
+mod ballast;
 mod descriptor;
 mod execute;
 mod files;
@@ -22,6 +23,7 @@ mod query;
 mod suffix;
 
 pub use arena::{Arena, ReserveError};
+pub use ballast::Ballast;
 pub use descriptor::{Before, MapsFile, MapsRead};
 pub use execute::Mm;
 pub use identity::{FileIdentity, Identities, anon_name};

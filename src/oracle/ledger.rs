@@ -231,6 +231,45 @@ impl Oracle {
         self.returned(op);
     }
 
+    /// The operation failed and left all as it was, as `before` says of its lanes.
+    ///
+    /// That layout is a version again. It can be seen from before the layout it was to be replaced by
+    /// can't be any more: there is no moment at which a reader may not see it.
+    pub fn undone(
+        &self,
+        op: Invoked,
+        first: &mut Held<'_>,
+        second: Option<&mut Held<'_>>,
+        before: &[Layout; 2],
+    ) {
+        let again = self.clock.take();
+        let back = |held: &mut Held<'_>, layout: &Layout| {
+            let origin = Origin { op: None, worker: 0, peer: None, known: true };
+            let version = self.history(held.lane).push(again, layout, &origin);
+            *held.current = Current::new(layout, version, true);
+            version
+        };
+        let made = back(first, &before[0]);
+        let made = (made, second.map(|second| back(second, &before[1])));
+        let returned = self.clock.take();
+        let close = |lane: u16, failed: Version, made: Version| {
+            debug_assert_eq!(failed + 1, made);
+            self.history(lane).close(failed - 1, returned);
+            self.history(lane).close(failed, returned);
+        };
+        close(op.first.0, op.first.1, made.0);
+        if let (Some((lane, failed)), Some(made)) = (op.second, made.1) {
+            close(lane, failed, made);
+        }
+    }
+
+    /// The operation has returned, and after it the lane's layout is known, whatever it was before.
+    pub fn regained(&self, op: Invoked, held: &mut Held<'_>) {
+        debug_assert_eq!((op.first.0, op.second), (held.lane, None));
+        held.current.known = true;
+        self.returned(op);
+    }
+
     /// Gives a lane a layout that was made and read back at a standstill, as a new version.
     pub fn repair(&self, held: &mut Held<'_>, layout: &Layout) {
         let origin = Origin { op: None, worker: 0, peer: None, known: true };
@@ -267,7 +306,7 @@ impl Oracle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Place, Span};
+    use crate::model::{Page, Place, Prot, Span};
 
     #[test]
     fn an_operation_is_under_way_until_it_has_returned() {
@@ -280,5 +319,48 @@ mod tests {
         assert_eq!((oracle.under_way(7), oracle.under_way(0)), (Some(op), None));
         oracle.returned(invoked);
         assert_eq!(oracle.under_way(7), None);
+    }
+
+    #[test]
+    fn what_a_call_left_as_it_was_can_be_seen_at_every_instant() {
+        let geometry = Geometry::new(0x10_0000, 4096, 2, 4);
+        let mapped = Layout::from_pages(&[Page::anon(Prot::READ); 4]);
+        let oracle = Oracle::new(geometry, &[mapped, mapped], 8);
+        let at = |lane| Place { lane, span: Span::new(1, 3) };
+        let alone = Op::Unmap { at: at(0) };
+        let across = Op::Remap { from: at(0), to: at(1), keep: false };
+        let begun = oracle.clock().now();
+        let (mut first, mut second) = (oracle.hold(0), oracle.hold(1));
+        let invoked = oracle.invoke(&alone, 0, &mut first, None);
+        oracle.undone(invoked, &mut first, None, &[mapped, mapped]);
+        let invoked = oracle.invoke(&across, 0, &mut first, Some(&mut second));
+        oracle.undone(invoked, &mut first, Some(&mut second), &[mapped, mapped]);
+        assert!([&first, &second].iter().all(|held| held.current().known));
+        assert!([&first, &second].iter().all(|held| held.current().layout == mapped));
+        for (lane, versions) in [(0, 5), (1, 3)] {
+            let history = oracle.history(lane);
+            assert_eq!(history.head() + 1, versions);
+            assert!(oracle.settled(lane, history.head()));
+            for now in begun..=oracle.clock().now() {
+                let first = history.first_at(now).unwrap();
+                let seen = (first..versions).filter(|&v| v == 0 || history.invoked(v) < now);
+                let mut shown = seen.filter(|&v| history.layout(v) == mapped);
+                assert!(shown.next().is_some(), "lane {lane} at tick {now}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_known_after_an_operation_is_known_whatever_failed_before() {
+        let geometry = Geometry::new(0x10_0000, 4096, 1, 4);
+        let oracle = Oracle::new(geometry, &[Layout::empty(4)], 8);
+        let op = Op::Unmap { at: Place { lane: 0, span: Span::new(0, 4) } };
+        let mut held = oracle.hold(0);
+        let invoked = oracle.invoke(&op, 0, &mut held, None);
+        oracle.failed(invoked, &mut held, None);
+        let invoked = oracle.invoke(&op, 0, &mut held, None);
+        oracle.regained(invoked, &mut held);
+        assert!(held.current().known);
+        assert_eq!((oracle.history(0).known(1), oracle.history(0).known(2)), (false, true));
     }
 }

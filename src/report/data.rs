@@ -42,10 +42,23 @@ pub struct Operations {
     pub total: u64,
     /// Operations that failed.
     pub failed: u64,
+    /// Those of them that failed at vm.max_map_count, in a storm that comes up to it.
+    pub failed_at_limit: Option<FailedAtLimit>,
     /// Those that succeeded, by kind.
     pub by_kind: BTreeMap<&'static str, u64>,
     /// Those that were one of the ten merges and splits, by its number.
     pub cases: BTreeMap<u8, u64>,
+}
+
+/// Operations that failed because the address space has as many VMAs as it may have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct FailedAtLimit {
+    /// The limit.
+    pub max_map_count: u64,
+    /// Those that left all as it was.
+    pub unchanged: u64,
+    /// Those that may be half done: their lanes were not known until they were emptied.
+    pub half_done: u64,
 }
 
 /// What the readers did.

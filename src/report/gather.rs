@@ -1,8 +1,8 @@
 //! From a storm that is over to its report.
 
 use super::data::{
-    Ending, FaultersReport, KeptExample, Operations, OutsideReport, OverdueCalls, Reads,
-    SCHEMA_VERSION, Score, Standstills, StormReport, Violation, WorkloadCount,
+    Ending, FailedAtLimit, FaultersReport, KeptExample, Operations, OutsideReport, OverdueCalls,
+    Reads, SCHEMA_VERSION, Score, Standstills, StormReport, Violation, WorkloadCount,
 };
 use super::example::example_text;
 use super::overlap::OverlapReport;
@@ -75,6 +75,11 @@ impl StormReport {
             operations: Operations {
                 total: counts.operations.iter().sum(),
                 failed: counts.failed,
+                failed_at_limit: plan.map_limit.map(|max_map_count| FailedAtLimit {
+                    max_map_count,
+                    unchanged: counts.refused_at_limit,
+                    half_done: counts.half_done_at_limit,
+                }),
                 by_kind: by_kind.into_iter().collect(),
                 cases: Case::ALL
                     .map(|case| (case.number(), counts.case(case)))

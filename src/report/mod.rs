@@ -20,8 +20,8 @@ pub mod text;
 mod verdict;
 
 pub use data::{
-    Ending, KeptExample, Operations, Reads, Score, Standstills, StormReport, Violation,
-    WorkloadCount,
+    Ending, FailedAtLimit, KeptExample, Operations, Reads, Score, Standstills, StormReport,
+    Violation, WorkloadCount,
 };
 pub use example::example_text;
 pub(crate) use example::{place, sentence};

@@ -94,6 +94,15 @@ fn totals(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     for (kind, count) in ops.by_kind.iter().filter(|(_, count)| **count > 0) {
         write!(out, " {kind} {count}")?;
     }
+    if let Some(failed) = ops.failed_at_limit {
+        write!(
+            out,
+            "\nlimit       vm.max_map_count {}: {} failed and left all as it was, {} may be half done",
+            failed.max_map_count,
+            counted(failed.unchanged, "operation"),
+            failed.half_done,
+        )?;
+    }
     write!(out, "\ncases       merges")?;
     for (number, count) in &ops.cases {
         let splits = if *number == 9 { "; splits" } else { "" };

@@ -38,6 +38,8 @@ pub struct Plan {
     pub modes: ModeSet,
     /// The only workload of slices; `None` to let the storm choose among those that differ in it.
     pub workload: Option<Workload>,
+    /// vm.max_map_count, where the storm is to come up to it ([`Workload::Limit`]).
+    pub map_limit: Option<u64>,
     /// Signatures that do not fail the run.
     pub allow: Vec<Pattern>,
     /// Stop at the first violation that is not allowed.
@@ -80,6 +82,7 @@ impl Default for Plan {
             one_instant: false,
             modes: ModeSet::new(),
             workload: None,
+            map_limit: None,
             allow: Vec::new(),
             fail_fast: false,
             until: Vec::new(),
@@ -126,6 +129,11 @@ pub enum StormError {
          kept out of the process; use --faulters 0"
     )]
     Loads(Errno),
+    #[error(
+        "cannot fill the address space up to vm.max_map_count ({0}): the limit has changed meanwhile, or \
+         there is too little address space; use another --workload"
+    )]
+    Ballast(Errno),
     #[error("cannot make the first layout: {op}: {source}")]
     Prepare { op: Op, source: Errno },
 }

@@ -75,7 +75,8 @@ impl Storm {
     pub(super) fn mutate(&self, index: usize) {
         let rng = Stream::new(self.plan.seed, "mutator", index - self.plan.readers);
         let tally = &self.tallies[index];
-        let mut mutator = Mutator::new(&self.oracle, tally, self.may, rng, index as u16);
+        let mut mutator = Mutator::new(&self.oracle, tally, self.may, rng, index as u16)
+            .near_limit(self.plan.map_limit.is_some());
         let script = self.script.as_ref();
         if let Some(ops) = script.and_then(|script| script.loops.get(index - self.plan.readers)) {
             mutator = mutator.scripted(Arc::clone(ops));
