@@ -27,7 +27,8 @@ fn planted(class: &str, dir: &Dir) -> Option<(String, String)> {
     let entries = std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path());
     let of_class = |path: &PathBuf| {
         let class = class.split('-').next().unwrap();
-        path.file_name().unwrap().to_str().unwrap().starts_with(&format!("{class}."))
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name.starts_with(&format!("{class}.")) && name.ends_with(".json")
     };
     let files: Vec<PathBuf> = entries.filter(of_class).collect();
     assert_eq!(files.len(), 1, "{files:?} {report}");

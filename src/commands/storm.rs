@@ -7,18 +7,21 @@ use mapstorm::allocations;
 use mapstorm::command_line::with_seed;
 use mapstorm::console::{self, Line, Progress};
 use mapstorm::engine::{
-    Calibration, Cpus, Dropped, Live, Mode, ModeSet, OpSet, Pattern, Plan, Planted, Storm,
-    Workload, calibrate,
+    Calibration, Cpus, Dropped, Ended, Live, Mode, ModeSet, OpSet, Pattern, Plan, Planted,
+    StallKeeper, Storm, Workload, calibrate,
 };
-use mapstorm::evidence::{Checked, Kept, Origins, Saver};
+use mapstorm::evidence::{Checked, Kept, Origins, OutError, Rescue, Saver};
 use mapstorm::exit::Exit;
 use mapstorm::header::Header;
-use mapstorm::host::{Limits, Machine, MapsLocking, observe_locking, priority};
+use mapstorm::host::{
+    Limits, Machine, MapsLocking, lock_program, observe_locking, priority, resident,
+};
 use mapstorm::kernel::{Arena, Loads, MapsFile, MapsRead};
 use mapstorm::model::{Kind, KindSet};
 use mapstorm::report::live::{PLAIN_EVERY, live_line};
 use mapstorm::report::{Circumstances, StormReport};
 use mapstorm::seed;
+use rustix::io::Errno;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +56,7 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let header = Header::new(&machine, Some(seed), with_seed(seed)).judged_by(args.contract);
     announce(args.format, print.quiet, &header);
 
+    let locked = stand_by();
     let file = MapsFile::own().map_err(|errno| {
         Failure::Untestable(format!("cannot open /proc/self/maps ({errno}); is /proc mounted?"))
     })?;
@@ -95,9 +99,13 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         geometry: *arena.geometry(),
         identities: arena.identities().clone(),
     };
-    let mut keeper = Saver::new(origins, args.out.as_deref())
-        .map_err(|error| Failure::Usage(error.to_string()))?;
-    let storm = Arc::new(Storm::prepare(arena, plan, may)?);
+    let refused = |error: OutError| Failure::Usage(error.to_string());
+    let rescue = Rescue::new(origins.clone(), args.out.as_deref(), alone).map_err(refused)?;
+    let rescue = Arc::new(rescue);
+    let mut keeper =
+        Saver::new(origins, args.out.as_deref()).map_err(refused)?.with_rescue(Arc::clone(&rescue));
+    let storm = Storm::prepare(arena, plan, may)?;
+    let storm = Arc::new(storm.with_keeper(Arc::clone(&rescue) as Arc<dyn StallKeeper>));
     let unpredicted = calibration.unpredicted.iter().map(|found| found.words.clone()).collect();
     storm.findings().unpredicted(calibration.unpredicted);
     let told = RefCell::new(Told::new(print.quiet));
@@ -120,7 +128,49 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     };
     let report = StormReport::new(&storm, &run, &around);
     console::result(&args.format.write(&report, print.verbose));
+    if run.ended == Ended::Stall {
+        unkillable(rescue.saved());
+        if let Err(errno) = locked {
+            console::note(format_args!(
+                "the memory for this account was not locked ({errno}): ulimit -l, or CAP_IPC_LOCK"
+            ));
+        }
+    }
+    rescue.told();
     Ok(args.format.exit(&report, report.exit()))
+}
+
+/// Bytes of the reserve that a stall is told from. What is told of 256 threads takes a fourth of it.
+const RESERVE: usize = 6 << 20;
+
+/// Before the storm: makes sure that what tells of a stall is in memory by then. Whether all of it is
+/// locked there.
+fn stand_by() -> Result<(), Errno> {
+    let (reserve, locked) = resident(RESERVE)?;
+    allocations::reserve(reserve);
+    // One that may lock little may lock the reserve, and the program was touched.
+    let program = lock_program();
+    locked.and(program)
+}
+
+/// Where a thread may hang in the kernel: what the user sees last.
+fn unkillable(saved: Option<&Kept>) {
+    let kept = saved.and_then(|kept| kept.path.as_deref());
+    let told = kept.map_or(String::new(), |path| format!(" All of it is in {}.", path.display()));
+    console::note(format_args!(
+        "this process may not end: a thread that hangs in the kernel can't be killed, and all that touch \
+         its memory wait for it (ps, top, gdb).{told} Where it stays, reboot the machine: echo b > \
+         /proc/sysrq-trigger"
+    ));
+}
+
+/// Ends the program where only the watcher goes on.
+fn alone(kept: &Kept) {
+    let signature = kept.signature;
+    console::note(format_args!("{signature}: the rest of mapstorm hangs, too; no report"));
+    unkillable(Some(kept));
+    mapstorm::vm::guest::leaving(Exit::Violated);
+    std::process::exit(Exit::Violated.code());
 }
 
 fn allowed(args: &StormArgs) -> Result<Vec<Pattern>, Failure> {

@@ -201,14 +201,6 @@ impl Incidents {
         self.found.push(Incident::Stall(stall));
     }
 
-    /// The thread whose call did not come back.
-    pub(super) fn stalled(&self) -> Option<u32> {
-        self.found.iter().find_map(|incident| match incident {
-            Incident::Stall(stall) => stall.tid,
-            Incident::Mismatch(_) => None,
-        })
-    }
-
     /// Keeps a mismatch that was made elsewhere, as long as there is room.
     pub(super) fn made(&mut self, mismatch: Mismatch) {
         if self.spare.pop().is_some() {

@@ -62,6 +62,6 @@ pub(crate) use storm::{first_fresh, lay_out};
 pub use surroundings::{OutsideCounts, Surroundings};
 pub use tally::{Counts, NearMisses, Tally};
 pub use violations::{Findings, Found};
-pub use watch::{CallPlace, CallRecord, Named, Party, Role, name};
+pub use watch::{CallPlace, CallRecord, Named, Party, Role, StallKeeper, name};
 pub use witness::{Keeping, NoEvidence, Piece, Witness};
 pub use workload::Workload;

@@ -22,7 +22,7 @@ use super::script::Script;
 use super::surroundings::{OutsideCounts, Surroundings};
 use super::tally::{Counts, NearMisses, Tally};
 use super::violations::Findings;
-use super::watch::{CallRecord, Watcher};
+use super::watch::{CallRecord, StallKeeper, Watcher};
 use super::workload::Workload;
 use crate::host::{Doing, VmaLockCounts};
 use crate::kernel::{Arena, Ballast, Lines, Loads, MapsFile, Mm, without_huge_pages};
@@ -57,6 +57,8 @@ pub struct Storm {
     /// What readers write down of their calls.
     records: Box<[CachePadded<CallRecord>]>,
     watcher: Watcher,
+    /// What keeps the account of a stall before it is told.
+    keeper: Option<Arc<dyn StallKeeper>>,
     over: AtomicBool,
     call_times: Arc<CallTimes>,
     /// The lines outside of the arena at the last standstill, and what is doubted of them.
@@ -157,6 +159,7 @@ impl Storm {
             scheduler: Scheduler::new(plan.threads_and_faulters()),
             records: (0..plan.threads_and_faulters()).map(|_| CachePadded::default()).collect(),
             watcher: Watcher::new(plan.threads_and_faulters()),
+            keeper: None,
             over: AtomicBool::new(false),
             call_times: Arc::default(),
             // The program's own, and for each thread what it allocates from and its stack, each
@@ -173,6 +176,13 @@ impl Storm {
             script,
             ballast,
         })
+    }
+
+    /// The same, whose watcher gives the account of a stall to `keeper` before anybody is told.
+    #[must_use]
+    pub fn with_keeper(mut self, keeper: Arc<dyn StallKeeper>) -> Storm {
+        self.keeper = Some(keeper);
+        self
     }
 
     /// The violations.
@@ -262,7 +272,7 @@ impl Storm {
             }
         }
         // Once all workers rest, each has allocated what it needs.
-        while !self.scheduler.at_rest() {
+        while !self.scheduler.at_rest() || !self.watcher.is_ready() {
             std::thread::sleep(Duration::from_micros(100));
         }
         let locks_before = VmaLockCounts::now();
@@ -280,7 +290,8 @@ impl Storm {
         self.scheduler.stop();
         run.counts = self.counts();
         run.overlap = pause.times.sum();
-        let watched = pause.watched(self);
+        self.end_watch(&mut run, &mut pause, begun);
+        let watched = pause.watched();
         run.overdue = watched.map(|watched| watched.watch.overdue()).unwrap_or_default();
         run.vma_locks =
             VmaLockCounts::now().zip(locks_before).map(|(now, before)| now.since(&before));
@@ -411,7 +422,7 @@ impl Storm {
                 break Ended::Signal(number);
             }
             if self.findings.fresh() {
-                match self.rest(run, pause) {
+                match self.rest(run, pause, begun) {
                     Rest::All => self.keep_at_rest(pause, keep),
                     Rest::Missed => {}
                     Rest::Over(ended) => break ended,
@@ -420,7 +431,7 @@ impl Storm {
             if self.findings.wants_stop() {
                 break Ended::FailFast;
             }
-            if let Some(ended) = self.found(run, pause) {
+            if let Some(ended) = self.found(run, pause, begun) {
                 break ended;
             }
             if paused.elapsed() >= self.plan.pause_every {

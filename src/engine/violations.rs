@@ -246,11 +246,6 @@ impl Findings {
         }
     }
 
-    /// The thread whose call did not come back, as the storm found it.
-    pub(super) fn stalled(&self) -> Option<u32> {
-        self.incidents.lock().stalled()
-    }
-
     /// Whether the run is to end at once.
     pub fn wants_stop(&self) -> bool {
         self.stop.load(Ordering::Relaxed)

@@ -13,6 +13,7 @@ mod file;
 mod incident;
 mod prove;
 mod provenance;
+mod rescue;
 mod save;
 mod tear;
 mod text;
@@ -23,6 +24,7 @@ pub use file::{FileError, Saved, SavedViolation, TearError, decode, load, load_v
 pub use incident::{Account, INCIDENT, SavedDifference, SavedIncident, SavedMismatch, SavedStall};
 pub use prove::{Again, Proof, again};
 pub use provenance::Origins;
+pub use rescue::Rescue;
 pub use save::{Checked, Kept, OutError, Saver};
 pub use tear::{
     Asked, FoundBreak, KIND, SCHEMA_VERSION, SavedCall, SavedFile, SavedLane, SavedVersion, Tear,

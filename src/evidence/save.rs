@@ -4,6 +4,7 @@ use super::examine::Shown;
 use super::incident::SavedIncident;
 use super::prove::Proof;
 use super::provenance::Origins;
+use super::rescue::Rescue;
 use super::tear::Tear;
 use crate::engine::{Findings, Found, Incident, Signature, Witness};
 use rustix::fs::RenameFlags;
@@ -12,6 +13,19 @@ use serde::Serialize;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What the second checker says of an incident.
+pub(super) fn checked(saved: &SavedIncident) -> Checked {
+    match saved.examine() {
+        Ok(Shown::Mismatch(_)) => Checked::Proved,
+        Ok(Shown::Stall) => Checked::Witnessed,
+        Ok(Shown::Doubtful(_)) => Checked::Undecided,
+        Ok(Shown::Other { said, is }) => Checked::Disagrees(format!("not {said}, but {is}")),
+        Ok(Shown::Alike) => Checked::Disagrees("it finds nothing wrong".into()),
+        Err(flaw) => Checked::Disagrees(format!("the evidence {flaw}")),
+    }
+}
 
 /// The directory can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -70,9 +84,12 @@ pub struct Saver {
     /// What could not be saved, to be tried again in the end: the number in `kept`, what the file
     /// is called after, its content.
     held: Vec<(usize, String, Vec<u8>)>,
+    /// What saves a stall before it comes here.
+    rescue: Option<Arc<Rescue>>,
 }
 
-struct Out {
+/// A folder that evidence is saved in.
+pub(super) struct Out {
     dir: PathBuf,
     handle: File,
 }
@@ -83,16 +100,22 @@ impl Saver {
     /// # Errors
     /// When the directory can't be made or written.
     pub fn new(origins: Origins, out: Option<&Path>) -> Result<Saver, OutError> {
-        let out = out
-            .map(|dir| Out::open(dir).map_err(|source| OutError { dir: dir.to_owned(), source }));
         Ok(Saver {
             origins,
-            out: out.transpose()?,
+            out: out.map(Out::at).transpose()?,
             kept: Vec::new(),
             undecided: 0,
             buffer: Vec::with_capacity(BUFFER),
             held: Vec::new(),
+            rescue: None,
         })
+    }
+
+    /// The same, to which a stall comes when `rescue` has saved it.
+    #[must_use]
+    pub fn with_rescue(mut self, rescue: Arc<Rescue>) -> Saver {
+        self.rescue = Some(rescue);
+        self
     }
 
     /// Deals with all examples that are new, and gives what became of them. To be called while
@@ -148,6 +171,12 @@ impl Saver {
     }
 
     fn take_incident(&mut self, incident: &Incident) {
+        let saved = self.rescue.as_ref().and_then(|rescue| rescue.saved());
+        if let (Incident::Stall(_), Some(kept)) = (incident, saved) {
+            // Whoever found it has saved it.
+            self.kept.push(kept.clone());
+            return;
+        }
         let (saved, signature) = SavedIncident::new(incident, &self.origins);
         if matches!(incident, Incident::Mismatch(mismatch) if !mismatch.text.whole) {
             let trouble = "the arena had longer lines than there was room for".into();
@@ -155,15 +184,7 @@ impl Saver {
             self.kept.push(Kept { signature, checked, path: None, size: 0, trouble });
             return;
         }
-        let checked = match saved.examine() {
-            Ok(Shown::Mismatch(_)) => Checked::Proved,
-            Ok(Shown::Stall) => Checked::Witnessed,
-            Ok(Shown::Doubtful(_)) => Checked::Undecided,
-            Ok(Shown::Other { said, is }) => Checked::Disagrees(format!("not {said}, but {is}")),
-            Ok(Shown::Alike) => Checked::Disagrees("it finds nothing wrong".into()),
-            Err(flaw) => Checked::Disagrees(format!("the evidence {flaw}")),
-        };
-        self.save(signature, &saved.signature, checked, &saved);
+        self.save(signature, &saved.signature, checked(&saved), &saved);
     }
 
     /// Saves what was dealt with, where anything is saved.
@@ -224,6 +245,11 @@ impl Kept {
 }
 
 impl Out {
+    /// The directory, made and tried.
+    pub(super) fn at(dir: &Path) -> Result<Out, OutError> {
+        Out::open(dir).map_err(|source| OutError { dir: dir.to_owned(), source })
+    }
+
     /// Makes the directory and tries it.
     fn open(dir: &Path) -> io::Result<Out> {
         std::fs::create_dir_all(dir)?;
@@ -249,6 +275,25 @@ impl Out {
 
     /// Writes aside, syncs, then renames: a file that has its name is whole, now and after a crash.
     fn save(&mut self, signature: &str, content: &[u8]) -> io::Result<PathBuf> {
+        self.put(signature, content, |file| file.sync_all())
+    }
+
+    /// Writes aside and renames. It is safe from a crash once it is [synced](Out::sync).
+    pub(super) fn save_unsynced(&mut self, signature: &str, content: &[u8]) -> io::Result<PathBuf> {
+        self.put(signature, content, |_| Ok(()))
+    }
+
+    /// Makes the names in the folder safe.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.handle.sync_all()
+    }
+
+    fn put(
+        &mut self,
+        signature: &str,
+        content: &[u8],
+        sync: impl Fn(&File) -> io::Result<()>,
+    ) -> io::Result<PathBuf> {
         let stem = signature.replace('/', ".");
         let (mut file, aside) = match self.aside(&stem) {
             // The directory went away in mid-run (what cleans up /tmp does that); it is asked for
@@ -260,8 +305,9 @@ impl Out {
             }
             other => other,
         }?;
-        let written = file.write_all(content).and_then(|()| file.sync_all());
+        let written = file.write_all(content).and_then(|()| sync(&file));
         let named = written.and_then(|()| self.name(&aside, &stem));
+        let named = named.and_then(|path| sync(&self.handle).map(|()| path));
         if named.is_err() {
             // A full disk is no reason to leave half a file behind.
             let _ = std::fs::remove_file(&aside);
@@ -277,10 +323,7 @@ impl Out {
             match move_to_free(aside, &path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
-                Ok(()) => {
-                    self.handle.sync_all()?;
-                    return Ok(path);
-                }
+                Ok(()) => return Ok(path),
             }
         }
         unreachable!("the numbers do not end")

@@ -75,7 +75,7 @@ impl Cpus {
     }
 
     /// All of them, ascending.
-    pub(super) fn all(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = usize> {
         self.list.iter().copied()
     }
 }

@@ -9,6 +9,7 @@ mod limits;
 mod lock_probe;
 mod locks;
 mod machine;
+mod own_memory;
 mod own_thread;
 mod peek;
 pub mod priority;
@@ -21,6 +22,7 @@ pub use hang::{Doing, FIRST_LOOK_MOST, Found, Overdue, Pulse, Standing, Stuck, W
 pub use limits::{Limits, RegionTooLarge, TooMuch};
 pub use locks::{MapsLocking, observe_locking, observe_smaps_locking};
 pub use machine::{Machine, query_works};
+pub use own_memory::{lock_program, lock_stack, resident};
 pub use own_thread::{ThreadFile, thread_files, thread_words};
 pub use peek::Peek;
 pub use thread::{Inside, Look, Sampler, Sched, State, now};

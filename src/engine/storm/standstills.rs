@@ -1,6 +1,7 @@
 //! Standstills: all workers rest, and the kernel's layout is compared with the oracle's.
 
 use super::{Ended, MOST_DIFFERENCES, Run, Storm, lay_out};
+use crate::allocations;
 use crate::engine::incidents::ArenaText;
 use crate::engine::overlap::RunTimes;
 use crate::engine::program::draw_layout;
@@ -46,9 +47,9 @@ pub(super) struct Pause {
 /// The watcher's thread.
 pub(super) enum WatcherThread {
     /// It goes on.
-    Watches(JoinHandle<Watched>),
+    Watches(JoinHandle<Option<Watched>>),
     /// It has ended, or panicked.
-    Ended(Option<Watched>),
+    Ended(Option<Box<Watched>>),
 }
 
 /// What became of a call to rest.
@@ -62,15 +63,10 @@ pub(super) enum Rest {
 }
 
 impl Pause {
-    /// What the watcher has seen, once it has ended; it is told to.
-    pub(super) fn watched(&mut self, storm: &Storm) -> Option<&Watched> {
-        storm.watcher.end();
-        self.watcher = match self.watcher.take()? {
-            WatcherThread::Watches(thread) => Some(WatcherThread::Ended(thread.join().ok())),
-            ended => Some(ended),
-        };
+    /// What the watcher has seen, once it has ended.
+    pub(super) fn watched(&self) -> Option<&Watched> {
         match &self.watcher {
-            Some(WatcherThread::Ended(watched)) => watched.as_ref(),
+            Some(WatcherThread::Ended(watched)) => watched.as_deref(),
             _ => None,
         }
     }
@@ -95,7 +91,7 @@ impl Pause {
 
 impl Storm {
     /// Calls all workers to rest and waits for it, but not for those with an overdue call.
-    pub(super) fn rest(&self, run: &mut Run, pause: &mut Pause) -> Rest {
+    pub(super) fn rest(&self, run: &mut Run, pause: &mut Pause, begun: Instant) -> Rest {
         self.scheduler.rest();
         let mut raised = Instant::now();
         while !self.scheduler.at_rest() {
@@ -103,7 +99,7 @@ impl Storm {
                 self.raise_idle();
                 raised = Instant::now();
             }
-            if let Some(ended) = self.found(run, pause) {
+            if let Some(ended) = self.found(run, pause, begun) {
                 return Rest::Over(ended);
             }
             // A worker that has just come to rest may not be counted yet.
@@ -131,20 +127,47 @@ impl Storm {
         }
     }
 
-    /// What ends the storm when the watcher has found something.
-    pub(super) fn found(&self, run: &mut Run, pause: &mut Pause) -> Option<Ended> {
+    /// What ends the storm when the watcher has found something. From a stall on this thread allocates from
+    /// the reserve: the stuck thread may hold mmap_lock.
+    pub(super) fn found(&self, run: &mut Run, pause: &mut Pause, begun: Instant) -> Option<Ended> {
         if !self.watcher.has_found() {
             return None;
         }
-        match pause.watched(self)?.found? {
-            Found::Stall(_) => {
-                run.stalled = self.findings.stalled();
-                Some(Ended::Stall)
+        let mut watched = self.watcher.take()?;
+        let ended = match (watched.stall.take(), watched.found?) {
+            (Some(stall), _) => {
+                allocations::live_on_reserve();
+                self.watcher.wait_until_safe();
+                run.stalled = stall.tid;
+                self.alarm_as(stall.signature(), begun);
+                self.findings.put_in(|room| room.stall(stall));
+                Ended::Stall
             }
-            Found::Gone(worker) => {
+            (None, Found::Gone(worker)) => {
                 run.lost = Some(format!("the thread of worker {worker} has ended by itself"));
-                Some(Ended::Lost)
+                Ended::Lost
             }
+            // A stall comes with its account.
+            (None, Found::Stall(_)) => return None,
+        };
+        pause.watcher = Some(WatcherThread::Ended(Some(Box::new(watched))));
+        Some(ended)
+    }
+
+    /// Ends the watch; what is found in that moment ends the storm.
+    pub(super) fn end_watch(&self, run: &mut Run, pause: &mut Pause, begun: Instant) {
+        self.watcher.end();
+        let watches = |pause: &Pause| match &pause.watcher {
+            Some(WatcherThread::Watches(thread)) => !thread.is_finished(),
+            _ => false,
+        };
+        while watches(pause) && !self.watcher.has_found() {
+            std::thread::sleep(LAST_LOOK / 10);
+        }
+        if let Some(ended) = self.found(run, pause, begun) {
+            run.ended = ended;
+        } else if let Some(WatcherThread::Watches(thread)) = pause.watcher.take() {
+            pause.watcher = Some(WatcherThread::Ended(thread.join().ok().flatten().map(Box::new)));
         }
     }
 
@@ -179,7 +202,7 @@ impl Storm {
 
     /// While all workers rest, compares the kernel's layout with the oracle's.
     pub(super) fn pause(&self, run: &mut Run, pause: &mut Pause, begun: Instant) -> Rest {
-        match self.rest(run, pause) {
+        match self.rest(run, pause, begun) {
             Rest::All => self.compare_all(run, pause, begun).map_or(Rest::All, Rest::Over),
             other => other,
         }

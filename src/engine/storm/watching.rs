@@ -2,14 +2,14 @@
 
 use super::standstills::WatcherThread;
 use super::{Storm, StormError};
-use crate::engine::incidents::{Call, Stall};
+use crate::engine::incidents::{Call, Incident, Stall};
 use crate::engine::watch::{CallPlace, Named, Party, Role, Watched, name};
-use crate::host::{self, Found, Peek, Pulse, Sampler, Stuck, Watch, cpus_of_thread, thread_files};
+use crate::host::{self, Doing, Peek, Pulse, Sampler, Stuck, Watch, cpus_of_thread, thread_files};
 use crate::kernel::{is_detail, range_end};
 use crate::oracle::VersionRecord;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Threads of which all files of /proc are kept, beside the stuck one.
 const MOST_FILES: usize = 32;
@@ -32,15 +32,15 @@ impl Storm {
         // Without it a stall is told without the lines read.
         let peek = Peek::new().ok();
         std::thread::Builder::new()
-            .name("watch".into())
+            .name("mapstorm-watch".into())
             .stack_size(STACK)
             .spawn(move || storm.watch_all(peek.as_ref(), begun))
             .map(WatcherThread::Watches)
             .map_err(|source| StormError::Spawn { index: threads, threads: threads + 1, source })
     }
 
-    /// The watcher's thread. What it finds is among the findings when it is told.
-    pub(super) fn watch_all(&self, peek: Option<&Peek>, begun: Instant) -> Watched {
+    /// The watcher's thread. What it finds is to be taken from the [watcher](Self::found).
+    pub(super) fn watch_all(&self, peek: Option<&Peek>, begun: Instant) -> Option<Watched> {
         let watch = Watch::new(self.plan.threads_and_faulters(), self.plan.stall, host::now());
         let pulse = |worker| Pulse {
             // Of a reader, each of the calls of a walk counts.
@@ -48,13 +48,21 @@ impl Storm {
             tid: self.scheduler.tid(worker),
             busy: !self.scheduler.rests(worker),
         };
-        self.watcher.watch(watch, pulse, |watch, found| {
-            if let Found::Stall(stuck) = found {
-                let stall = self.stall(watch, &stuck, peek, begun);
-                self.alarm_as(stall.signature(), begun);
-                self.findings.put_in(|room| room.stall(stall));
-            }
-        })
+        let account = |watch: &Watch, stuck: &Stuck| self.stall(watch, stuck, peek, begun);
+        let keeper = self.keeper.as_deref();
+        if let Some(keeper) = keeper {
+            let stuck = Stuck {
+                thread: 0,
+                doing: Doing::Unknown,
+                watched: Duration::ZERO,
+                system: Duration::ZERO,
+            };
+            keeper.rehearse(&Incident::Stall(account(&watch, &stuck)));
+            // Where that is not allowed, it was touched.
+            let _ = host::lock_stack::<{ STACK / 2 }>();
+        }
+        self.watcher.ready();
+        self.watcher.watch(watch, &self.plan.cpus, pulse, account, keeper)
     }
 
     /// The account of a call that does not come back.
@@ -78,7 +86,7 @@ impl Storm {
         let waits = |party: &Party| party.waits_for_readers(&party.files);
         let kept: Vec<usize> = watch.kept().collect();
         let telling = kept.iter().find(|&&worker| waits(&parties[worker]));
-        let spins = first.doing == host::Doing::Spinning;
+        let spins = first.doing == Doing::Spinning;
         let worker = telling.filter(|_| !spins).map_or(first.thread, |&worker| worker);
         let (doing, waited) = (standing(worker).doing(), standing(worker).watched());
         let thread = std::mem::take(&mut parties[worker].files);
