@@ -386,7 +386,7 @@ impl Storm {
             if let Some(ballast) = full {
                 // At rest: this thread takes a CPU for some time, and nothing is known of a lane in
                 // which a call failed half-way until its mutator has emptied it.
-                if let Rest::Over(ended) = self.rest(run, pause) {
+                if let Rest::Over(ended) = self.rest(run, pause, begun) {
                     break ended;
                 }
                 // Where nothing can be mapped there is no room already.
@@ -412,7 +412,7 @@ impl Storm {
                 run.workloads.learn(workload, took, after.0 - before.0, after.1 - before.1);
             }
             if let Some(ballast) = full {
-                let rest = self.rest(run, pause);
+                let rest = self.rest(run, pause, begun);
                 ballast.lock().give_back();
                 if let Rest::Over(ended) = rest {
                     break ended;
