@@ -2,6 +2,7 @@
 
 use crate::host::Machine;
 use crate::oracle::Contract;
+use crate::shard::Shard;
 use crate::vm::Recipe;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -50,6 +51,12 @@ pub struct Header {
     /// The run's seed, in hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<String>,
+    /// Which part of a fleet's work it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
+    /// The seed that all shards of the fleet draw theirs from, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet_seed: Option<String>,
     /// The generator and the version of the way it is used, where there is a seed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generator: Option<String>,
@@ -87,6 +94,8 @@ impl Header {
             boot_id: boot_id.map_or_else(|_| unknown(), |id| id.trim().to_owned()),
             started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             seed: seed.map(|seed| format!("{seed:#x}")),
+            shard: None,
+            fleet_seed: None,
             generator: seed.map(|_| crate::seed::GENERATOR.to_owned()),
             command,
             contract: None,
@@ -97,6 +106,11 @@ impl Header {
     /// The same, of a run that is judged by `contract`.
     pub fn judged_by(self, contract: Contract) -> Header {
         Header { contract: Some(contract), ..self }
+    }
+
+    /// The same, of a shard of the fleet that shares the seed `of_all`.
+    pub fn of_shard(self, shard: Option<Shard>, of_all: u64) -> Header {
+        Header { shard, fleet_seed: shard.map(|_| format!("{of_all:#x}")), ..self }
     }
 
     /// The seed, or a word for none.

@@ -15,6 +15,7 @@ use mapstorm::model::{Kind, MAX_PAGES};
 use mapstorm::oracle::Contract;
 use mapstorm::report::Format;
 use mapstorm::seed;
+use mapstorm::shard::Shard;
 use mapstorm::sim::sweep::SelfcheckArgs;
 use mapstorm::vocabulary::unknown;
 use std::ffi::OsString;
@@ -96,6 +97,8 @@ pub enum Command {
     Cases(CasesArgs),
     /// Measures how soon a storm finds its first tear of each mechanism, by number of threads
     FirstTears(FirstTearsArgs),
+    /// Makes one report of many: of the shards of a fleet, of several kernels
+    Merge(MergeArgs),
     /// Decides with the second checker whether a saved file proves a violation
     Verify(VerifyArgs),
     /// Tells and draws what happened in a saved tear or incident
@@ -198,6 +201,10 @@ pub struct StormArgs {
     /// Seed of all random choices, decimal or 0x hexadecimal; the report says it [default: drawn]
     #[arg(long, help_heading = RUN, value_parser = seed::parse)]
     pub seed: Option<u64>,
+    /// Be the Ith of N runs that share --seed: each draws its own seed from it, and `merge` names
+    /// those that are missing
+    #[arg(long, help_heading = RUN, value_name = "I/N", requires = "seed")]
+    pub shard: Option<Shard>,
     /// Lanes of the arena; one mutator at a time changes a lane, so more lanes let more work at once
     #[arg(long, help_heading = SIZE, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub lanes: u16,
@@ -257,6 +264,17 @@ pub struct StormArgs {
     #[arg(long, help_heading = SIZE, value_name = "N", value_parser = clap::value_parser!(i32).range(-20..=19), allow_negative_numbers = true)]
     pub nice: Option<i32>,
     /// Format of the report on stdout; progress goes to stderr
+    #[arg(long, help_heading = OUTPUT, value_parser = Format::all(), default_value = "text")]
+    pub format: Format,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct MergeArgs {
+    /// Reports of storms as JSON, merged reports, tables of `vm`; of a folder and the folders in it, all
+    /// files named *.json
+    #[arg(required = true, value_name = "FILE|DIR")]
+    pub paths: Vec<PathBuf>,
+    /// Format of the report on stdout
     #[arg(long, help_heading = OUTPUT, value_parser = Format::all(), default_value = "text")]
     pub format: Format,
 }

@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 use mapstorm::command_line::{OUTPUT, RUN};
 use mapstorm::exit::Exit;
 use mapstorm::report::Format;
+use mapstorm::shard::Shard;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -46,8 +47,8 @@ pub struct VmArgs {
     #[arg(long, help_heading = RUN, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: u16,
     /// Only every Nth run, beginning with the Ith; I is 1 to N
-    #[arg(long, help_heading = RUN, value_name = "I/N", value_parser = shard)]
-    pub shard: Option<(u64, u64)>,
+    #[arg(long, help_heading = RUN, value_name = "I/N")]
+    pub shard: Option<Shard>,
     /// Whether the second of two kernels is without what the first one has: exit code 0 when it is,
     /// 1 when not, 5 when there were too few seeds to tell
     #[arg(long, help_heading = RUN)]
@@ -161,27 +162,17 @@ fn confidence(text: &str) -> Result<f64, String> {
     }
 }
 
-fn shard(text: &str) -> Result<(u64, u64), String> {
-    let parts = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
-    match parts {
-        Some((i, n)) if 1 <= i && i <= n => Ok((i, n)),
-        _ => Err(format!("{text:?} is not I/N with I from 1 to N, such as 1/4")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn sizes_seeds_and_shards_are_read_or_refused() {
+    fn sizes_and_seeds_are_read_or_refused() {
         assert_eq!(memory("1G").as_deref(), Ok("1024M"));
         assert_eq!(memory("512").as_deref(), Ok("512M"));
         assert!(memory("1M").is_err() && memory("much").is_err() && memory("").is_err());
         assert_eq!(seeds("0..64"), Ok(0..64));
         assert!(seeds("4..4").is_err() && seeds("4").is_err() && seeds("a..b").is_err());
-        assert_eq!(shard("2/4"), Ok((2, 4)));
-        assert!(shard("0/4").is_err() && shard("5/4").is_err() && shard("1").is_err());
     }
 
     #[test]

@@ -52,8 +52,11 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     }
     let signals = Signals::catch().map_err(|e| Failure::Environment(e.to_string()))?;
 
-    let seed = args.seed.unwrap_or_else(seed::draw);
-    let header = Header::new(&machine, Some(seed), with_seed(seed)).judged_by(args.contract);
+    let given = args.seed.unwrap_or_else(seed::draw);
+    let seed = args.shard.map_or(given, |shard| shard.seed(given));
+    let header = Header::new(&machine, Some(seed), with_seed(given))
+        .judged_by(args.contract)
+        .of_shard(args.shard, given);
     announce(args.format, print.quiet, &header);
 
     let locked = stand_by();

@@ -13,6 +13,7 @@ use mapstorm::exit::Exit;
 use mapstorm::header::Header;
 use mapstorm::host::Machine;
 use mapstorm::report::Format;
+use mapstorm::shard::Shard;
 use mapstorm::vm::{
     Fleet, Frame, Image, ImageError, Kernel, Observer, Plan, Program, ProgramError, Qemu,
     QemuError, Record, Row, RunError, Table, html, row_line,
@@ -214,8 +215,7 @@ fn each<'a, T>(kernels: &'a [T], args: &VmArgs) -> Vec<(&'a T, Option<u64>)> {
 
 /// Those of the shard.
 fn shard<T>(args: &VmArgs, all: Vec<T>) -> Vec<T> {
-    let (first, every) = args.shard.unwrap_or((1, 1));
-    all.into_iter().skip(first as usize - 1).step_by(every as usize).collect()
+    args.shard.unwrap_or(Shard::WHOLE).part(all).collect()
 }
 
 /// What is shown while guests run.

@@ -75,6 +75,8 @@ pub fn header() -> Header {
         boot_id: "unknown".to_owned(),
         started: "2026-01-05T00:00:00Z".to_owned(),
         seed: Some("0x2a".to_owned()),
+        shard: None,
+        fleet_seed: None,
         generator: None,
         command: "mapstorm latency --duration 1".to_owned(),
         contract: None,
