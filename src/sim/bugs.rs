@@ -128,6 +128,12 @@ catalogue! {
     HalfDoneMove "half-done-move" VmaLocks
         "mremap returns without an error, and its source is still mapped (unmap_source_vma fails, and nobody hears of it)",
         "mremap";
+    RefusedTooLate "refused-too-late" VmaLocks
+        "mmap(MAP_FIXED) empties its range before it finds that there is no room for another VMA (do_mmap compares the count first)",
+        "limit";
+    SplitBeforeRefused "split-before-refused" VmaLocks
+        "mprotect splits a VMA and then finds that there was no room for it (split_vma compares the count first)",
+        "limit";
     MapUnmapsFirst "map-unmaps-first" VmaLocks
         "mmap(MAP_FIXED) empties its range in the tree before it inserts the new VMA",
         "1 to 5";

@@ -65,6 +65,10 @@ pub struct Kernel {
     pub(super) anon_vmas: u32,
     /// Moves so far.
     pub(super) moves: u32,
+    /// The most VMAs that it may have; 0 for any number.
+    pub(super) limit: usize,
+    /// Whether the operation under way has failed for want of room for another.
+    pub(super) refused: bool,
 }
 
 /// What a worker's step came to.
@@ -131,6 +135,8 @@ impl Kernel {
             cases: [0; 11],
             anon_vmas: 0,
             moves: 0,
+            limit: 0,
+            refused: false,
         };
         for Fixed { start, end, page } in fixed(&geometry) {
             kernel.plant(start, end, page);
@@ -142,6 +148,28 @@ impl Kernel {
             }
         }
         kernel
+    }
+
+    /// The same with no more VMAs than so many, those outside of the arena included; 0 for any number.
+    #[must_use]
+    pub fn with_limit(mut self, limit: usize) -> Kernel {
+        self.limit = limit;
+        self
+    }
+
+    /// How many VMAs there are.
+    pub(super) fn count(&self) -> usize {
+        self.tree.entries().len()
+    }
+
+    /// Whether there is no room for another one, beside `more`.
+    pub(super) fn is_full(&self, more: usize) -> bool {
+        self.limit > 0 && self.count() + more >= self.limit
+    }
+
+    /// Whether the operation that is over has failed for want of room, to be asked once.
+    pub(super) fn take_refused(&mut self) -> bool {
+        std::mem::take(&mut self.refused)
     }
 
     fn plant(&mut self, start: u64, end: u64, page: Page) {
@@ -349,6 +377,7 @@ impl Mm for Still {
             match kernel.work() {
                 Progress::Stepped => {}
                 Progress::Waits => return Err(Errno::DEADLK),
+                Progress::Done if kernel.take_refused() => return Err(Errno::NOMEM),
                 Progress::Done => return Ok(()),
             }
         }

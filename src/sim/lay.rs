@@ -281,13 +281,35 @@ impl Kernel {
         }
     }
 
+    /// Whether there is no room for the VMA that a split makes, after `splits` others. Then what is left
+    /// of the operation is left out, and nobody takes back what is done (`vma_modify`).
+    fn refuses_split(&mut self, splits: usize) -> bool {
+        if !self.is_full(splits) {
+            return false;
+        }
+        self.refused = true;
+        self.tasks.clear();
+        true
+    }
+
     fn alter_alone(&mut self, id: Id, from: u64, to: u64, page: Page) {
         let vma = *self.vma(id);
+        let mut splits = 0;
         if from > vma.start {
+            if self.refuses_split(splits) {
+                if self.has(Bug::SplitBeforeRefused) {
+                    self.split(id, from, true);
+                }
+                return;
+            }
+            splits += 1;
             // The upper part stays the old VMA, so that the steps below find it.
             self.split(id, from, true);
         }
         if to < vma.end {
+            if self.refuses_split(splits) {
+                return;
+            }
             self.cases[10] += 1;
             self.lock(id);
             let new = self.allot_part(&vma, to, vma.end);

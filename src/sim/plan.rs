@@ -6,7 +6,7 @@
 
 use super::bugs::{Bug, Model};
 use super::kernel::{Kernel, Progress};
-use super::tree::Id;
+use super::tree::{Entry, Id};
 use crate::model::{Advice, Op, Page, Prot};
 
 /// Part of an operation.
@@ -91,7 +91,12 @@ impl Kernel {
         debug_assert!(self.tasks.is_empty() && self.steps.is_empty());
         let (from, to) = self.range(op.at());
         let mut tasks: arrayvec::ArrayVec<Task, 12> = Default::default();
+        self.refused = self.refuses(op);
         match *op {
+            Op::Map { .. } if self.refused && self.has(Bug::RefusedTooLate) => {
+                tasks.extend(remove(from, to));
+            }
+            _ if self.refused => {}
             Op::Map { page, .. } => {
                 let piece = Piece { page, anon: 0, offset: from };
                 let lay = Task::Lay { from, to, piece, apart: NOWHERE };
@@ -129,6 +134,28 @@ impl Kernel {
         }
         // The last is done first.
         self.tasks.extend(tasks.into_iter().rev());
+    }
+
+    /// Whether an operation fails before it begins because there are as many VMAs as there may be: mmap
+    /// (mm/mmap.c, `do_mmap`), a hole within one VMA (mm/vma.c, `vms_gather_munmap_vmas`), and a move
+    /// (mm/mremap.c, `__check_map_count_against_split`). What changes VMAs one after the other fails
+    /// where it splits: see [`Task::Alter`].
+    fn refuses(&self, op: &Op) -> bool {
+        if self.limit == 0 {
+            return false;
+        }
+        let hole = |from: u64, to: u64| {
+            let around = |entry: Entry| entry.start < from && to < entry.end;
+            self.is_full(0) && self.tree.covering(from).is_some_and(around)
+        };
+        let (from, to) = self.range(op.at());
+        match *op {
+            Op::Map { .. } => self.count() > self.limit || hole(from, to),
+            Op::Unmap { .. } => hole(from, to),
+            Op::Resize { at, new_len } if new_len < at.span.len => hole(from + new_len as u64, to),
+            Op::Remap { .. } => self.count() + 4 > self.limit,
+            _ => false,
+        }
     }
 
     /// Sets up what is left of an operation that fails half-way.

@@ -3,7 +3,8 @@
 use super::bugs::Bug;
 use super::kernel::{Kernel, Progress};
 use super::program::Program;
-use crate::model::{Layout, Op, fits};
+use super::world::Setup;
+use crate::model::{AtLimit, Layout, Op, at_limit, fits};
 use crate::oracle::{Held, Invoked, Oracle, PushFault};
 use crate::seed::Stream;
 
@@ -37,18 +38,29 @@ pub(super) struct Worker<'a> {
     /// One operation in this many fails; 0 for none.
     failures: usize,
     failing: bool,
+    /// Whether it did for want of room for another VMA.
+    refused: bool,
+    /// Whether operations may fail for want of room for another VMA.
+    limited: bool,
+    /// Then: the lanes as they were before the operation under way, and what it leaves if it fails so.
+    before: [Layout; 2],
+    at_limit: AtLimit,
     program: Program,
     phase: Phase<'a>,
 }
 
 impl<'a> Worker<'a> {
-    pub fn new(oracle: &'a Oracle, number: u16, bug: Option<Bug>, failures: usize) -> Worker<'a> {
+    pub fn new(oracle: &'a Oracle, number: u16, bug: Option<Bug>, setup: &Setup) -> Worker<'a> {
         Worker {
             oracle,
             number,
             bug,
-            failures,
+            failures: setup.failures,
             failing: false,
+            refused: false,
+            limited: setup.spare.is_some(),
+            before: [Layout::empty(1); 2],
+            at_limit: AtLimit::Passes,
             program: Program::new(),
             phase: Phase::Idle,
         }
@@ -71,10 +83,22 @@ impl<'a> Worker<'a> {
             }
             waiting @ Phase::Invoked(..) => (waiting, false),
             Phase::Working(op, lanes, invoked) => match kernel.work() {
-                Progress::Done => (Phase::Leaving(op, lanes, invoked), true),
+                Progress::Done => {
+                    self.refused = kernel.take_refused();
+                    self.failing |= self.refused;
+                    (Phase::Leaving(op, lanes, invoked), true)
+                }
                 progress => (Phase::Working(op, lanes, invoked), progress == Progress::Stepped),
             },
             Phase::Leaving(op, lanes, invoked) => (self.leave(op, lanes, invoked), true),
+            Phase::Closing(mut lanes, invoked)
+                if self.refused && self.at_limit == AtLimit::Unchanged =>
+            {
+                self.failing = false;
+                let Lanes { first, second } = &mut lanes;
+                self.oracle.undone(invoked, first, second.as_mut(), &self.before);
+                (Phase::Idle, true)
+            }
             Phase::Closing(mut lanes, invoked) if self.failing => {
                 self.failing = false;
                 self.oracle.failed(invoked, &mut lanes.first, lanes.second.as_mut());
@@ -118,8 +142,14 @@ impl<'a> Worker<'a> {
         Phase::Held(op, Lanes { first, second })
     }
 
-    fn invoke(&self, op: Op, mut lanes: Lanes<'a>) -> Phase<'a> {
+    fn invoke(&mut self, op: Op, mut lanes: Lanes<'a>) -> Phase<'a> {
         let alone = lanes.second.is_none();
+        if self.limited {
+            let layout = |held: &Held<'_>| held.current().layout;
+            let there = lanes.second.as_ref().map_or(Layout::empty(1), layout);
+            self.before = [layout(&lanes.first), there];
+            self.at_limit = at_limit(&op, &self.before[0]);
+        }
         let invoked = match self.bug {
             Some(Bug::HistoryLate) => None,
             Some(Bug::HistoryHeadFirst) if alone => {

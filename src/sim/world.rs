@@ -9,6 +9,10 @@ use crate::model::{Geometry, Layout, MergeRules, Page, Prot};
 use crate::oracle::Oracle;
 use crate::seed::Stream;
 
+/// How many VMAs there may be more than at first where there is a limit: so many that calls mostly find
+/// room, and often do not.
+const SPARE: usize = 4;
+
 /// How big a simulated process is, drawn from a seed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Setup {
@@ -22,6 +26,8 @@ pub struct Setup {
     pub history: usize,
     /// One operation in this many fails half-way; 0 for none.
     pub failures: usize,
+    /// How many VMAs there may be more than there are at first; nothing for any number.
+    pub spare: Option<usize>,
     /// How the kernel merges.
     pub rules: MergeRules,
 }
@@ -38,8 +44,22 @@ impl Setup {
             buffer: [230, 270, 320, 400, 500][rng.below(5)],
             history: 4096,
             failures: 0,
+            spare: None,
             rules: *rng.pick(&MergeRules::every().collect::<Vec<_>>()),
         }
+    }
+
+    /// The same with what this bug takes to show: an overrun, a history that is soon full; a call that
+    /// fails at the limit, a limit.
+    #[must_use]
+    pub fn for_bug(mut self, bug: Bug) -> Setup {
+        if bug == Bug::HistoryTailStays {
+            self.history = 8;
+        }
+        if bug.case() == "limit" {
+            self.spare = Some(SPARE);
+        }
+        self
     }
 
     /// The books of its lanes, which look as the seed says.
@@ -95,11 +115,16 @@ impl<'a> World<'a> {
         let initial: Vec<Layout> = (0..setup.geometry.lanes)
             .map(|lane| oracle.history(lane).layout(oracle.history(lane).head()))
             .collect();
+        let mut kernel = Kernel::new(setup.geometry, setup.rules, &initial, model, bug);
+        if let Some(spare) = setup.spare {
+            let limit = kernel.count() + spare;
+            kernel = kernel.with_limit(limit);
+        }
         World {
-            kernel: Kernel::new(setup.geometry, setup.rules, &initial, model, bug),
+            kernel,
             setup,
             workers: (0..setup.workers)
-                .map(|number| Worker::new(oracle, number as u16, bug, setup.failures))
+                .map(|number| Worker::new(oracle, number as u16, bug, &setup))
                 .collect(),
             turn: 0,
             rng: Stream::new(seed, "scheduler", 0),

@@ -95,13 +95,12 @@ impl MapsRead for Bounded<'_> {
 /// How big the kernel of a seed is.
 fn setup(bug: Option<Bug>, seed: u64) -> Setup {
     let mut setup = Setup::draw(seed);
-    if bug == Some(Bug::HistoryTailStays) {
-        // An overrun needs a history that is soon full.
-        setup.history = 8;
-    }
-    if bug.is_none() && seed.is_multiple_of(4) {
+    match (bug, seed % 4) {
+        (Some(bug), _) => setup = setup.for_bug(bug),
         // Operations that fail must not raise an alarm.
-        setup.failures = 30;
+        (None, 0) => setup.failures = 30,
+        (None, 1) => setup.spare = Some((seed / 4 % 8) as usize),
+        (None, _) => {}
     }
     setup
 }
