@@ -119,7 +119,8 @@ fn for_people(probed: &Probed) -> String {
     for rule in MergeRule::ALL {
         let has = probed.merge_rules.get(rule.word()).copied().flatten();
         let what = has.map_or("not decided here", |has| if has { rule.yes() } else { rule.no() });
-        line(rule.word(), format!("{what} ({})", rule.function()));
+        let (function, versions) = (rule.function(), rule.versions());
+        line(rule.word(), format!("{what} ({function}; known to have it: {versions})"));
     }
     line("calibration", format!("{} steps, as the model says", probed.calibration_steps));
     if probed.random_steps > 0 {

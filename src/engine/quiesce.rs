@@ -1,5 +1,6 @@
 //! When nothing moves: is the kernel's layout the oracle's, page for page?
 
+use super::incidents::ArenaText;
 use crate::kernel::{Chunk, Identities, Line, Lines, MapsRead, parse};
 use crate::model::{Geometry, Layout, MAX_PAGES, Page, Vma};
 use crate::oracle::Outside;
@@ -139,11 +140,34 @@ pub fn read_outside(
     })
 }
 
+/// [`read_lanes`] that takes down the arena's lines in `text`, and hands each other line that parses to
+/// `outside`, with its text without the newline.
+///
+/// # Errors
+/// What reading gave.
+pub(super) fn read_all(
+    source: &mut (impl MapsRead + ?Sized),
+    identities: &Identities,
+    geometry: &Geometry,
+    lines: &mut Lines,
+    lanes: &mut [SeenLane],
+    text: &mut ArenaText,
+    mut outside: impl FnMut(&Line<'_>, &[u8]),
+) -> Result<(), Errno> {
+    text.clear();
+    read_lanes_and(source, identities, geometry, lines, lanes, |line, whole| {
+        match geometry.overlaps(line.start, line.end) {
+            true => text.push(whole),
+            false => outside(line, whole),
+        }
+    })
+}
+
 /// [`read_lanes`] that hands each line that parses to `take`, with its text without the newline.
 ///
 /// # Errors
 /// What reading gave.
-pub(super) fn read_lanes_and(
+fn read_lanes_and(
     source: &mut (impl MapsRead + ?Sized),
     identities: &Identities,
     geometry: &Geometry,

@@ -13,7 +13,7 @@ pub use random::random_steps;
 
 use super::incidents::{ArenaText, Mismatch};
 use super::op_set::OpSet;
-use super::quiesce::{SeenLane, read_lanes_and};
+use super::quiesce::{SeenLane, read_all};
 use crate::kernel::{Arena, Lines, MapsRead, Mm};
 use crate::model::{
     Geometry, Kind, KindSet, Layout, MergeRule, MergeRules, Op, Place, Space, Span,
@@ -238,13 +238,8 @@ impl<'a> Bench<'a> {
 
     fn read(&mut self, source: &mut (impl MapsRead + ?Sized)) -> Result<(), Errno> {
         let Bench { arena, lines, lanes, text, .. } = self;
-        let geometry = arena.geometry();
-        text.clear();
-        read_lanes_and(source, arena.identities(), geometry, lines, lanes, |line, whole| {
-            if geometry.overlaps(line.start, line.end) {
-                text.push(whole);
-            }
-        })
+        let (identities, geometry) = (arena.identities(), arena.geometry());
+        read_all(source, identities, geometry, lines, lanes, text, |_, _| {})
     }
 
     /// The violation, as a standstill would keep it: the books say what was before, and what should

@@ -317,9 +317,7 @@ impl Ground {
                         (part(from, 0, len / 2), part(to, 0, len / 2)),
                         (part(from, len / 2, len - len / 2), part(to, 0, len - len / 2)),
                     ] {
-                        let source = map(Place { span: Span { len, ..from.span }, ..from });
-                        let source =
-                            if from.span.len == len { source } else { map(low_or(from, low, mid)) };
+                        let source = map(third_of(from, low, mid));
                         let there = Op::Remap { from, to, keep };
                         let back = Op::Remap { from: to, to: from, keep };
                         let before = onto.into_iter().chain([source]).chain(touch);
@@ -333,7 +331,7 @@ impl Ground {
     }
 }
 
-/// The third that a part of it belongs to.
-fn low_or(part: Place, low: Place, mid: Place) -> Place {
+/// The third that a part of it belongs to: more than is moved, or just that.
+fn third_of(part: Place, low: Place, mid: Place) -> Place {
     if part.span.start() < low.span.end() { low } else { mid }
 }

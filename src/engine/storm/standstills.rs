@@ -5,7 +5,7 @@ use crate::allocations;
 use crate::engine::incidents::ArenaText;
 use crate::engine::overlap::RunTimes;
 use crate::engine::program::draw_layout;
-use crate::engine::quiesce::{SeenLane, read_lanes_and};
+use crate::engine::quiesce::{SeenLane, read_all};
 use crate::engine::signature::Signature;
 use crate::engine::watch::Watched;
 use crate::host::{Found, priority};
@@ -77,13 +77,9 @@ impl Pause {
     pub(super) fn read(&mut self, storm: &Storm) -> Result<(), Errno> {
         let Pause { source, lines, text, lanes, .. } = self;
         let (identities, geometry) = (storm.arena.identities(), storm.arena.geometry());
-        text.clear();
         storm.outside.renew(&storm.findings, |outside| {
-            read_lanes_and(&mut **source, identities, geometry, lines, lanes, |line, whole| {
-                match geometry.overlaps(line.start, line.end) {
-                    true => text.push(whole),
-                    false => outside.push(identities.sight_in(line, geometry), whole, geometry),
-                }
+            read_all(&mut **source, identities, geometry, lines, lanes, text, |line, whole| {
+                outside.push(identities.sight_in(line, geometry), whole, geometry);
             })
         })
     }
