@@ -5,7 +5,7 @@ use super::proof::lies_on_one_page;
 use super::report::{RunReport, Violation, too_little};
 use super::table::Spec;
 use crate::engine::{Ended, Found, NoEvidence, View};
-use crate::oracle::Tolerated;
+use crate::oracle::{Class, Tolerated};
 use crate::report::{Verdict, example_text};
 use crate::repro::scenario::{RunPlan, ScenarioRun, run};
 use std::time::Duration;
@@ -116,12 +116,19 @@ fn report(spec: &Spec, interface: Interface, position: Position, done: &Scenario
 
 fn violations(done: &ScenarioRun) -> Vec<Violation> {
     done.with_findings(|found, _| {
+        // What calibration did not predict has words, and no text that a reader read.
+        let example = |found: &Found| match found.signature.class {
+            Class::Mismatch if !done.unpredicted.is_empty() => {
+                done.unpredicted.iter().map(|words| format!("at calibration, {words}")).collect()
+            }
+            _ => example_text(found, done.storm.arena()),
+        };
         let violation = |found: &Found| Violation {
             signature: found.signature.to_string(),
             mechanism: found.signature.mechanism,
             count: found.count,
             first_at_ms: found.first_ns as f64 / 1e6,
-            example: example_text(found, done.storm.arena()),
+            example: example(found),
             no_example: found.lost().map(NoEvidence::sentence),
         };
         found.iter().map(|found| violation(found)).collect()

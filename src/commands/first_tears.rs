@@ -6,7 +6,7 @@ use crate::cli::{FirstTearsArgs, PrintArgs};
 use mapstorm::command_line::with_seed;
 use mapstorm::console;
 use mapstorm::count::counted;
-use mapstorm::engine::{Dropped, Mode, Pattern, Plan, Run, Storm};
+use mapstorm::engine::{Calibration, Dropped, Mode, Pattern, Plan, Storm};
 use mapstorm::exit::Exit;
 use mapstorm::header::Header;
 use mapstorm::host::{Limits, Machine, MapsLocking, observe_locking};
@@ -61,7 +61,7 @@ pub fn first_tears(args: &FirstTearsArgs, print: &PrintArgs) -> Result<Exit, Fai
             }
             let row = table.rows.last_mut().expect("just put there");
             match one(args, row, locking, seeds.bits(), &signals) {
-                Ok(_) => {}
+                Ok(unpredicted) => table.unpredicted(unpredicted),
                 // What was measured before is told all the same.
                 Err(why) if table.rows.iter().any(|row| row.storms > 0) => {
                     table.failure = Some(why.to_string());
@@ -110,21 +110,22 @@ fn can_come(
     })
 }
 
-/// One storm.
+/// One storm. Gives what calibration did not predict, in words.
 fn one(
     args: &FirstTearsArgs,
     row: &mut Row,
     locking: MapsLocking,
     seed: u64,
     signals: &Signals,
-) -> Result<Run, Failure> {
+) -> Result<Vec<String>, Failure> {
     let mut file = MapsFile::own().map_err(|errno| {
         Failure::Untestable(format!("cannot open /proc/self/maps ({errno}); is /proc mounted?"))
     })?;
     let arena = Arena::reserve_of(LANES, PAGES, SPAN)?;
     let mut dropped = Vec::new();
     let modes = modes(&args.read, &mut dropped)?;
-    let may = calibrated(&args.ops, &arena, &mut file, &mut dropped)?.may;
+    let Calibration { may, unpredicted, .. } =
+        calibrated(&args.ops, &arena, &mut file, &mut dropped)?;
     for until in &args.until {
         can_come(until, &modes, may.kinds, &dropped)?;
     }
@@ -143,11 +144,13 @@ fn one(
         ..Plan::default()
     };
     let storm = Arc::new(Storm::prepare(arena, plan, may)?);
+    let words = unpredicted.iter().map(|found| found.words.clone()).collect();
+    storm.findings().unpredicted(unpredicted);
     let begun = Instant::now();
     let run = storm.run(|| signals.arrived(), |_| {}, |_| {}, |_| {})?;
     if let Some(why) = &run.lost {
         return Err(Failure::Environment(format!("a storm of {} threads: {why}", row.threads)));
     }
     row.add(&run, storm.findings(), begun.elapsed());
-    Ok(run)
+    Ok(words)
 }

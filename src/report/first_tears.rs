@@ -28,6 +28,8 @@ pub struct FirstTears {
     /// Why a storm could not be run, which ended it all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// Calls that calibration did not predict: violations of class `mismatch`, found before a storm begins.
+    pub unpredicted: Vec<String>,
     /// One for each number of threads.
     pub rows: Vec<Row>,
 }
@@ -114,7 +116,17 @@ impl FirstTears {
             until: Vec::new(),
             signal: None,
             failure: None,
+            unpredicted: Vec::new(),
             rows: Vec::new(),
+        }
+    }
+
+    /// Notes what calibration did not predict before a storm; the next storm finds the same again.
+    pub fn unpredicted(&mut self, words: Vec<String>) {
+        for words in words {
+            if !self.unpredicted.contains(&words) {
+                self.unpredicted.push(words);
+            }
         }
     }
 
@@ -154,13 +166,32 @@ impl Report for FirstTears {
                 row.start_and_stop_ms
             ));
         }
-        out.write_all(table.text().as_bytes())
+        out.write_all(table.text().as_bytes())?;
+        for words in &self.unpredicted {
+            writeln!(out, "mismatch at calibration, {words}")?;
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::Machine;
+
+    #[test]
+    fn what_calibration_did_not_predict_is_told_once() {
+        let header = Header::new(&Machine::here(), Some(1), "none".into());
+        let mut table = FirstTears::new(header, 1.0);
+        let words = || vec!["after mprotect: lane 0 should be empty".to_owned()];
+        table.unpredicted(words());
+        table.unpredicted(words());
+        let mut text = Vec::new();
+        table.text(&mut text, false).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!(text.matches("mismatch at calibration, after mprotect").count(), 1, "{text}");
+        assert_eq!(serde_json::to_value(&table).unwrap()["unpredicted"][0], words()[0]);
+    }
 
     #[test]
     fn a_storm_without_a_tear_counts_as_for_ever() {

@@ -5,7 +5,7 @@ use super::{Scenario, ScenarioError};
 use crate::allocations;
 use crate::engine::{
     Counts, Course, Dropped, Found, LayoutMarks, Live, Lock, Mode, OpSet, Pattern, Plan, Reading,
-    Run, Script, Storm, StormError, calibrate, first_fresh, lay_out, merge_rules,
+    Run, Script, Storm, StormError, Unpredicted, calibrate, first_fresh, lay_out, merge_rules,
 };
 use crate::kernel::{Arena, MapsFile, Mm, ReserveError};
 use crate::model::{KindSet, Layout, MAX_FILES, MergeRules, Op};
@@ -110,6 +110,8 @@ pub struct ScenarioRun {
     /// Whether the page of output still ended at the boundary after the run; `None` without one,
     /// or when the lanes were left in another layout than the first.
     pub aimed: Option<bool>,
+    /// Calls that calibration for the noise did not predict, in words: each is a violation, too.
+    pub unpredicted: Vec<String>,
     /// Heap allocations between start and stop, where they are counted.
     pub allocations: u64,
 }
@@ -182,8 +184,8 @@ pub fn run_showing(
     let lanes = layouts.len() + noise.lanes;
     let mut arena = Arena::reserve(lanes, scenario.pages as usize)?;
     arena.have_files(MAX_FILES)?;
-    let may = match plan.may {
-        Some(may) => may,
+    let (may, unpredicted) = match plan.may {
+        Some(may) => (may, Vec::new()),
         None => op_set(&arena, noise.mutators > 0)?,
     };
     for ops in &scenario.mutators {
@@ -203,6 +205,8 @@ pub fn run_showing(
     };
     let plan = engine_plan(scenario, plan, &noise);
     let storm = Arc::new(Storm::scripted(arena, plan, may, script)?);
+    let words = unpredicted.iter().map(|found| found.words.clone()).collect();
+    storm.findings().unpredicted(unpredicted);
     let before = allocations::count();
     let run = storm.run(signal, show, allocations::arm, |_| {})?;
     let aimed = target.and_then(|target| still_aimed(&storm, first_mode, target));
@@ -213,6 +217,7 @@ pub fn run_showing(
         mutators: scenario.mutators.len(),
         padding,
         aimed,
+        unpredicted: words,
         allocations: allocations::count() - before,
     })
 }
@@ -285,18 +290,19 @@ fn engine_plan(scenario: &Scenario, plan: &RunPlan, noise: &Noise) -> Plan {
 }
 
 /// What the noise may do on this kernel: everything that calibration proves, tried on two lanes
-/// before anything lies there.
-fn op_set(arena: &Arena, noise: bool) -> Result<OpSet, RunError> {
+/// before anything lies there. And what it did not predict.
+fn op_set(arena: &Arena, noise: bool) -> Result<(OpSet, Vec<Unpredicted>), RunError> {
     let all = OpSet::full(KindSet::all(), arena.file_count());
     let mut file = MapsFile::own().map_err(StormError::Maps)?;
     let failed =
         |dropped: Dropped| RunError::Calibrate(format!("{}: {}", dropped.what, dropped.why));
     if !noise {
-        return Ok(OpSet { rules: merge_rules(arena, &mut file).map_err(failed)?, ..all });
+        let rules = merge_rules(arena, &mut file).map_err(failed)?;
+        return Ok((OpSet { rules, ..all }, Vec::new()));
     }
     let calibration = calibrate(arena, &mut file, all).map_err(failed)?;
     let kinds = calibration.kinds();
-    Ok(OpSet { kinds, ..calibration.may })
+    Ok((OpSet { kinds, ..calibration.may }, calibration.unpredicted))
 }
 
 /// Makes the padding and gives each reader its part.
