@@ -3,7 +3,7 @@
 //! One test only: it looks at the process's own threads and mappings.
 
 use mapstorm::engine::{Ended, Mode};
-use mapstorm::model::{Op, Page, Place, Prot, Span};
+use mapstorm::model::{FoundRules, Op, Page, Place, Prot, Span};
 use mapstorm::repro::scenario::{Boundary, RunPlan, SCHEMA_VERSION, Scenario, run};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ fn scenario(readers: Vec<Mode>, boundary: Option<Boundary>) -> Scenario {
         schema_version: SCHEMA_VERSION,
         name: "replace".into(),
         pages: 16,
+        merge_rules: FoundRules::default(),
         lanes: vec!["[2..4 rw-p anon] [4..6 r--p anon] [6..8 rw-p anon]".into(), "empty".into()],
         mutators: vec![
             vec![

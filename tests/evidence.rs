@@ -70,6 +70,23 @@ fn every_planted_class_is_found_reported_saved_and_proved() {
     }
 }
 
+/// A saved file says which merge rules the report has.
+#[test]
+fn a_saved_tear_says_how_its_kernel_merges() {
+    if !testable() {
+        return;
+    }
+    let dir = Dir::new();
+    let (_, files) = planted("hole", &dir);
+    let Ok(Saved::Tear(tear)) = load(&files[0]) else { panic!("{} is a tear", files[0].display()) };
+    let saved = serde_json::to_value(&tear.merge_rules).unwrap();
+    let probe: Value = serde_json::from_slice(&run(["probe", "--format", "json"]).stdout).unwrap();
+    let mut found = probe["merge_rules"].as_object().unwrap().clone();
+    found.retain(|_, has| !has.is_null());
+    assert_eq!(saved.as_object().unwrap(), &found);
+    assert!(!tear.merge_rules.is_empty());
+}
+
 #[test]
 fn a_changed_byte_that_matters_no_longer_proves_it() {
     if !testable() {

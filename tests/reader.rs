@@ -8,7 +8,7 @@ use mapstorm::evidence::{Checked, Origins, Saver};
 use mapstorm::header::Header;
 use mapstorm::host::Machine;
 use mapstorm::kernel::{Fault, Injector, MapsRead};
-use mapstorm::model::Geometry;
+use mapstorm::model::{FoundRules, Geometry};
 use mapstorm::oracle::{Class, Contract, Mechanism, Rule, Tolerated};
 use mapstorm::seed::Stream;
 use mapstorm::sim::{Bug, Model, Setup, SimFile, World, identities, tell_outside};
@@ -252,6 +252,7 @@ fn by_mechanism(
             header: Header::new(&Machine::here(), Some(seed), "none".into()).judged_by(contract),
             geometry: setup.geometry,
             identities: identities.clone(),
+            merge_rules: FoundRules::default(),
         };
         let mut keeper = Saver::new(origins, None).unwrap();
         let rng = Stream::new(seed, "reader", 0);

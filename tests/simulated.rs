@@ -8,6 +8,7 @@ use mapstorm::engine::{Findings, Mode, Place, Reader, Surroundings, Tally};
 use mapstorm::evidence::{Checked, Origins, Saver};
 use mapstorm::header::Header;
 use mapstorm::host::Machine;
+use mapstorm::model::FoundRules;
 use mapstorm::oracle::{Class, Contract};
 use mapstorm::seed::Stream;
 use mapstorm::sim::{Bug, Setup, SimFile, World, identities, tell_outside};
@@ -34,6 +35,7 @@ fn saved(bug: Bug, class: Class, mode: Mode, dir: &Path) -> Option<PathBuf> {
             },
             geometry: setup.geometry,
             identities: identities.clone(),
+            merge_rules: FoundRules::default(),
         };
         let mut keeper = Saver::new(origins, Some(dir)).unwrap();
         let mut reader = Reader::new(file, None, Stream::new(seed, "reader", 0), place);

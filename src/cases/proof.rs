@@ -4,7 +4,7 @@ use super::place::Interface;
 use super::table::{PAGES, Spec, Step};
 use crate::engine::{SeenLane, first_fresh, lay_out, merge_rules, read_lanes};
 use crate::kernel::{Arena, Lines, MapsFile, Mm};
-use crate::model::{Layout, Space, Vma, cases_in};
+use crate::model::{FoundRules, Layout, Space, Vma, cases_in};
 use crate::repro::scenario::{Boundary, SCHEMA_VERSION, Scenario, one_page};
 use serde::Serialize;
 
@@ -35,6 +35,7 @@ impl Spec {
             schema_version: SCHEMA_VERSION,
             name: self.test_name(),
             pages: PAGES,
+            merge_rules: FoundRules::default(),
             lanes: self.lanes.iter().map(|&lane| lane.to_owned()).collect(),
             mutators: vec![self.steps.iter().map(|step| step.op).collect()],
             readers: vec![interface.mode()],

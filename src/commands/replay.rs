@@ -10,6 +10,7 @@ use mapstorm::evidence::{Proof, Saved, SavedIncident, load};
 use mapstorm::exit::Exit;
 use mapstorm::header::Header;
 use mapstorm::host::Machine;
+use mapstorm::model::MergeRule;
 use mapstorm::oracle::{Class, Contract};
 use mapstorm::report::Report;
 use mapstorm::repro::replay::{
@@ -47,6 +48,8 @@ struct Replayed<'a> {
     operations: u64,
     failed_operations: u64,
     second_checker: Option<&'static str>,
+    /// Merge rules in which this kernel is unlike the one of the file.
+    merges_otherwise: Vec<MergeRule>,
     others: Vec<(String, u64)>,
 }
 
@@ -214,6 +217,7 @@ impl<'a> Replayed<'a> {
             operations: attempt.operations,
             failed_operations: attempt.failed,
             second_checker: attempt.proof.as_ref().map(second_checker),
+            merges_otherwise: attempt.unlike.clone(),
             others: attempt.others.clone(),
         }
     }
@@ -255,6 +259,11 @@ fn for_people(target: &Target, attempt: &Attempt, verbose: bool) -> String {
     let _ = chance.iter().try_for_each(|sentence| writeln!(text, "{sentence}"));
     if attempt.failed > 0 {
         let _ = writeln!(text, "{} failed", counted(attempt.failed, "operation"));
+    }
+    if !attempt.unlike.is_empty() {
+        let words: Vec<&str> = attempt.unlike.iter().map(|rule| rule.word()).collect();
+        let _ =
+            writeln!(text, "this kernel merges otherwise than the file's: {}", words.join(", "));
     }
     for (signature, count) in &attempt.others {
         let _ = writeln!(text, "beside it: {signature}, {}", counted(*count, "time"));

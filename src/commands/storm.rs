@@ -101,6 +101,7 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         header: header.clone(),
         geometry: *arena.geometry(),
         identities: arena.identities().clone(),
+        merge_rules: calibration.merge_rules().collect(),
     };
     let refused = |error: OutError| Failure::Usage(error.to_string());
     let rescue = Rescue::new(origins.clone(), args.out.as_deref(), alone).map_err(refused)?;

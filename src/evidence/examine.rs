@@ -151,7 +151,7 @@ mod tests {
     use crate::header::Header;
     use crate::host::{Machine, State, thread_files};
     use crate::kernel::{FileIdentity, Identities};
-    use crate::model::{Geometry, Kind, KindSet, Place, Span};
+    use crate::model::{FoundRules, Geometry, Kind, KindSet, Place, Span};
     use crate::oracle::{Contract, Mechanism, OPEN, Origin, VersionRecord};
     use crate::repro::scenario::layout_from_words;
     use std::time::Duration;
@@ -177,6 +177,7 @@ mod tests {
                 .judged_by(Contract::Series),
             geometry: Geometry::new(0x7f00_0000_0000, 4096, 2, 4),
             identities: Identities::new(12, vec![file]),
+            merge_rules: FoundRules::default(),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::engine::{
 };
 use crate::header::Header;
 use crate::host::{Doing, ThreadFile};
-use crate::model::Geometry;
+use crate::model::{FoundRules, Geometry};
 use crate::oracle::{Class, VersionRecord};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -35,6 +35,9 @@ pub struct SavedIncident {
     pub header: Header,
     /// Where the lanes lay.
     pub geometry: Geometry,
+    /// How the kernel was found to merge; files that were saved earlier do not say.
+    #[serde(default, skip_serializing_if = "FoundRules::is_empty")]
+    pub merge_rules: FoundRules,
     /// How mappings of the memfds show in maps, by number.
     pub files: Vec<SavedFile>,
     /// When it was found, in nanoseconds since the storm began.
@@ -142,6 +145,7 @@ impl SavedIncident {
             signature: signature.to_string(),
             header: origins.header.clone(),
             geometry: origins.geometry,
+            merge_rules: origins.merge_rules.clone(),
             files: origins.files(),
             found_ns: ns(at),
             account,

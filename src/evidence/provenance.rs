@@ -6,7 +6,7 @@ use super::walk::lines;
 use crate::engine::{Signature, Witness};
 use crate::header::Header;
 use crate::kernel::{FileIdentity, Identities};
-use crate::model::Geometry;
+use crate::model::{FoundRules, Geometry};
 use crate::oracle::{Break, Rule, VersionRecord};
 
 /// What a run says of all its tears.
@@ -18,6 +18,8 @@ pub struct Origins {
     pub geometry: Geometry,
     /// How mappings of the memfds show.
     pub identities: Identities,
+    /// How the kernel was found to merge.
+    pub merge_rules: FoundRules,
 }
 
 impl Origins {
@@ -69,6 +71,7 @@ impl Tear {
             found: FoundBreak::of(&example.evidence.found),
             header: origins.header.clone(),
             geometry: origins.geometry,
+            merge_rules: origins.merge_rules.clone(),
             files: origins.files(),
             reader: example.reader,
             mode: signature.mode,

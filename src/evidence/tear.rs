@@ -3,7 +3,7 @@
 use super::text::RawText;
 use crate::engine::{Mode, Piece};
 use crate::header::Header;
-use crate::model::{Geometry, Op};
+use crate::model::{FoundRules, Geometry, Op};
 use crate::oracle::{Class, OPEN, Origin, Rule, Tick, Version, VersionRecord, Window};
 use crate::repro::scenario::{WordError, layout_from_words};
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,9 @@ pub struct Tear {
     pub header: Header,
     /// Where the lanes lay.
     pub geometry: Geometry,
+    /// How the kernel was found to merge; files that were saved earlier do not say.
+    #[serde(default, skip_serializing_if = "FoundRules::is_empty")]
+    pub merge_rules: FoundRules,
     /// How mappings of the memfds show in maps, by number.
     pub files: Vec<SavedFile>,
     /// Which reader it was.

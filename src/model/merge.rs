@@ -4,19 +4,51 @@ use super::anon::AnonVma;
 use super::layout::Layout;
 use super::page::{Backing, Page};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// What differs between kernels in how VMAs merge; calibration finds out which alternative the kernel
 /// at hand has.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MergeRules {
     /// By [`MergeRule`]: whether the kernel does it.
     does: [bool; MergeRule::ALL.len()],
 }
 
+/// The rules that a kernel was found to have or not to have, as saved files say them; of others nothing
+/// is said.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FoundRules(BTreeMap<MergeRule, bool>);
+
+impl FoundRules {
+    /// All rules; those that were not found out as in the newest kernel known.
+    pub fn rules(&self) -> MergeRules {
+        self.0.iter().fold(MergeRules::NEWEST, |rules, (&rule, &has)| rules.with(rule, has))
+    }
+
+    /// Whether nothing was found out.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those that were found out, and in which `rules` are otherwise.
+    pub fn unlike(&self, rules: MergeRules) -> impl Iterator<Item = MergeRule> {
+        let unlike =
+            move |(rule, has): (&MergeRule, &bool)| (rules.has(*rule) != *has).then_some(*rule);
+        self.0.iter().filter_map(unlike)
+    }
+}
+
+impl FromIterator<(MergeRule, Option<bool>)> for FoundRules {
+    /// Each rule, and whether the kernel has it; `None` where that could not be decided.
+    fn from_iter<I: IntoIterator<Item = (MergeRule, Option<bool>)>>(rules: I) -> FoundRules {
+        FoundRules(rules.into_iter().filter_map(|(rule, has)| Some((rule, has?))).collect())
+    }
+}
+
 /// One point in which kernels differ.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MergeRule {
     /// A VMA that was written to merges into a neighbour that was not.
@@ -230,5 +262,27 @@ impl MergeRules {
             Some((_, below)) => AnonVma { number: below.number, ..own },
             None => AnonVma { number: fresh, ..own },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_is_said_and_the_rest_is_as_in_the_newest() {
+        let not = |rule| (rule, Some(!MergeRules::NEWEST.has(rule)));
+        let undecided = (MergeRule::PrivateFileOffsets, None);
+        let decided = [not(MergeRule::CopyIntoKeptSource), not(MergeRule::KeptSourceIsNew)];
+        let found: FoundRules = decided.into_iter().chain([undecided]).collect();
+        for rule in MergeRule::ALL {
+            let newest = MergeRules::NEWEST.has(rule);
+            let said = decided.iter().any(|(decided, _)| *decided == rule);
+            assert_eq!(found.rules().has(rule), newest != said, "{rule}");
+        }
+        let unlike: Vec<MergeRule> = found.unlike(MergeRules::NEWEST).collect();
+        assert_eq!(unlike, decided.map(|(rule, _)| rule));
+        assert_eq!(found.unlike(found.rules()).count(), 0);
+        assert!(FoundRules::default().is_empty() && !found.is_empty());
     }
 }

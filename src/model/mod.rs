@@ -31,7 +31,7 @@ pub use kind::{Kind, KindSet};
 pub use layout::{Layout, MAX_PAGES, Vma, Vmas, span_mask, vma_end};
 pub use limit::{AtLimit, at_limit};
 pub use making::{lane_making, making};
-pub use merge::{MergeRule, MergeRules};
+pub use merge::{FoundRules, MergeRule, MergeRules};
 pub use observation::Observation;
 pub use op::Op;
 pub use outline::Outline;

@@ -70,7 +70,7 @@ pub fn program(target: &Target, rule: Option<Rule>, rates: &Rates) -> Result<Str
         let lines = lines(&[packed, packed]);
         return Err(EmitError::TooLong { operations: ops.len(), vmas, lines });
     };
-    frame.rounds = follow(&first, ops).ok_or(EmitError::NeverBack)?;
+    frame.rounds = follow(&first, ops, scenario.merge_rules.rules()).ok_or(EmitError::NeverBack)?;
     Ok(frame.text(target, *make, *told))
 }
 

@@ -16,8 +16,8 @@ pub(super) struct Rounds {
 
 /// Follows the loop until a round begins with the lanes of an earlier one. `None` where that takes
 /// more than [`MOST_ROUNDS`], or where an operation no longer fits.
-pub(super) fn follow(first: &[Layout], ops: &[Op]) -> Option<Rounds> {
-    let mut lanes = Space::new(first, MergeRules::NEWEST);
+pub(super) fn follow(first: &[Layout], ops: &[Op], rules: MergeRules) -> Option<Rounds> {
+    let mut lanes = Space::new(first, rules);
     let mut begun: Vec<Vec<Layout>> = Vec::new();
     while begun.len() <= MOST_ROUNDS {
         if let Some(settle) = begun.iter().position(|before| before == lanes.lanes()) {
@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn a_loop_that_swaps_comes_back_after_two_rounds() {
         let ops = [moves(0, 2), moves(1, 0), moves(2, 1)];
-        let rounds = follow(&[draw("rw.")], &ops);
+        let rounds = follow(&[draw("rw.")], &ops, MergeRules::NEWEST);
         assert_eq!(rounds, Some(Rounds { settle: 0, period: 2 }));
     }
 
@@ -58,13 +58,13 @@ mod tests {
             Op::Protect { at: at(0, 1), prot: Prot::READ },
             Op::Map { at: at(1, 2), page: Page::anon(Prot::READ_WRITE) },
         ];
-        let rounds = follow(&[draw("w..")], &ops);
+        let rounds = follow(&[draw("w..")], &ops, MergeRules::NEWEST);
         assert_eq!(rounds, Some(Rounds { settle: 1, period: 1 }));
     }
 
     #[test]
     fn what_no_longer_fits_comes_to_nothing() {
         let ops = [Op::Unmap { at: at(0, 1) }, moves(1, 0), moves(2, 1)];
-        assert_eq!(follow(&[draw("rrr.")], &ops), None);
+        assert_eq!(follow(&[draw("rrr.")], &ops, MergeRules::NEWEST), None);
     }
 }

@@ -5,6 +5,7 @@ use crate::engine::{Ended, Pattern};
 use crate::evidence::{Origins, Proof, Tear};
 use crate::header::Header;
 use crate::host::Machine;
+use crate::model::{FoundRules, MergeRule};
 use crate::oracle::Contract;
 use crate::report::{FEWEST_CHECKED, MOST_UNDECIDED_PER_MILLE};
 use crate::repro::scenario::{RunError, RunPlan, Scenario, ScenarioRun, run};
@@ -37,6 +38,8 @@ pub struct Attempt {
     pub others: Vec<(String, u64)>,
     /// What the second checker says of the first that was shown; `None` without one.
     pub proof: Option<Proof>,
+    /// Merge rules in which this kernel is unlike the one of the file.
+    pub unlike: Vec<MergeRule>,
     /// A sentence where the run could not go on.
     pub lost: Option<String>,
 }
@@ -123,6 +126,7 @@ pub fn attempt(
         },
         others,
         proof: proof(&done, &until, contract, seed),
+        unlike: target.scenario.merge_rules.unlike(done.storm.oracle().rules()).collect(),
         lost: done.run.lost.clone().or_else(|| {
             let stalled = done.run.ended == Ended::Stall;
             stalled.then(|| "a call did not come back".to_owned())
@@ -137,6 +141,8 @@ fn proof(done: &ScenarioRun, until: &[Pattern], contract: Contract, seed: u64) -
         header: Header::new(&Machine::here(), Some(seed), String::new()).judged_by(contract),
         geometry: *arena.geometry(),
         identities: arena.identities().clone(),
+        // What is proved here is not saved.
+        merge_rules: FoundRules::default(),
     };
     done.with_findings(|found, _| {
         let waited = found.iter().find(|f| until.iter().any(|u| u.matches(&f.signature)))?;
@@ -175,6 +181,7 @@ mod tests {
                 schema_version: 1,
                 name: name.into(),
                 pages: 4,
+                merge_rules: FoundRules::default(),
                 lanes: vec!["[0..1 rw-p anon]".into()],
                 mutators: Vec::new(),
                 readers: vec![Mode::Walk],
@@ -202,6 +209,7 @@ mod tests {
             signal: None,
             others: Vec::new(),
             proof: None,
+            unlike: Vec::new(),
             lost: None,
         };
         assert_eq!(tried.untold(), None, "some operations and some calls may fail");

@@ -4,7 +4,7 @@
 use super::alike::read_alike;
 use crate::engine::{Mode, Pattern, Signature};
 use crate::evidence::{Tear, TearError};
-use crate::model::{Kind, Layout, MergeRules, Op, Place, Space, Span, lane_making, making};
+use crate::model::{Kind, Layout, Op, Place, Space, Span, lane_making, making};
 use crate::oracle::{Break, Class, Contract, Mechanism, Rule, VersionRecord};
 use crate::repro::scenario::{SCHEMA_VERSION, Scenario};
 use std::collections::BTreeMap;
@@ -101,7 +101,7 @@ pub fn derive(tear: &Tear) -> Result<Target, DeriveError> {
     let saved_as = (saved_as != shows).then_some(saved_as);
     let ops: Vec<Op> = records[first..=last].iter().filter_map(|r| r.origin.op).collect();
     let before = layouts_before(&walk.versions, records[first - 1], &ops);
-    let scenario = closed(&shows.to_string(), &before, &ops, tear.geometry.pages, mode);
+    let scenario = closed(&shows.to_string(), &before, &ops, tear, mode);
     let mut scenario = scenario.ok_or(DeriveError::NoOperation)?;
     let new = before.keys().position(|&old| old == lane).unwrap_or(0) as u16;
     read_alike(&mut scenario, tear, found, (lane, new));
@@ -189,14 +189,14 @@ fn closed(
     name: &str,
     before: &BTreeMap<u16, Layout>,
     ops: &[Op],
-    pages: u8,
+    tear: &Tear,
     mode: Mode,
 ) -> Option<Scenario> {
     let number: BTreeMap<u16, u16> =
         before.keys().enumerate().map(|(new, &old)| (old, new as u16)).collect();
     let mut first: Vec<Layout> = before.values().copied().collect();
     let ops: Vec<Op> = ops.iter().map(|op| renumbered(op, &number)).collect::<Option<_>>()?;
-    let rules = MergeRules::NEWEST;
+    let rules = tear.merge_rules.rules();
     let mut now = Space::new(&first, rules);
     let mut cycle = Vec::new();
     for op in ops {
@@ -223,7 +223,8 @@ fn closed(
     let scenario = Scenario {
         schema_version: SCHEMA_VERSION,
         name: name.into(),
-        pages,
+        pages: tear.geometry.pages,
+        merge_rules: tear.merge_rules.clone(),
         lanes: first.iter().map(ToString::to_string).collect(),
         mutators: vec![cycle],
         readers: vec![mode],
@@ -285,6 +286,7 @@ fn repair_pages(lane: u16, now: &Layout, before: &Layout) -> Vec<Op> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::MergeRules;
     use crate::model::drawing::draw;
 
     #[test]

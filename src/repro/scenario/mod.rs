@@ -16,7 +16,7 @@ pub use words::WordError;
 pub(crate) use words::layout as layout_from_words;
 
 use crate::engine::{Mode, Pattern, PatternError, ReadLog};
-use crate::model::{Advice, Layout, MAX_NAMES, MAX_PAGES, MergeRules, Misfit, Op, Space};
+use crate::model::{Advice, FoundRules, Layout, MAX_NAMES, MAX_PAGES, Misfit, Op, Space};
 use crate::oracle::Class;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,10 @@ pub struct Scenario {
     pub name: String,
     /// Pages of every lane.
     pub pages: u8,
+    /// How the kernel was found to merge on which it was made; of rules that are not said, as in the
+    /// newest kernel known.
+    #[serde(default, skip_serializing_if = "FoundRules::is_empty")]
+    pub merge_rules: FoundRules,
     /// The lanes to begin with, lowest first: `[0..4 rw-p anon] [6..8 r--s memfd0+2]`, or `empty`.
     pub lanes: Vec<String>,
     /// One loop of operations for each mutator.
@@ -154,7 +158,7 @@ impl Scenario {
         }
         for (mutator, ops) in self.mutators.iter().enumerate() {
             range("the number of operations in a loop", ops.len(), 1, 4096, "1 to 4096")?;
-            let mut lanes = Space::new(&lanes, MergeRules::NEWEST);
+            let mut lanes = Space::new(&lanes, self.merge_rules.rules());
             for (step, op) in ops.iter().chain(ops).enumerate() {
                 self.play(&mut lanes, op, mutator, step)?;
             }
@@ -207,6 +211,7 @@ mod tests {
             schema_version: SCHEMA_VERSION,
             name: "split and merge".into(),
             pages: 8,
+            merge_rules: FoundRules::default(),
             lanes: vec!["[0..6 rw-p anon] [7..8 r--s memfd1+12 !dump]".into(), "empty".into()],
             mutators: vec![vec![
                 Op::Protect { at, prot: Prot::READ },
@@ -229,6 +234,40 @@ mod tests {
         for (lane, layout) in scenario.layouts().unwrap().iter().enumerate() {
             assert_eq!(layout.to_string(), scenario.lanes[lane]);
         }
+    }
+
+    /// Two VMAs that merge by one rule, so that both can be moved at once, and not by the other.
+    #[test]
+    fn a_scenario_is_checked_by_the_merge_rules_that_it_was_made_with() {
+        let text = |rules: &str| {
+            format!(
+                r#"{{"schema_version": 2, "name": "merged", "pages": 8, {rules}
+                "lanes": ["[0..2 rw-p anon touched] [2..4 r--p anon]", "empty"],
+                "mutators": [[
+                    {{"op": "protect", "at": {{"lane": 0, "start": 0, "len": 2}}, "prot": "r--"}},
+                    {{"op": "remap", "from": {{"lane": 0, "start": 0, "len": 4}},
+                      "to": {{"lane": 1, "start": 0, "len": 4}}, "keep": false}},
+                    {{"op": "map", "at": {{"lane": 0, "start": 0, "len": 4}}, "page": "r--p anon"}},
+                    {{"op": "map", "at": {{"lane": 0, "start": 0, "len": 2}}, "page": "rw-p anon"}},
+                    {{"op": "touch", "at": {{"lane": 0, "start": 0, "len": 2}}}}]],
+                "readers": ["walk"]}}"#
+            )
+        };
+        let read = |rules: &str| serde_json::from_str::<Scenario>(&text(rules));
+        let says = |has: bool| format!(r#""merge_rules": {{"touched-into-untouched": {has}}},"#);
+        let (newest, with, without) = (read(""), read(&says(true)), read(&says(false)));
+        assert_eq!(newest.unwrap().check(), Ok(()), "files that do not say");
+        let with = with.unwrap();
+        assert_eq!(with.check(), Ok(()));
+        let again = serde_json::to_string(&with).unwrap();
+        assert_eq!(serde_json::from_str::<Scenario>(&again).unwrap(), with);
+        let refused = without.unwrap().check();
+        assert!(
+            matches!(refused, Err(ScenarioError::Misfit { step: 1, misfit: Misfit::ManyVmas, .. })),
+            "{refused:?}"
+        );
+        let unknown = read(r#""merge_rules": {"no-such-rule": true},"#).unwrap_err().to_string();
+        assert!(unknown.contains("no-such-rule"), "{unknown}");
     }
 
     #[test]
