@@ -30,10 +30,10 @@ fn a_storm_on_one_cpu_is_no_clean_bill() {
 
     let Some(output) = on_one_cpu(&QUIET) else { return };
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("# all ran on one CPU, so only preemption was tested"), "{text}");
-    let verdict = text.lines().find(|line| line.starts_with("Contract ")).unwrap();
+    // Beside a violation it is of no matter how much was tested.
     if output.status.code() == Some(0) {
-        assert!(verdict.contains("upheld, but hardly tested: "), "{verdict}");
+        assert!(text.starts_with("UPHELD, BUT HARDLY TESTED"), "{text}");
+        assert!(text.contains("all ran on one CPU, so only preemption was tested"), "{text}");
     }
 }
 

@@ -12,7 +12,7 @@ const ROWS: [(&str, &str); 8] = [
     ("cases --only 1 --seconds-per-case 600 --interface read --boundary page", "maps is read"),
     ("cases --only 1 --seconds-per-case 600 --interface read --format ktap", "# Totals"),
     ("first-tears --threads 2 --runs 1 --seconds 600", "median"),
-    ("replay FILE --seconds 600", "walks"),
+    ("replay FILE --seconds 600", " walk"),
     ("minimize FILE -o FILE.least --seconds 600", "shown"),
     ("latency --nsamples 1000 --duration 1 --mb 8", "region"),
     ("selfcheck --seconds 600", "seed"),

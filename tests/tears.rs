@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::{mapstorm, text};
+use common::{Dir, mapstorm, run, text};
 use mapstorm::engine::Mode;
 use mapstorm::oracle::Mechanism;
 use std::collections::BTreeSet;
@@ -106,4 +106,26 @@ fn none_is_proved_when_nothing_was_mapped() {
         let output = common::run(["verify", &dir.file("emptied.json", &tear.to_string())]);
         assert_eq!(output.status.code(), Some(1), "{name}: {}", common::told(&output));
     }
+}
+
+#[test]
+fn a_folder_is_verified_and_explained_file_by_file() {
+    let dir = Dir::new();
+    let tear = include_str!("tears/6.18-hole.replaced-in-flight.remap.walk.json");
+    let stall = include_str!("tears/6.18-injected-stall.json");
+    dir.file("hole.replaced-in-flight.remap.walk-1.json", tear);
+    dir.file("stall.-.-.--1.json", stall);
+    dir.file("report.json", "{}");
+    let folder = dir.path().to_str().unwrap();
+    for (command, words) in [("verify", "proves hole"), ("explain", "the longest explanation")] {
+        let output = run([command, folder]);
+        let told = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{told}");
+        assert!(told.contains(words) && told.contains("stall"), "{command}: {told}");
+    }
+    let output = run(["explain", folder, "--html", &dir.name("page.html")]);
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(64), "{told}");
+    assert!(told.contains("--html") && told.contains("holds 2"), "{told}");
+    assert!(!dir.join("page.html").exists());
 }

@@ -70,7 +70,9 @@ impl Shown {
         loop {
             if let Some(at) = self.rest.windows(end.len()).position(|three| three == end) {
                 let line: Vec<u8> = self.rest.drain(..at + end.len()).collect();
-                self.screen.process(&line);
+                // What was told before the storm began stands above.
+                let from = line.iter().rposition(|&byte| byte == b'\r').unwrap_or(0);
+                self.screen.process(&line[from..]);
                 let rows = self.rows();
                 if let [row] = &rows[..] {
                     return row.clone();

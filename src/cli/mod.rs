@@ -128,8 +128,8 @@ pub struct PrintArgs {
     /// Show no progress and no notes on stderr
     #[arg(short, long, help_heading = OUTPUT, global = true)]
     pub quiet: bool,
-    /// Say more: of a storm, an example of every signature and not only of each class and mechanism;
-    /// of `selfcheck`, the mechanism of each bug
+    /// Say more: of a storm, all figures below its first screen, every signature with its example; of
+    /// `selfcheck`, the mechanism of each bug
     #[arg(short, long, help_heading = OUTPUT, global = true)]
     pub verbose: bool,
 }
@@ -281,7 +281,7 @@ pub struct MergeArgs {
 
 #[derive(Args, Clone, Debug)]
 pub struct VerifyArgs {
-    /// Tears and incidents that a storm saved with --out
+    /// Tears and incidents that a storm saved with --out, or folders of them
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Format of the report on stdout; progress goes to stderr
@@ -291,7 +291,7 @@ pub struct VerifyArgs {
 
 #[derive(Args, Clone, Debug)]
 pub struct ExplainArgs {
-    /// A tear or an incident that a storm saved with --out
+    /// A tear or an incident that a storm saved with --out, or a folder of them
     pub file: PathBuf,
     /// Also write a page for a browser to this file
     #[arg(long, help_heading = OUTPUT, value_name = "OUT")]

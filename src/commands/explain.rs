@@ -6,17 +6,38 @@ use mapstorm::console;
 use mapstorm::evidence::explain::{
     IncidentStory, Story, html, incident_html, incident_text, svg, text,
 };
-use mapstorm::evidence::{FileError, SavedViolation, load_violation};
+use mapstorm::evidence::{FileError, SavedViolation, load_violation, saved_in};
 use mapstorm::exit::Exit;
+use std::path::Path;
 
-/// Tells and draws it.
+/// Tells and draws it; of a folder, each file that was saved in it.
 ///
 /// # Errors
-/// When the file is no good, or the page can't be written.
+/// When a file is no good, or the page can't be written.
 pub fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
-    let flawed = |why| FileError { path: args.file.clone(), why };
+    let files = saved_in(std::slice::from_ref(&args.file))?;
+    let flags = [("--html", &args.html), ("--svg", &args.svg)];
+    if let (Some((flag, _)), 2..) = (flags.iter().find(|(_, path)| path.is_some()), files.len()) {
+        return Err(Failure::Usage(format!(
+            "{flag}: one file takes one page, and {} holds {}; name one of them",
+            args.file.display(),
+            files.len()
+        )));
+    }
+    for (number, file) in files.iter().enumerate() {
+        if files.len() > 1 {
+            let space = if number == 0 { "" } else { "\n" };
+            console::result(format!("{space}# {}\n", file.display()).as_bytes());
+        }
+        one(args, file)?;
+    }
+    Ok(Exit::Upheld)
+}
+
+fn one(args: &ExplainArgs, file: &Path) -> Result<(), Failure> {
+    let flawed = |why| FileError { path: file.to_owned(), why };
     let mut out = Vec::new();
-    let (page, picture) = match load_violation(&args.file)? {
+    let (page, picture) = match load_violation(file)? {
         SavedViolation::Tear(tear) => {
             let story = Story::of(*tear).map_err(flawed)?;
             text::tell(&mut out, &story).expect("into memory");
@@ -36,7 +57,7 @@ pub fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
         }
     }
     console::result(&out);
-    Ok(Exit::Upheld)
+    Ok(())
 }
 
 fn no_picture() -> Failure {

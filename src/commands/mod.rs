@@ -53,6 +53,16 @@ fn announce(format: Format, quiet: bool, header: &Header) {
     }
 }
 
+/// The first lines of a run whose report begins with the verdict: on stderr, before anything can go
+/// wrong.
+fn announce_aside(quiet: bool, header: &Header) {
+    let mut line = Vec::new();
+    text::first_lines(&mut line, header).expect("into memory");
+    if !quiet {
+        console::to_stderr(&line);
+    }
+}
+
 /// Writes the file that `flag` names. That it can't be opened is the flag's fault; that it can't be
 /// written is not.
 fn write(flag: &str, path: &Path, content: &[u8]) -> Result<(), Failure> {
@@ -106,6 +116,12 @@ impl From<ReserveError> for Failure {
 
 impl From<mapstorm::evidence::FileError> for Failure {
     fn from(error: mapstorm::evidence::FileError) -> Failure {
+        Failure::Usage(error.to_string())
+    }
+}
+
+impl From<mapstorm::evidence::FolderError> for Failure {
+    fn from(error: mapstorm::evidence::FolderError) -> Failure {
         Failure::Usage(error.to_string())
     }
 }

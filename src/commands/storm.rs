@@ -1,7 +1,7 @@
 //! `mapstorm`: the storm.
 
 use super::probe::not_testable;
-use super::{Failure, Signals, announce};
+use super::{Failure, Signals, announce_aside};
 use crate::cli::{PrintArgs, StormArgs};
 use mapstorm::allocations;
 use mapstorm::command_line::with_seed;
@@ -57,7 +57,7 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let header = Header::new(&machine, Some(seed), with_seed(given))
         .judged_by(args.contract)
         .of_shard(args.shard, given);
-    announce(args.format, print.quiet, &header);
+    announce_aside(print.quiet, &header);
 
     let locked = stand_by();
     let file = MapsFile::own().map_err(|errno| {

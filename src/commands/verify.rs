@@ -7,6 +7,7 @@ use mapstorm::console;
 use mapstorm::count::counted;
 use mapstorm::evidence::{
     FileError, Proof, SavedIncident, SavedViolation, Shown, Tear, TearError, load_violation,
+    saved_in,
 };
 use mapstorm::exit::Exit;
 use mapstorm::header::Header;
@@ -68,11 +69,11 @@ impl Verified {
 /// Judges every file by itself, from its raw bytes.
 ///
 /// # Errors
-/// When one can't be judged at all, after the others were.
+/// When a folder has none, or when one can't be judged at all, after the others were.
 pub fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
     let mut files = Vec::new();
     let mut broken = None;
-    for path in &args.files {
+    for path in &saved_in(&args.files)? {
         match judged(path) {
             Ok(verified) => files.push(verified),
             Err(error) => {

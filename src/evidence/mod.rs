@@ -10,6 +10,7 @@
 mod examine;
 pub mod explain;
 mod file;
+mod folder;
 mod incident;
 mod prove;
 mod provenance;
@@ -21,6 +22,7 @@ mod walk;
 
 pub use examine::Shown;
 pub use file::{FileError, Saved, SavedViolation, TearError, decode, load, load_violation};
+pub use folder::{FolderError, saved_in};
 pub use incident::{Account, INCIDENT, SavedDifference, SavedIncident, SavedMismatch, SavedStall};
 pub use prove::{Again, Proof, again};
 pub use provenance::Origins;

@@ -145,6 +145,52 @@ impl Mechanism {
         ]
     };
 
+    /// Where in the kernel: file and function. Of the replacement it is that of mremap, the one
+    /// system call that is known to do it.
+    pub const fn place(self) -> &'static str {
+        match self {
+            Mechanism::ReplacedInFlight => "mm/mremap.c mremap_to",
+            Mechanism::SkippedAfterMerge | Mechanism::SkippedAfterSplit | Mechanism::LineByLine => {
+                "mm/mmap_lock.c lock_next_vma"
+            }
+            Mechanism::Both => "mm/mremap.c, mm/mmap_lock.c",
+            Mechanism::ToldTwice | Mechanism::GapThenVma => "fs/proc/task_mmu.c proc_get_vma",
+            Mechanism::SpinningInLookup => "lib/maple_tree.c mas_rewalk",
+            Mechanism::WaitingForReaders => "mm/mmap_lock.c __vma_start_write",
+            Mechanism::Unknown => "",
+        }
+    }
+
+    /// What happens, in less than a row of a terminal.
+    pub const fn in_short(self) -> &'static str {
+        match self {
+            Mechanism::ReplacedInFlight => {
+                "the target is unmapped, then the vma inserted; the reader walks past the gap"
+            }
+            Mechanism::SkippedAfterMerge => {
+                "the vma just read merges; the stale iterator steps over the result"
+            }
+            Mechanism::SkippedAfterSplit => {
+                "the vma looked up is split; the reader goes on behind the old one's end"
+            }
+            Mechanism::Both => "it takes two of the mechanisms to explain what was read",
+            Mechanism::ToldTwice => {
+                "the vma just read grows or merges; the next lookup finds it once more"
+            }
+            Mechanism::GapThenVma => "a gap is passed, and then the vma that filled it is told",
+            Mechanism::LineByLine => {
+                "vmas are locked one by one; no instant shows all lines of the call"
+            }
+            Mechanism::SpinningInLookup => {
+                "a lookup retries for ever and lets the mutator it waits for not run"
+            }
+            Mechanism::WaitingForReaders => {
+                "a mutator waits for the readers of a vma, and they do not let go of it"
+            }
+            Mechanism::Unknown => "a call does not come back; what is seen does not say why",
+        }
+    }
+
     /// What the kernel does, in a sentence.
     pub const fn words(self) -> &'static str {
         match self {

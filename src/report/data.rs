@@ -141,6 +141,8 @@ pub struct Violation {
     pub allowed: bool,
     /// The first one in full, for people.
     pub example: Vec<String>,
+    /// The same in at most six short lines.
+    pub in_short: Vec<String>,
     /// Why there is no example, when a reader found the violation and none could be kept.
     pub no_example: Option<&'static str>,
     /// Its examples that were looked at.

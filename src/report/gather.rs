@@ -4,7 +4,7 @@ use super::data::{
     Ending, FailedAtLimit, FaultersReport, KeptExample, Operations, OutsideReport, OverdueCalls,
     Reads, SCHEMA_VERSION, Score, Standstills, StormReport, Violation, WorkloadCount,
 };
-use super::example::example_text;
+use super::example::{example_text, in_short};
 use super::overlap::OverlapReport;
 use super::verdict::Verdict;
 use crate::engine::{
@@ -226,6 +226,7 @@ fn violations(storm: &Storm, kept: &[Kept]) -> (Vec<Violation>, u64) {
             first_at_ms: found.first_ns as f64 / 1e6,
             allowed: found.allowed,
             example: example_text(found, storm.arena()),
+            in_short: in_short(found, storm.arena().geometry()),
             no_example: found.lost().map(NoEvidence::sentence),
             kept: kept
                 .iter()

@@ -14,6 +14,7 @@ pub mod junit;
 pub mod ktap;
 pub mod live;
 mod overlap;
+mod screen;
 mod storm_checks;
 mod table;
 pub mod text;

@@ -1,9 +1,10 @@
 //! A run for people.
 
 use super::TextTable;
-use super::data::{Ending, FaultersReport, StormReport, Violation};
+use super::data::{Ending, FaultersReport, StormReport};
+use super::screen::screen;
 use super::verdict::Verdict;
-use crate::command_line::quoted;
+use crate::command_line::{as_called, program, quoted};
 use crate::count::counted;
 use crate::header::Header;
 use crate::oracle::Tolerated;
@@ -40,17 +41,24 @@ pub fn first_lines(out: &mut impl Write, header: &Header) -> io::Result<()> {
     )
 }
 
-/// The report of a storm.
+/// The report of a storm: a screen of it, and with `verbose` the rest of it below.
 ///
 /// # Errors
 /// What writing gave.
 pub fn storm(out: &mut impl Write, report: &StormReport, verbose: bool) -> io::Result<()> {
+    let program = program();
+    out.write_all(screen(report, &program).as_bytes())?;
+    if !verbose {
+        return Ok(());
+    }
+    writeln!(out)?;
+    first_lines(out, &report.header)?;
     totals(out, report)?;
     workloads(out, report)?;
     scorecard(out, report)?;
     tolerated(out, report)?;
-    violations(out, report, verbose)?;
-    last_line(out, report)
+    violations(out, report)?;
+    last_lines(out, report, &program)
 }
 
 fn totals(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
@@ -292,7 +300,7 @@ fn tolerated(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     Ok(())
 }
 
-fn violations(out: &mut impl Write, report: &StormReport, verbose: bool) -> io::Result<()> {
+fn violations(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     if report.violations.is_empty() {
         return Ok(());
     }
@@ -313,11 +321,18 @@ fn violations(out: &mut impl Write, report: &StormReport, verbose: bool) -> io::
         if let Some(why) = violation.no_example {
             writeln!(out, "    no example: {why}")?;
         }
+        for kept in &violation.kept {
+            match (&kept.file, &kept.disagreement) {
+                (_, Some(why)) => writeln!(out, "    the second checker disagrees: {why}")?,
+                (Some(file), None) => writeln!(out, "    {}: {file}", kept.second_checker)?,
+                (None, None) => writeln!(out, "    {}, not kept", kept.second_checker)?,
+            }
+        }
     }
     if report.violations_beyond > 0 {
         writeln!(out, "  and {} with further signatures", report.violations_beyond)?;
     }
-    for violation in examples(report, verbose) {
+    for violation in report.violations.iter().filter(|violation| !violation.example.is_empty()) {
         writeln!(out, "\n{BOLD}first {}{BOLD:#}", violation.signature)?;
         for line in &violation.example {
             writeln!(out, "  {line}")?;
@@ -326,71 +341,10 @@ fn violations(out: &mut impl Write, report: &StormReport, verbose: bool) -> io::
     Ok(())
 }
 
-/// One example of each class and mechanism, or, verbosely, of each signature.
-fn examples(report: &StormReport, verbose: bool) -> Vec<&Violation> {
-    let mut shown: Vec<&Violation> = Vec::new();
-    for violation in report.violations.iter().filter(|violation| !violation.example.is_empty()) {
-        let same = |other: &&Violation| {
-            other.class == violation.class && other.mechanism == violation.mechanism
-        };
-        if verbose || !shown.iter().any(same) {
-            shown.push(violation);
-        }
+fn last_lines(out: &mut impl Write, report: &StormReport, program: &str) -> io::Result<()> {
+    if let Ending::Stall { state, .. } = &report.ended {
+        writeln!(out, "\n{BOLD}the thread that did not come back{BOLD:#}\n{state}")?;
     }
-    shown
-}
-
-fn last_line(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
-    let ended = match &report.ended {
-        Ending::Time => "its time was over".to_owned(),
-        Ending::Signal(number) => format!("signal {number} ended it"),
-        Ending::FailFast => "--fail-fast ended it".to_owned(),
-        Ending::Stall { tid, state } => {
-            let tid = tid.map_or("?".to_owned(), |tid| tid.to_string());
-            format!("a call of thread {tid} did not come back\n{state}\n")
-        }
-        Ending::Lost(why) => format!("it could not go on: {why}"),
-    };
-    let (style, verdict) = (style(report.verdict), report.verdict.word());
-    let alarming = report.violations.iter().filter(|violation| !violation.allowed);
-    let (signatures, count) =
-        alarming.fold((0, 0), |(n, sum), violation| (n + 1, sum + violation.count));
-    let mut found = match count {
-        0 => String::new(),
-        count => {
-            format!(" {} in {}", counted(count, "time"), counted(signatures, "signature"))
-        }
-    };
-    // A promise that was broken is named even where that was allowed.
-    found += &match (report.verdict, report.allowed_violations) {
-        (_, 0) => String::new(),
-        (Verdict::Allowed, 1) => ": no violation but 1 allowed one".into(),
-        (Verdict::Allowed, allowed) => format!(": no violation but {allowed} allowed ones"),
-        (_, allowed) => format!(", {allowed} allowed beside"),
-    };
-    // On one CPU a promise is tried under preemption only: no clean bill, and no failure either.
-    let clean = matches!(report.verdict, Verdict::Upheld | Verdict::Allowed);
-    let doubt = report.overlap.doubt().filter(|_| clean);
-    let style = if doubt.is_some() { DOUBTFUL } else { style };
-    found += &doubt.map_or(String::new(), |doubt| format!(", but {doubt}"));
-    let contract = report.header.contract.unwrap_or_default();
-    writeln!(out, "\nContract \"{contract}\" {style}{verdict}{style:#}{found}; {ended}.")?;
-    if let Some(remedy) = report.overlap.remedy(report.nice.is_none()) {
-        writeln!(out, "# {remedy}")?;
-    }
-    for (signature, why) in report.disagreements() {
-        writeln!(
-            out,
-            "{BAD}THE TWO CHECKERS DISAGREE{BAD:#} on {signature}: to the second it is {why}. This \
-             is a bug in mapstorm; do not trust this verdict."
-        )?;
-    }
-    writeln!(out, "# again: {}", report.header.command)?;
-    commands(out, report)
-}
-
-/// What to paste for the violations that were kept.
-fn commands(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     let kept = || report.violations.iter().flat_map(|violation| &violation.kept);
     let mut troubles: Vec<(&str, u64)> = Vec::new();
     for trouble in kept().filter_map(|kept| kept.not_saved.as_deref()) {
@@ -399,21 +353,14 @@ fn commands(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
             None => troubles.push((trouble, 1)),
         }
     }
+    writeln!(out)?;
     for (trouble, times) in troubles {
         writeln!(out, "{BAD}{} not saved{BAD:#}: {trouble}", counted(times, "violation"))?;
     }
-    let files: Vec<String> = report.files().map(quoted).collect();
-    if files.is_empty() {
-        return Ok(());
-    }
-    writeln!(out, "# violations kept: {}. To look at them:", files.len())?;
-    writeln!(out, "mapstorm verify {}", files.join(" "))?;
-    for violation in &report.violations {
+    writeln!(out, "# again: {}", as_called(&report.header.command, program))?;
+    for violation in report.violations.iter().filter(|violation| violation.replays()) {
         for file in violation.kept.iter().filter_map(|kept| kept.file.as_deref()).map(quoted) {
-            writeln!(out, "mapstorm explain {file}")?;
-            if violation.replays() {
-                writeln!(out, "mapstorm replay {file}")?;
-            }
+            writeln!(out, "{program} replay {file}")?;
         }
     }
     Ok(())
