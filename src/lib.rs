@@ -12,6 +12,7 @@ pub mod allocations;
 pub mod cases;
 pub mod command_line;
 pub mod console;
+pub mod corpus;
 pub mod count;
 pub mod engine;
 pub mod evidence;

@@ -34,6 +34,8 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         None => commands::storm(&cli.storm, &cli.print),
         Some(Command::Storm(args)) => commands::storm(args, &cli.print),
         Some(Command::FirstTears(args)) => commands::first_tears(args, &cli.print),
+        Some(Command::Corpus(args)) => commands::corpus(args, &cli.print),
+        Some(Command::Consumer(args)) => commands::consumer(args, &cli.print),
         Some(Command::Merge(args)) => commands::merge(args, &cli.print),
         Some(Command::Verify(args)) => commands::verify(args),
         Some(Command::Explain(args)) => commands::explain(args),

@@ -144,10 +144,12 @@ fn words(line: &str) -> Vec<String> {
 }
 
 /// Whether the command line takes the arguments: with --help behind them they are parsed, and
-/// nothing is run. So are those of a guest, behind `--`.
+/// nothing is run. So are those of a guest, behind `--`; those of a parser are its own.
 fn taken(args: &[String]) -> Result<(), String> {
     if let Some(at) = args.iter().position(|word| word == "--") {
-        taken(&args[at + 1..])?;
+        if args[0] != "consumer" {
+            taken(&args[at + 1..])?;
+        }
         return taken(&args[..at]);
     }
     let output = run([args, &["--help".to_owned()]].concat());

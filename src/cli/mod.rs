@@ -112,6 +112,10 @@ pub enum Command {
     // Help of these stands at their arguments.
     Latency(LatencyArgs),
     Compare(CompareArgs),
+    /// Writes texts of maps and smaps for parsers, each with what a right parser makes of it
+    Corpus(CorpusArgs),
+    /// Tries a parser of maps on the corpus
+    Consumer(ConsumerArgs),
     /// Boots kernel images with mapstorm in them, one for each seed, and sets them side by side
     Vm(VmArgs),
     /// Proves the oracle on simulated kernels: each with one bug, which has to be found, and right
@@ -277,6 +281,33 @@ pub struct MergeArgs {
     /// Format of the report on stdout
     #[arg(long, help_heading = OUTPUT, value_parser = Format::all(), default_value = "text")]
     pub format: Format,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct CorpusArgs {
+    /// The folder that the texts go to; it is made if there is none
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ConsumerArgs {
+    /// Take the texts in this folder, which `mapstorm corpus` wrote [default: they are made anew]
+    #[arg(long, help_heading = RUN, value_name = "DIR")]
+    pub corpus: Option<PathBuf>,
+    /// Feed it with texts of smaps, too
+    #[arg(long, help_heading = RUN)]
+    pub smaps: bool,
+    /// Longest time for a text, in seconds
+    #[arg(long, help_heading = RUN, default_value = "10", value_parser = seconds, allow_negative_numbers = true)]
+    pub timeout: f64,
+    /// Format of the report on stdout
+    #[arg(long, help_heading = OUTPUT, value_parser = Format::all(), default_value = "text")]
+    pub format: Format,
+    /// The parser and its arguments, behind `--`: it reads a text on stdin and writes a line for each vma,
+    /// with tabs between START END PERMS OFFSET MAJOR MINOR INODE NAME, the name in hexadecimal
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -2,6 +2,7 @@
 
 mod cases;
 mod colour;
+mod corpus;
 mod emit_c;
 mod explain;
 mod first_tears;
@@ -18,6 +19,7 @@ mod vm;
 
 pub use cases::cases;
 pub use colour::set_colour;
+pub use corpus::{consumer, corpus};
 pub use emit_c::emit_c;
 pub use explain::explain;
 pub use first_tears::first_tears;
