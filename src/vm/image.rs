@@ -128,9 +128,8 @@ impl Image {
         }
         let path = find_image(folder.path()).ok_or_else(|| failed(Why::NoImage))?;
         let arch = arch_of(&path).map_err(failed)?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Image {
-            name: name.trim_start_matches("vmlinuz-").to_owned(),
+            name: name_in_package(&path),
             path,
             given: package.to_owned(),
             of_package: true,
@@ -147,6 +146,16 @@ fn name_of(given: &Path) -> String {
     let full = full.as_deref().unwrap_or(given);
     let last = given.file_name().or_else(|| full.file_name()).unwrap_or_default();
     last.to_string_lossy().trim_start_matches("vmlinuz-").to_owned()
+}
+
+/// The version in `boot/vmlinuz-VERSION` or `modules/VERSION/vmlinuz`.
+fn name_in_package(image: &Path) -> String {
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    match (name(image).strip_prefix("vmlinuz-"), image.parent()) {
+        (Some(version), _) => version.to_owned(),
+        (None, Some(folder)) => name(folder),
+        (None, None) => name(image),
+    }
 }
 
 /// The image in what a package holds: in boot/, or with the modules.
@@ -228,5 +237,12 @@ mod tests {
         fs::write(folder.path().join(IN_TREE[0]), bz).unwrap();
         let image = Image::at(folder.path()).unwrap();
         assert_eq!((image.arch, image.path.ends_with(IN_TREE[0])), ("x86_64", true));
+    }
+
+    #[test]
+    fn an_image_in_a_package_is_named_by_its_version() {
+        let name = |path: &str| name_in_package(Path::new(path));
+        assert_eq!(name("x/boot/vmlinuz-6.16.12+deb13-rt-amd64"), "6.16.12+deb13-rt-amd64");
+        assert_eq!(name("x/usr/lib/modules/7.3.4+deb13-rt-amd64/vmlinuz"), "7.3.4+deb13-rt-amd64");
     }
 }
