@@ -11,6 +11,8 @@ mod incidents;
 mod judge;
 mod layout_marks;
 mod lineup;
+#[cfg(test)]
+mod long_names;
 pub mod mark;
 mod modes;
 mod mutator;

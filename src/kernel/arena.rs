@@ -198,7 +198,7 @@ impl Arena {
         Ok(())
     }
 
-    fn add(&mut self, file: OwnedFd, identity: FileIdentity) {
+    pub(super) fn add(&mut self, file: OwnedFd, identity: FileIdentity) {
         let mut identities = self.identities.files().to_vec();
         identities.push(identity);
         self.files.push(file);

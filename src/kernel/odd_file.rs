@@ -57,9 +57,24 @@ pub enum NoOddFile {
 /// Makes the file, as long as a memfd of the arena, and says how it shows in maps. It is tried on the
 /// first pages of the first lane, which are empty before and after.
 pub(super) fn odd_file(geometry: &Geometry) -> Result<(OwnedFd, FileIdentity), NoOddFile> {
+    let (file, identity) = odd_file_in(&[], geometry)?;
+    match identity.name.len() > LONGEST {
+        true => Err(NoOddFile::Long),
+        false => Ok((file, identity)),
+    }
+}
+
+/// The same of a file in folders with these names, the one in the other.
+fn odd_file_in(
+    folders: &[&[u8]],
+    geometry: &Geometry,
+) -> Result<(OwnedFd, FileIdentity), NoOddFile> {
     let make = |error: &dyn std::fmt::Display| NoOddFile::Make(error.to_string());
     let dir = tempfile::Builder::new().prefix("mapstorm-").tempdir().map_err(|e| make(&e))?;
-    let path = dir.path().join(OsStr::from_bytes(NAME));
+    let folder =
+        folders.iter().fold(dir.path().to_owned(), |path, name| path.join(OsStr::from_bytes(name)));
+    std::fs::create_dir_all(&folder).map_err(|e| make(&e))?;
+    let path = folder.join(OsStr::from_bytes(NAME));
     let (file, bytes) = create(&path, geometry).map_err(|e| make(&e))?;
     debug_assert_eq!(bytes >> geometry.page_shift, u64::from(MAX_PGOFF) + 1);
     std::fs::remove_file(&path).map_err(|e| make(&e))?;
@@ -68,10 +83,23 @@ pub(super) fn odd_file(geometry: &Geometry) -> Result<(OwnedFd, FileIdentity), N
         return Err(NoOddFile::FileSystem(kind));
     }
     let identity = tried(&file, geometry)?;
-    if identity.name.len() > LONGEST {
-        return Err(NoOddFile::Long);
-    }
     Ok((file, identity))
+}
+
+#[cfg(test)]
+impl crate::kernel::Arena {
+    /// Adds a file in folders whose names are as long as can be, of bytes each of which maps prints as
+    /// four: its lines are longer than a page of output, and nearly as long as what is kept of one
+    /// ([`Lines::HEAD`](crate::kernel::Lines::HEAD)). To be called before anything is mapped in the first
+    /// lane.
+    pub(crate) fn add_long_file(&mut self) -> Result<(), NoOddFile> {
+        // Names of NAME_MAX bytes.
+        let folders = [&[b'\n'; 255][..]; 7];
+        let (file, identity) = odd_file_in(&folders, self.geometry())?;
+        assert!(identity.name.len() > 4 * 255 * folders.len());
+        self.add(file, identity);
+        Ok(())
+    }
 }
 
 fn create(path: &Path, geometry: &Geometry) -> Result<(OwnedFd, u64), Errno> {
