@@ -108,6 +108,36 @@ fn faulters_fault_while_operations_are_under_way() {
     assert_eq!(json(&none)["faulters"], Value::Null);
 }
 
+/// A load that is refused although its page could be read all the time is a violation.
+#[test]
+fn a_load_that_should_not_have_been_refused_is_told() {
+    if !testable() || !Loads::OFFERED {
+        return;
+    }
+    let args =
+        ["--threads", "2", "--faulters", "1", "--inject", "hole-faulter", "--seed", "1", "-q"];
+    let output = until("a refused load", &[&args[..], &["--format", "json"]].concat(), |output| {
+        json(output)["faulters"]["refused_readable"].as_u64() > Some(0)
+    });
+    let report = json(&output);
+    agrees(&output, &report);
+    let faulters = &report["faulters"];
+    let count = |field: &str| faulters[field].as_u64().unwrap();
+    // What is planted is counted as a load that was refused, too.
+    assert!(count("refused_readable") <= count("refused"), "{faulters}");
+    let first = faulters["first_refused"].as_str().unwrap();
+    assert!(first.contains("could be read at every instant"), "{first}");
+    let found = report["violations"].as_array().unwrap();
+    let of_faulters = |violation: &&Value| {
+        let signature = violation["signature"].as_str().unwrap();
+        signature.starts_with("hole/-/") && signature.ends_with("/-")
+    };
+    let told = found.iter().filter(of_faulters).map(|found| found["count"].as_u64().unwrap());
+    assert_eq!(told.sum::<u64>(), count("refused_readable"), "{report}");
+    let alone = run(["--threads", "2", "--faulters", "0", "--inject", "hole-faulter"]);
+    assert_eq!(alone.status.code(), Some(64), "{}", text(&alone.stderr));
+}
+
 /// At the limit calls fail, what they left is known, and the kernel's layout at standstills is the oracle's.
 #[test]
 fn a_storm_at_the_limit_knows_what_failed_calls_leave() {

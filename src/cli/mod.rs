@@ -250,7 +250,8 @@ pub struct StormArgs {
     /// Plants a fault to see that it is found: in what readers get hole, torn, stale, unknown,
     /// disorder, malformed or truncated; in what is compared at a standstill mismatch; a call that
     /// does not come back stall (asleep), stall-spinning, stall-asleep (which is undecided), or
-    /// stall-faulter; in what readers get of the lines below the arena hole-outside or unknown-outside
+    /// stall-faulter; in what readers get of the lines below the arena hole-outside or unknown-outside;
+    /// a load that is taken for refused hole-faulter
     #[arg(long, hide = true, value_name = "CLASS")]
     pub inject: Option<Planted>,
     /// End the storm at the first violation that is not allowed

@@ -232,8 +232,9 @@ fn faulters(args: &StormArgs) -> Result<usize, Failure> {
             "--faulters {faulters}: on this architecture there is no load that may be refused; use 0"
         )));
     }
-    if faulters == 0 && args.inject == Some(Planted::StallOfFaulter) {
-        return Err(Failure::Usage("--inject stall-faulter takes --faulters 1 or more".into()));
+    if let Some(planted) = args.inject.filter(|planted| faulters == 0 && planted.takes_faulters()) {
+        let word = planted.word();
+        return Err(Failure::Usage(format!("--inject {word} takes --faulters 1 or more")));
     }
     Ok(faulters)
 }

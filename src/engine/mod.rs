@@ -42,6 +42,7 @@ pub use crate::host::Cpus;
 pub use bandit::{ArmStats, Bandit};
 pub use calibrate::{Calibration, Dropped, Unpredicted, calibrate, merge_rules, random_steps};
 pub use delay::DelayTimer;
+pub use faulter::RefusedLoad;
 pub use incidents::{ArenaText, Call, Incident, Mismatch, Stall};
 pub use layout_marks::{LayoutMarks, View};
 pub use modes::{Course, Lock, Mode, ModeSet, Parser, Reads};

@@ -28,6 +28,8 @@ pub enum Planted {
     Stall(Stay),
     /// A faulter's load does not come back.
     StallOfFaulter,
+    /// A load is taken for refused although it was not.
+    RefusedLoad,
 }
 
 /// A fault in what readers get of the lines outside of the arena.
@@ -62,6 +64,7 @@ impl Planted {
             Planted::Stall(Stay::Spinning) => "stall-spinning",
             Planted::Stall(Stay::Asleep) => "stall-asleep",
             Planted::StallOfFaulter => "stall-faulter",
+            Planted::RefusedLoad => "hole-faulter",
         }
     }
 
@@ -74,7 +77,12 @@ impl Planted {
             .chain([Planted::Mismatch, Planted::Unpredicted])
             .chain(stalls)
             .chain(outside)
-            .chain([Planted::StallOfFaulter])
+            .chain([Planted::StallOfFaulter, Planted::RefusedLoad])
+    }
+
+    /// Whether it takes a faulter.
+    pub const fn takes_faulters(self) -> bool {
+        matches!(self, Planted::StallOfFaulter | Planted::RefusedLoad)
     }
 
     /// The source that calibration reads.

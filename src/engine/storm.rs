@@ -8,6 +8,7 @@ mod workers;
 pub use plan::{Ended, Live, Plan, Run, StormError};
 
 use super::bandit::SLICE;
+use super::faulter::RefusedLoad;
 use super::incidents::ArenaText;
 use super::lineup::{Lineup, Turn};
 use super::offsets::CallTimes;
@@ -60,6 +61,8 @@ pub struct Storm {
     /// What keeps the account of a stall before it is told.
     keeper: Option<Arc<dyn StallKeeper>>,
     over: AtomicBool,
+    /// The first load that was refused and should not have been.
+    refused_load: Mutex<Option<RefusedLoad>>,
     call_times: Arc<CallTimes>,
     /// The lines outside of the arena at the last standstill, and what is doubted of them.
     outside: Surroundings,
@@ -161,6 +164,7 @@ impl Storm {
             watcher: Watcher::new(plan.threads_and_faulters()),
             keeper: None,
             over: AtomicBool::new(false),
+            refused_load: Mutex::new(None),
             call_times: Arc::default(),
             // The program's own, and for each thread what it allocates from and its stack, each
             // with a guard.
@@ -188,6 +192,11 @@ impl Storm {
     /// The violations.
     pub fn findings(&self) -> &Findings {
         &self.findings
+    }
+
+    /// The first load that was refused although the page could be read all the time.
+    pub fn refused_load(&self) -> Option<RefusedLoad> {
+        *self.refused_load.lock()
     }
 
     /// The oracle.

@@ -103,6 +103,10 @@ counters! {
     faults,
     /// Those that were refused, by SIGSEGV or SIGBUS.
     refused,
+    /// Those of them that should not have been: the page could be read all the time.
+    refused_readable,
+    /// Those of which that can't be told.
+    refused_undecided,
     /// Those that had an operation under way in their lane.
     met,
     /// Calls that failed.

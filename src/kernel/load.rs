@@ -16,6 +16,15 @@ use std::sync::OnceLock;
 /// The signals that a load can bring about.
 const SIGNALS: [libc::c_int; 2] = [libc::SIGSEGV, libc::SIGBUS];
 
+/// Why a load was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refused {
+    /// SIGSEGV: nothing is mapped there that can be read.
+    NotReadable,
+    /// SIGBUS: there is no page for what is mapped.
+    NoPage,
+}
+
 /// Loads, possible because the signals are caught.
 #[derive(Clone, Copy, Debug)]
 pub struct Loads(());
@@ -33,7 +42,6 @@ std::arch::global_asm!(
     "xor eax, eax",
     "ret",
     "mapstorm_load_refused:",
-    "mov eax, 1",
     "ret",
 );
 
@@ -50,13 +58,12 @@ std::arch::global_asm!(
     "mov w0, #0",
     "ret",
     "mapstorm_load_refused:",
-    "mov w0, #1",
     "ret",
 );
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 unsafe extern "C" {
-    /// Loads four bytes, and gives 0; 1 where a signal refused it.
+    /// Loads four bytes, and gives 0; the signal, where one refused it.
     fn mapstorm_load(address: u64) -> u32;
     /// The instruction that loads.
     static mapstorm_load_at: u8;
@@ -76,6 +83,18 @@ fn instruction(context: &mut libc::ucontext_t) -> &mut u64 {
     &mut context.uc_mcontext.pc
 }
 
+/// What the interrupted function gives.
+#[cfg(target_arch = "x86_64")]
+fn result(context: &mut libc::ucontext_t) -> &mut i64 {
+    &mut context.uc_mcontext.gregs[libc::REG_RAX as usize]
+}
+
+/// What the interrupted function gives.
+#[cfg(target_arch = "aarch64")]
+fn result(context: &mut libc::ucontext_t) -> &mut u64 {
+    &mut context.uc_mcontext.regs[0]
+}
+
 /// The actions that were there before, by the place in [`SIGNALS`].
 struct Before(UnsafeCell<[MaybeUninit<libc::sigaction>; SIGNALS.len()]>);
 
@@ -88,12 +107,12 @@ static BEFORE: Before = Before(UnsafeCell::new([MaybeUninit::uninit(); SIGNALS.l
 extern "C" fn refused(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the kernel hands a handler with SA_SIGINFO both, valid until it returns.
     let (code, context) = unsafe { ((*info).si_code, &mut *context.cast::<libc::ucontext_t>()) };
-    let at = instruction(context);
     // Only the addresses of the labels are taken.
     let (load, fix) = (&raw const mapstorm_load_at, &raw const mapstorm_load_refused);
     // One that somebody sent has a code of 0 or below.
-    if code > 0 && *at as usize == load.addr() {
-        *at = fix.addr() as _;
+    if code > 0 && *instruction(context) as usize == load.addr() {
+        *instruction(context) = fix.addr() as _;
+        *result(context) = signal as _;
         return;
     }
     let Some(which) = SIGNALS.iter().position(|known| *known == signal) else { return };
@@ -151,17 +170,24 @@ impl Loads {
         *CAUGHT.get_or_init(catch)
     }
 
-    /// Loads from `address`, which nobody has to know. Gives whether it was allowed.
+    /// Loads from `address`, which nobody has to know.
+    ///
+    /// # Errors
+    /// The signal that refused it, where one did.
     #[inline]
-    pub fn load(self, address: u64) -> bool {
+    pub fn load(self, address: u64) -> Result<(), Refused> {
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
         // SAFETY: a load changes nothing, of what it gives nothing is used, and a signal that refuses
         // it is caught.
-        return unsafe { mapstorm_load(address) == 0 };
+        return match unsafe { mapstorm_load(address) as libc::c_int } {
+            0 => Ok(()),
+            libc::SIGSEGV => Err(Refused::NotReadable),
+            _ => Err(Refused::NoPage),
+        };
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         {
             let _ = address;
-            false
+            Err(Refused::NoPage)
         }
     }
 }
@@ -209,17 +235,20 @@ mod tests {
         let page = rustix::param::page_size();
         let mut map = MmapOptions::new().len(3 * page).map_anon().unwrap();
         let at = |number: usize| map.as_ptr() as u64 + (number * page) as u64;
-        assert!((0..3).all(|number| loads.load(at(number))));
+        assert!((0..3).all(|number| loads.load(at(number)).is_ok()));
         let middle = at(1) as *mut libc::c_void;
         // SAFETY: a page of the test's own, of which nobody holds a reference.
         assert_eq!(unsafe { libc::mprotect(middle, page, libc::PROT_NONE) }, 0);
         for _ in 0..1000 {
-            assert_eq!([0, 1, 2].map(|number| loads.load(at(number))), [true, false, true]);
+            let refused = Err(Refused::NotReadable);
+            assert_eq!([0, 1, 2].map(|number| loads.load(at(number))), [Ok(()), refused, Ok(())]);
         }
-        assert!(!loads.load(0) && !loads.load(u64::MAX - 7), "nowhere");
+        for nowhere in [0, u64::MAX - 7] {
+            assert_eq!(loads.load(nowhere), Err(Refused::NotReadable));
+        }
         // SAFETY: as above.
         assert_eq!(unsafe { libc::mprotect(middle, page, libc::PROT_READ | libc::PROT_WRITE) }, 0);
-        assert!(loads.load(at(1)));
+        assert_eq!(loads.load(at(1)), Ok(()));
         map[page] = 1;
     }
 
@@ -229,7 +258,7 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         // SAFETY: nobody else knows of the file.
         let map = unsafe { MmapOptions::new().len(1).map(&file) }.unwrap();
-        assert!(!loads.load(map.as_ptr() as u64), "SIGBUS");
+        assert_eq!(loads.load(map.as_ptr() as u64), Err(Refused::NoPage));
     }
 
     #[test]
@@ -239,7 +268,7 @@ mod tests {
         without_huge_pages().unwrap();
         let map = MmapOptions::new().len(64 * page).map_anon().unwrap();
         let before = faults_of_thread();
-        (0..64).for_each(|number| assert!(loads.load(map.as_ptr() as u64 + number * page as u64)));
+        (0..64).for_each(|number| loads.load(map.as_ptr() as u64 + number * page as u64).unwrap());
         assert!(faults_of_thread() - before >= 64);
     }
 

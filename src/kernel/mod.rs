@@ -30,7 +30,7 @@ pub use identity::{FileIdentity, Identities, anon_name};
 pub use inject::{Fault, Injector};
 pub use line::{Line, Malformed, NAME_COLUMN, Opening, is_detail, parse, range_end};
 pub use lines::{Chunk, Lines};
-pub use load::{Loads, faults_of_thread, without_huge_pages};
+pub use load::{Loads, Refused, faults_of_thread, without_huge_pages};
 pub use memory_file::MemoryFile;
 pub use odd_file::NoOddFile;
 pub use query::{Answer, QueryFlags};

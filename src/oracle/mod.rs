@@ -10,6 +10,7 @@ mod evidence;
 mod fault;
 mod history;
 mod ledger;
+mod load;
 #[cfg(all(test, any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod orders;
 mod outside;

@@ -220,7 +220,7 @@ pub struct OutsideReport {
 }
 
 /// What the faulters did.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct FaultersReport {
     /// How many there were.
     pub threads: usize,
@@ -234,6 +234,12 @@ pub struct FaultersReport {
     pub faults: u64,
     /// Those that were refused by a signal.
     pub refused: u64,
+    /// Those of them that should not have been: the page could be read at every instant. Violations.
+    pub refused_readable: u64,
+    /// Those of which that can't be told.
+    pub refused_undecided: u64,
+    /// The first that should not have been, in words.
+    pub first_refused: Option<String>,
     /// Those with an operation under way in their lane.
     pub met_operation: u64,
     /// What the kernel says of VMA locks, for the time of the storm and all processes of the machine;

@@ -7,8 +7,10 @@ use super::data::{
 use super::example::{example_text, in_short};
 use super::overlap::OverlapReport;
 use super::verdict::Verdict;
+use crate::count::counted;
 use crate::engine::{
-    ArmStats, Counts, Dropped, Ended, Found, Mode, NoEvidence, Run, Signature, Storm, Workload,
+    ArmStats, Counts, Dropped, Ended, Found, Mode, NoEvidence, RefusedLoad, Run, Signature, Storm,
+    Workload,
 };
 use crate::evidence::Kept;
 use crate::header::Header;
@@ -135,9 +137,29 @@ fn faulters(storm: &Storm, run: &Run) -> Option<FaultersReport> {
         loads: counts.loads,
         faults: counts.faults,
         refused: counts.refused,
+        refused_readable: counts.refused_readable,
+        refused_undecided: counts.refused_undecided,
+        first_refused: storm.refused_load().as_ref().map(refused_words),
         met_operation: counts.met,
         vma_locks: run.vma_locks,
     })
+}
+
+fn refused_words(load: &RefusedLoad) -> String {
+    let RefusedLoad { lane, page, address, window, versions, layouts } = load;
+    let mut words = format!(
+        "SIGSEGV at {address:#x} (lane {lane} page {page}), which could be read at every instant from \
+         tick {} to tick {}: lane {lane} was {}",
+        window.from, window.to, layouts[0]
+    );
+    if versions.0 != versions.1 {
+        words += &format!(
+            ", and then, {}, {}",
+            counted(versions.1 - versions.0, "operation"),
+            layouts[1]
+        );
+    }
+    words
 }
 
 fn outside(storm: &Storm, counts: &Counts) -> OutsideReport {

@@ -200,6 +200,12 @@ fn faulters_words(faulters: &FaultersReport) -> String {
         ),
         None => "; counted by the faulters: this kernel does not count VMA locks".into(),
     };
+    if let Some(first) = &faulters.first_refused {
+        words += &format!(
+            "\nrefused     {} that should not have been; the first: {first}",
+            counted(faulters.refused_readable, "load"),
+        );
+    }
     words
 }
 

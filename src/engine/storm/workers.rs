@@ -2,7 +2,7 @@
 
 use super::{EXAMPLE_VERSIONS, Storm, StormError};
 use crate::engine::delay::DelayTimer;
-use crate::engine::faulter::Faulter;
+use crate::engine::faulter::{Faulter, Refusals};
 use crate::engine::modes::{Mode, ModeSet};
 use crate::engine::mutator::Mutator;
 use crate::engine::planted::{Planted, corrupting, stuck, stuck_faulter};
@@ -46,7 +46,7 @@ impl Storm {
                 }
                 match (sources, index.checked_sub(storm.plan.threads)) {
                     (Some(files), _) => storm.read(index, files, begun),
-                    (None, Some(faulter)) => storm.fault(index, faulter),
+                    (None, Some(faulter)) => storm.fault(index, faulter, begun),
                     (None, None) => storm.mutate(index),
                 }
             })
@@ -103,11 +103,18 @@ impl Storm {
     }
 
     /// The faulter with this number among faulters; `index` is that among all threads.
-    fn fault(&self, index: usize, faulter: usize) {
+    fn fault(&self, index: usize, faulter: usize, begun: Instant) {
         let Some(loads) = self.loads else { return };
         let rng = Stream::new(self.plan.seed, "faulter", faulter);
         let (tally, at) = (&self.tallies[index], &self.loading[faulter]);
-        let mut faulter = Faulter::new(&self.oracle, &self.arena, tally, loads, rng, at);
+        let refusals = Refusals {
+            findings: &self.findings,
+            first: &self.refused_load,
+            over: &self.over,
+            begun,
+            planted: self.plan.inject == Some(Planted::RefusedLoad),
+        };
+        let mut faulter = Faulter::new(&self.oracle, &self.arena, tally, loads, rng, at, refusals);
         let mut stuck = stuck_faulter(self.plan.inject);
         let mut affinity = Affinity::anywhere(&self.plan.cpus);
         self.scheduler.enter(index);
@@ -126,7 +133,13 @@ impl Storm {
     /// The reader of worker `index`, with the fault planted that the plan asks for.
     pub(super) fn read(&self, index: usize, files: Sources<MapsFile>, begun: Instant) {
         match self.plan.inject {
-            None | Some(Planted::Mismatch | Planted::Unpredicted | Planted::StallOfFaulter) => {
+            None
+            | Some(
+                Planted::Mismatch
+                | Planted::Unpredicted
+                | Planted::StallOfFaulter
+                | Planted::RefusedLoad,
+            ) => {
                 self.read_from(index, files, begun);
             }
             Some(Planted::Stall(stay)) => {
