@@ -2,8 +2,8 @@
 //! does on them.
 //!
 //! What a text says is known from how it was made, never by parsing it: mappings that were made a
-//! moment ago ([`mapped`]), lines that were put together from their fields ([`made`]), walks that a
-//! storm saved ([`torn`]).
+//! moment ago (`mapped`), lines that were put together from their fields (`made`), walks that a
+//! storm saved (`torn`).
 
 mod consumer;
 mod made;
