@@ -11,7 +11,7 @@ use super::surroundings::{Lacks, Surroundings};
 use super::tally::Tally;
 use super::violations::Findings;
 use super::witness::Witness;
-use crate::kernel::{Identities, is_detail, parse};
+use crate::kernel::{Ballast, Identities, is_detail, parse};
 use crate::model::{KindSet, Observation};
 use crate::oracle::{
     Break, Class, Contract, Cursor, LineCache, Mechanism, Oracle, Rule, Shown, Snapshot, Tick,
@@ -221,7 +221,9 @@ impl Judge<'_> {
         let known = self.outside.now().lacks(before, &shown, |lack| {
             let _ = lacks.try_push(lack);
         });
-        if !known && !geometry.overlaps(seen.start, seen.end) {
+        // The upper part of the ballast comes and goes between two standstills.
+        let stranger = || !text.is_some_and(Ballast::shows_in);
+        if !known && !geometry.overlaps(seen.start, seen.end) && stranger() {
             Tally::add(&self.tally.strangers, 1);
         }
         self.doubt(before, Some(seen), &lacks, window, log);

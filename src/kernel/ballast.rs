@@ -83,6 +83,14 @@ impl Drop for Pages {
 }
 
 impl Ballast {
+    const NAME: &str = "mapstorm-ballast";
+
+    /// Whether a line of maps, without its newline, shows a part of a ballast.
+    pub fn shows_in(text: &[u8]) -> bool {
+        let name = text.strip_suffix(b" (deleted)").unwrap_or_default();
+        name.strip_suffix(Ballast::NAME.as_bytes()).is_some_and(|rest| rest.ends_with(b" /memfd:"))
+    }
+
     /// Where in the file the upper part begins: its pages follow on from no page of the lower one.
     const UPPER: u64 = 1 << 24;
 
@@ -91,7 +99,7 @@ impl Ballast {
     /// # Errors
     /// When a memfd can't be made.
     pub fn new(room: u64) -> Result<Ballast, Errno> {
-        let (file, _) = memfd("mapstorm-ballast", 0)?;
+        let (file, _) = memfd(Ballast::NAME, 0)?;
         Ok(Ballast { file, room, lower: None, upper: None })
     }
 
@@ -136,5 +144,33 @@ impl Ballast {
     /// Unmaps the upper part.
     pub fn give_back(&mut self) {
         self.upper = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_lines_are_told_by_their_name() {
+        let line = "7f0000000000-7f0000001000 r--p 00000000 00:01 77                         ";
+        for (name, is) in [
+            ("/memfd:mapstorm-ballast (deleted)", true),
+            ("/memfd:mapstorm-0 (deleted)", false),
+            ("/memfd:mapstorm-ballast", false),
+            ("/tmp/x/memfd:mapstorm-ballast (deleted)", false),
+            ("", false),
+        ] {
+            assert_eq!(Ballast::shows_in(format!("{line}{name}").as_bytes()), is, "{name}");
+        }
+    }
+
+    /// Far from the limit there is nothing to fill, and all is unmapped again.
+    #[test]
+    fn below_the_limit_it_is_refused_and_leaves_nothing() {
+        let mut ballast = Ballast::new(16).unwrap();
+        assert_eq!(ballast.lay(64), Err(Errno::RANGE));
+        let maps = std::fs::read("/proc/self/maps").unwrap();
+        assert!(!maps.split(|&byte| byte == b'\n').any(Ballast::shows_in));
     }
 }

@@ -28,6 +28,7 @@ pub(super) fn notes(report: &StormReport, room: Room) -> Vec<String> {
             .map(str::to_owned)
             .filter(|_| report.verdict != Verdict::Violated),
     );
+    note(refused_loads(report));
     note(not_saved(report));
     note(unproved(report));
     note(without(report));
@@ -63,6 +64,13 @@ fn ended(report: &StormReport) -> Option<String> {
         Ending::Lost(_) if report.verdict == Verdict::Undecided => None,
         Ending::Lost(why) => Some(format!("it could not go on: {why}")),
     }
+}
+
+/// Violations of faulters: no reader saw them, and they are no example.
+fn refused_loads(report: &StormReport) -> Option<String> {
+    let refused = report.faulters.as_ref()?.refused_readable;
+    let loads = counted(refused, "load");
+    (refused > 0).then(|| format!("{loads} refused that should not have been (-v has the first)"))
 }
 
 /// Evidence that is not on disk although it was to be.
