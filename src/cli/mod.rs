@@ -244,7 +244,7 @@ pub struct StormArgs {
     #[arg(long, help_heading = OUTPUT, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub keep: u8,
     /// Play this workload in all slices: duel, paused, slow, small, pair, pair-paused, scatter, double,
-    /// same-cpu, idle, crowd, queue, limit [default: drawn, more often those that tear]
+    /// same-cpu, idle, moved, crowd, queue, limit [default: drawn, more often those that tear]
     #[arg(long, help_heading = RUN, alias = "shape", value_name = "WORKLOAD")]
     pub workload: Option<Workload>,
     /// Plants a fault to see that it is found: in what readers get hole, torn, stale, unknown,

@@ -47,6 +47,9 @@ const TRIAL: Duration = Duration::from_millis(4);
 const UNKNOWN: Duration = Duration::from_millis(8);
 /// What the last slice counts beside all those before it, at least.
 const LAST: f64 = 0.125;
+/// Of so many slices, one goes to the workload in which readers went past mutators that stood still most
+/// often: what makes a tear makes no hang.
+const HELD_ONE_IN: usize = 4;
 /// Of so many slices, one goes to a workload whatever it is worth.
 const TRY_ONE_IN: usize = 24;
 
@@ -83,6 +86,11 @@ impl Bandit {
         if rng.one_in(TRY_ONE_IN) {
             return (*rng.pick(&self.workloads), TRIAL);
         }
+        if let Some(workload) = self.holds_most()
+            && rng.one_in(HELD_ONE_IN)
+        {
+            return (workload, if untried.is_some() { TRIAL } else { SLICE });
+        }
         // With nothing expected, so that good luck in a trial makes no best.
         let most = |expected| {
             let worths = self.arms().map(move |(_, stats)| stats.worth(expected));
@@ -107,6 +115,13 @@ impl Bandit {
             }
         }
         unreachable!("the weights add up")
+    }
+
+    /// The workload in which most calls went past a mutator that stood still in mid-operation.
+    fn holds_most(&self) -> Option<Workload> {
+        let rate = |stats: &ArmStats| stats.near.held as f64 / stats.time.as_secs_f64().max(1e-3);
+        let arms = self.arms().filter(|(_, stats)| stats.near.held > 0);
+        arms.max_by(|(_, a), (_, b)| rate(a).total_cmp(&rate(b))).map(|(workload, _)| workload)
     }
 
     /// A slice is over, which took so long: what it brought.

@@ -20,6 +20,9 @@ use crate::oracle::{
 use rustix::io::Errno;
 use std::time::Instant;
 
+/// Lanes that are asked whether an operation is in flight.
+const ASKED_LANES: u16 = 16;
+
 /// Everything a reader judges with, apart from the source and the log.
 pub(super) struct Judge<'a> {
     pub(super) oracle: &'a Oracle,
@@ -372,7 +375,15 @@ impl Judge<'_> {
         Tally::add(&self.tally.windows, 1);
         if window.to != window.from {
             Tally::add(&self.tally.busy, 1);
+        } else if self.stands_still() {
+            Tally::add(&self.tally.held, 1);
         }
+    }
+
+    /// Whether an operation is in flight. Of very many lanes only the first are asked.
+    fn stands_still(&self) -> bool {
+        let unsettled = |lane| !self.oracle.settled(lane, self.oracle.history(lane).head());
+        (0..self.oracle.geometry().lanes.min(ASKED_LANES)).any(unsettled)
     }
 
     /// Counts the line judged just now if it lies at a changing place. `reached` and `before` tell

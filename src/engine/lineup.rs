@@ -17,6 +17,8 @@ pub(super) struct Lineup {
     sharing: Sharing,
     /// Whether faulters play.
     pub faulted: bool,
+    /// Whether mutators are taken to a reader's CPU in mid-operation.
+    pub moved: bool,
 }
 
 /// Which worker runs on which CPU.
@@ -79,7 +81,7 @@ impl Lineup {
         turn: Turn,
     ) -> Lineup {
         let (all_readers, all_mutators) = (plan.readers, plan.threads - plan.readers);
-        let Outline { play, sharing, mut slice } = workload.outline(plan, lanes);
+        let Outline { play, sharing, moved, mut slice } = workload.outline(plan, lanes);
         // At least one of each; the rest are mutators and readers at random.
         let most = all_readers.min(play - 1);
         let least = play.saturating_sub(all_mutators).max(1);
@@ -98,6 +100,7 @@ impl Lineup {
             mutators: play - readers,
             sharing,
             faulted: false,
+            moved,
         }
     }
 
@@ -116,14 +119,26 @@ impl Lineup {
             mutators: plan.threads - plan.readers,
             sharing: if apart { Sharing::Apart } else { Sharing::Anywhere },
             faulted: false,
+            moved: false,
         }
+    }
+
+    /// The reader to whose CPU a mutator that plays may be taken, and that CPU. None where it runs on any.
+    pub fn reader_of(&self, worker: usize, plan: &Plan) -> Option<(usize, usize)> {
+        let rank = worker.checked_sub(plan.readers).filter(|_| worker < plan.threads)?;
+        self.part(worker, plan).flatten()?;
+        let reader = (self.first_reader + rank % self.readers) % plan.readers;
+        Some((reader, self.part(reader, plan).flatten()?))
     }
 
     /// A worker's part: `None` to rest, else the CPU to play on, if it is to keep to one.
     pub fn part(&self, worker: usize, plan: &Plan) -> Option<Option<usize>> {
         if worker >= plan.threads {
-            // Of faulters all play or none, wherever they get a CPU.
-            return self.faulted.then_some(None);
+            // Of faulters all play or none: beside readers and mutators where these share a CPU, else
+            // wherever they get one.
+            let beside = self.sharing == Sharing::Together || self.moved;
+            let cpu = plan.cpus.nth(worker - plan.threads).filter(|_| beside);
+            return self.faulted.then_some(cpu);
         }
         // Those that play follow the first one, in a ring.
         let turn = |rank: usize, first: usize, of: usize| (rank + of - first) % of;

@@ -1,5 +1,6 @@
 //! The director: starts the threads, paces them in slices, pauses them to compare, and stops them.
 
+mod moving;
 mod plan;
 mod standstills;
 mod watching;
@@ -33,6 +34,7 @@ use crate::model::{
 use crate::oracle::{History, Oracle};
 use crate::seed::Stream;
 use crossbeam_utils::CachePadded;
+use moving::Mover;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 use standstills::{Pause, Rest};
@@ -58,6 +60,7 @@ pub struct Storm {
     /// What readers write down of their calls.
     records: Box<[CachePadded<CallRecord>]>,
     watcher: Watcher,
+    mover: Mover,
     /// What keeps the account of a stall before it is told.
     keeper: Option<Arc<dyn StallKeeper>>,
     over: AtomicBool,
@@ -163,6 +166,7 @@ impl Storm {
             records: (0..plan.threads_and_faulters()).map(|_| CachePadded::default()).collect(),
             watcher: Watcher::new(plan.threads_and_faulters()),
             keeper: None,
+            mover: Mover::new(plan.threads),
             over: AtomicBool::new(false),
             refused_load: Mutex::new(None),
             call_times: Arc::default(),
@@ -272,11 +276,26 @@ impl Storm {
             None => Workload::distinct(&self.plan, self.arena.geometry().lanes),
         };
         let mut run = Run::new(workloads);
+        // In a scenario nobody is moved.
+        let moves = |workload: &Workload| self.script.is_none() && workload.moves();
+        let mover = match run.workloads.arms().any(|(workload, _)| moves(&workload)) {
+            true => Some(self.spawn_mover()),
+            false => None,
+        };
+        let mover = match mover.transpose() {
+            Ok(mover) => mover,
+            Err(error) => {
+                self.scheduler.stop();
+                threads.into_iter().for_each(|thread| drop(thread.join()));
+                return Err(error);
+            }
+        };
         match self.spawn_watcher(begun) {
             Ok(watcher) => pause.watcher = Some(watcher),
             Err(error) => {
                 self.scheduler.stop();
-                threads.into_iter().for_each(|thread| drop(thread.join()));
+                self.mover.stop();
+                threads.into_iter().chain(mover).for_each(|thread| drop(thread.join()));
                 return Err(error);
             }
         }
@@ -297,6 +316,7 @@ impl Storm {
         window(false);
         self.over.store(true, Ordering::Relaxed);
         self.scheduler.stop();
+        self.mover.stop();
         run.counts = self.counts();
         run.overlap = pause.times.sum();
         self.end_watch(&mut run, &mut pause, begun);
@@ -314,7 +334,7 @@ impl Storm {
             ));
         }
         if run.stalled.is_none() && run.left.is_none() {
-            for thread in threads {
+            for thread in threads.into_iter().chain(mover) {
                 // A worker that panicked has printed why; there is no verdict without it.
                 if thread.join().is_err() {
                     run.lost.get_or_insert("a worker panicked".into());
@@ -407,7 +427,11 @@ impl Storm {
             let (before, played) = (self.brought(), Instant::now());
             self.scheduler.play(lineup.slice, part);
             run.slices += 1;
+            if lineup.moved {
+                self.move_about(&lineup);
+            }
             std::thread::sleep(left.min(long));
+            self.mover.end();
             let (after, took) = (self.brought(), played.elapsed());
             if lineup.faulted {
                 run.faulted += took;
@@ -421,11 +445,11 @@ impl Storm {
                 run.workloads.learn(workload, took, after.0 - before.0, after.1 - before.1);
             }
             if let Some(ballast) = full {
-                let rest = self.rest(run, pause, begun);
-                ballast.lock().give_back();
-                if let Rest::Over(ended) = rest {
+                // Not when a stall is told: what gives memory back waits for mmap_lock.
+                if let Rest::Over(ended) = self.rest(run, pause, begun) {
                     break ended;
                 }
+                ballast.lock().give_back();
             }
             if let Some(number) = signal() {
                 break Ended::Signal(number);

@@ -113,6 +113,9 @@ counters! {
     errors,
     /// Windows in which at least one operation was in flight or took effect.
     busy,
+    /// Windows in which nothing happened, and after which an operation was still in flight: its mutator
+    /// stood still in the middle of it, and a reader went past.
+    held,
     /// Lines at a changing place: a VMA began or ended there, between the line before and this one,
     /// that did not before. Those that are wrong for another reason, too.
     places,
@@ -142,6 +145,9 @@ pub struct NearMisses {
     pub twice: u64,
     /// Windows in which an operation was in flight or took effect.
     pub busy: u64,
+    /// Calls that went past an operation whose mutator stood still: had it stood in the middle of a change
+    /// to the tree, a lookup that waits for the rest of it would not have come back.
+    pub held: u64,
 }
 
 impl Add for NearMisses {
@@ -152,6 +158,7 @@ impl Add for NearMisses {
             places: self.places + other.places,
             twice: self.twice + other.twice,
             busy: self.busy + other.busy,
+            held: self.held + other.held,
         }
     }
 }
@@ -164,6 +171,7 @@ impl Sub for NearMisses {
             places: self.places - earlier.places,
             twice: self.twice - earlier.twice,
             busy: self.busy - earlier.busy,
+            held: self.held - earlier.held,
         }
     }
 }
@@ -205,6 +213,7 @@ impl Tally {
             places: self.places.load(Ordering::Relaxed),
             twice: self.tolerated.iter().map(|cell| cell.load(Ordering::Relaxed)).sum(),
             busy: self.busy.load(Ordering::Relaxed),
+            held: self.held.load(Ordering::Relaxed),
         }
     }
 

@@ -41,6 +41,9 @@ pub enum Workload {
     /// A reader and a mutator on each CPU: the reader has idle priority, and the mutator, woken by
     /// a timer, takes its place.
     Idle,
+    /// One worker a CPU; mutators are taken to a reader's CPU time and again, wherever in an operation
+    /// they are, and brought back.
+    Moved,
     /// All workers, in all lanes.
     Crowd,
     /// All workers, in one lane.
@@ -81,6 +84,7 @@ struct Traits {
     longest: u8,
     populate: bool,
     full: bool,
+    moved: bool,
 }
 
 words!(Workload, "workload");
@@ -100,6 +104,7 @@ impl Workload {
             Workload::Double => "two workers a cpu, anywhere",
             Workload::SameCpu => "a reader and a mutator on each cpu",
             Workload::Idle => "the same, readers at idle priority",
+            Workload::Moved => "mutators taken to a reader's cpu in mid-operation",
             Workload::Crowd => "everybody, all lanes",
             Workload::Queue => "everybody, one lane",
             Workload::Limit => "one worker a cpu, one lane, nearly vm.max_map_count vmas",
@@ -127,6 +132,11 @@ impl Workload {
         self.traits().full
     }
 
+    /// Whether mutators are taken to a reader's CPU in mid-operation.
+    pub const fn moves(self) -> bool {
+        self.traits().moved
+    }
+
     const fn traits(self) -> Traits {
         const DUEL: Traits = Traits {
             crew: Crew::OneEach,
@@ -138,6 +148,7 @@ impl Workload {
             longest: 0,
             populate: false,
             full: false,
+            moved: false,
         };
         match self {
             Workload::Duel => DUEL,
@@ -151,6 +162,7 @@ impl Workload {
             Workload::Double => Traits { crew: Crew::TwoEach, ..DUEL },
             Workload::SameCpu => Traits { crew: Crew::Pairs, ..DUEL },
             Workload::Idle => Traits { crew: Crew::Pairs, sleep: 16, idle: true, ..DUEL },
+            Workload::Moved => Traits { moved: true, ..DUEL },
             Workload::Crowd => Traits { crew: Crew::All, in_play: InPlay::All, hammer: 6, ..DUEL },
             Workload::Queue => Traits { crew: Crew::All, ..DUEL },
             Workload::Limit => Traits { full: true, ..DUEL },
@@ -164,6 +176,8 @@ pub(super) struct Outline {
     /// How many play.
     pub play: usize,
     pub sharing: Sharing,
+    /// Whether mutators are taken to a reader's CPU in mid-operation.
+    pub moved: bool,
     /// Its first lane is not drawn yet.
     pub slice: Slice,
 }
@@ -191,7 +205,7 @@ impl Workload {
     }
 
     pub(super) fn outline(self, plan: &Plan, lanes: u16) -> Outline {
-        let Traits { crew, in_play, hammer, spin, sleep, idle, longest, populate, full } =
+        let Traits { crew, in_play, hammer, spin, sleep, idle, longest, populate, full, moved } =
             self.traits();
         let cpus = plan.cpus.count();
         let play = match crew {
@@ -212,6 +226,8 @@ impl Workload {
         };
         Outline {
             play,
+            // Where all keep to a CPU of their own there is one to be taken to.
+            moved: moved && sharing == Sharing::Apart,
             sharing,
             slice: Slice {
                 first_lane: 0,
@@ -253,8 +269,9 @@ mod tests {
         // Both of two lanes are all of them, but less is hammered there.
         assert_eq!(left_out(5, 2, 2), []);
         // No worker has the only CPU to itself.
-        assert_eq!(left_out(3, 1, 8), [Workload::Double]);
-        assert_eq!(left_out(2, 1, 8), [Workload::Double, Workload::Queue]);
+        assert_eq!(left_out(3, 1, 8), [Workload::Double, Workload::Moved]);
+        let left = [Workload::Double, Workload::Moved, Workload::Queue];
+        assert_eq!(left_out(2, 1, 8), left);
     }
 
     #[test]

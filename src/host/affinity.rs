@@ -7,19 +7,21 @@ use super::priority;
 pub struct Affinity<'a> {
     cpus: &'a Cpus,
     at: Option<usize>,
+    /// Whether somebody else may have moved the thread.
+    astray: bool,
     idle: bool,
 }
 
 impl<'a> Affinity<'a> {
     /// A thread that runs anywhere.
     pub fn anywhere(cpus: &'a Cpus) -> Affinity<'a> {
-        Affinity { cpus, at: None, idle: false }
+        Affinity { cpus, at: None, astray: false, idle: false }
     }
 
     /// Moves the calling thread to `cpu`, or lets it run anywhere again. Where that is not allowed
     /// it stays: placement makes tears likelier, and no verdict depends on it.
     pub fn sit(&mut self, cpu: Option<usize>) {
-        if self.at == cpu {
+        if self.at == cpu && !self.astray {
             return;
         }
         let pinned = match cpu {
@@ -27,8 +29,13 @@ impl<'a> Affinity<'a> {
             None => pin(self.cpus.all()),
         };
         if pinned.is_ok() {
-            self.at = cpu;
+            (self.at, self.astray) = (cpu, false);
         }
+    }
+
+    /// Somebody else may have moved the thread: it is moved at the next turn, wherever it was.
+    pub fn forget(&mut self) {
+        self.astray = true;
     }
 
     /// Gives the calling thread idle priority (SCHED_IDLE: all other threads go first), or the
@@ -70,5 +77,12 @@ mod tests {
         }
         affinity.sit(None);
         assert_eq!(allowed_cpus().unwrap(), before);
+        // Moved by somebody else, it comes back.
+        let last = cpus.nth(cpus.count() - 1).unwrap();
+        affinity.sit(cpus.nth(0));
+        super::super::cpus::pin([last]).unwrap();
+        affinity.forget();
+        affinity.sit(cpus.nth(0));
+        assert_eq!(allowed_cpus().unwrap(), [cpus.nth(0).unwrap()]);
     }
 }

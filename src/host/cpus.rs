@@ -33,6 +33,17 @@ pub fn pin(cpus: impl IntoIterator<Item = usize>) -> Result<(), Errno> {
     sched_setaffinity(None, &set)
 }
 
+/// Keeps thread `tid` of this process on `cpu`. Does not allocate.
+///
+/// # Errors
+/// What sched_setaffinity(2) gave.
+pub fn pin_thread(tid: u32, cpu: usize) -> Result<(), Errno> {
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    let pid = i32::try_from(tid).ok().and_then(rustix::process::Pid::from_raw);
+    sched_setaffinity(Some(pid.ok_or(Errno::SRCH)?), &set)
+}
+
 /// The CPUs of a storm.
 #[derive(Clone, Debug)]
 pub struct Cpus {

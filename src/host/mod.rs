@@ -17,7 +17,7 @@ mod thread;
 mod vma_locks;
 
 pub use affinity::Affinity;
-pub use cpus::{Cpus, allowed_cpus, cpu_list, cpus_of_thread, parse_cpu_list, pin};
+pub use cpus::{Cpus, allowed_cpus, cpu_list, cpus_of_thread, parse_cpu_list, pin, pin_thread};
 pub use hang::{Doing, FIRST_LOOK_MOST, Found, Overdue, Pulse, Standing, Stuck, Watch};
 pub use limits::{Limits, RegionTooLarge, TooMuch};
 pub use locks::{MapsLocking, observe_locking, observe_smaps_locking};

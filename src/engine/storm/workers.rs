@@ -84,6 +84,9 @@ impl Storm {
         let mut affinity = Affinity::anywhere(&self.plan.cpus);
         self.scheduler.enter(index);
         while let Some(cue) = self.scheduler.attend(index) {
+            if self.mover.was_astray(index) {
+                affinity.forget();
+            }
             affinity.sit(cue.cpu);
             mutator.attend();
             if cue.slice.sleep > 0 {
