@@ -135,6 +135,38 @@ fn a_layout_that_differs_at_a_standstill_is_a_mismatch() {
     assert!(differences.iter().all(|text| text.as_str().unwrap().contains("maps shows")));
 }
 
+/// What the kernel says of itself goes the same way, and can be allowed by its place.
+#[test]
+fn what_the_kernel_says_of_itself_is_a_violation() {
+    if probe().is_none() {
+        return;
+    }
+    let dir = Dir::new();
+    let signature = "splat/warning/planted_by_mapstorm/-";
+    let storm = |more: &[&str]| {
+        let args = ["--threads", "2", "--seconds", "2", "--stall", "5", "-q", "--format", "json"];
+        let plant = ["--inject", "splat", "--ops", "resize", "--allow", "hole"];
+        run(args.iter().chain(&plant).chain(more))
+    };
+    let output = storm(&["--out", dir.to_str().unwrap()]);
+    let report = json(&output);
+    assert_eq!(output.status.code(), Some(1), "{}", brief(&report));
+    let alarming = alarming(&report);
+    assert_eq!((alarming.len(), &alarming[0]["signature"]), (1, &Value::from(signature)));
+    assert_eq!(broken(&report, "the kernel finds nothing wrong"), 1);
+    let file = alarming[0]["kept"][0]["file"].as_str().unwrap();
+    let verified = run(["verify", file]);
+    assert_eq!(verified.status.code(), Some(0));
+    assert!(text(&verified.stdout).contains(&format!("bears witness to {signature}")));
+    let explained = run(["explain", file]);
+    assert!(text(&explained.stdout).contains("WARNING: CPU: 0 PID: 1 at mm/mmap_lock.c:1"));
+    let saved = std::fs::read_to_string(file).unwrap();
+    let harmless = dir.file("harmless.json", &saved.replace("WARNING: ", "NOTICE: "));
+    assert_eq!(run(["verify", &harmless]).status.code(), Some(1));
+    let allowed = storm(&["--allow", "splat/warning/planted_by_mapstorm"]);
+    assert_eq!(allowed.status.code(), Some(0), "{}", brief(&json(&allowed)));
+}
+
 /// A faulter that does not come back is watched like every worker, and its load is told.
 #[test]
 fn a_load_that_does_not_come_back_is_a_stall() {

@@ -250,8 +250,8 @@ pub struct StormArgs {
     /// Plants a fault to see that it is found: in what readers get hole, torn, stale, unknown,
     /// disorder, malformed or truncated; in what is compared at a standstill mismatch; a call that
     /// does not come back stall (asleep), stall-spinning, stall-asleep (which is undecided), or
-    /// stall-faulter; in what readers get of the lines below the arena hole-outside or unknown-outside;
-    /// a load that is taken for refused hole-faulter
+    /// stall-faulter; in the kernel's log splat; in what readers get of the lines below the arena hole-outside
+    /// or unknown-outside; a load that is taken for refused hole-faulter
     #[arg(long, hide = true, value_name = "CLASS")]
     pub inject: Option<Planted>,
     /// End the storm at the first violation that is not allowed
@@ -264,6 +264,10 @@ pub struct StormArgs {
     /// does not count
     #[arg(long, help_heading = JUDGING, default_value = "10", value_parser = seconds, value_name = "SECONDS", allow_negative_numbers = true)]
     pub stall: f64,
+    /// End with exit code 4 where the kernel's log can't be watched; without it the storm goes on and the
+    /// report says so
+    #[arg(long, help_heading = JUDGING)]
+    pub kmsg: bool,
     /// Niceness of the workers, -20 to 19; below 0 they go before other programs, which takes
     /// CAP_SYS_NICE [default: that of mapstorm]
     #[arg(long, help_heading = SIZE, value_name = "N", value_parser = clap::value_parser!(i32).range(-20..=19), allow_negative_numbers = true)]

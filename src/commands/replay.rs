@@ -82,6 +82,7 @@ pub(super) fn target(path: &Path) -> Result<(Target, Contract), Failure> {
 fn once(path: &Path, incident: &SavedIncident) -> Failure {
     let what = match incident.class() {
         Class::Stall => "a stall: a call that did not come back, and nothing that a reader saw",
+        Class::Splat => "what the kernel said of itself, and nothing that a reader saw",
         _ => "a mismatch: found while nothing moved, after all that had been done until then",
     };
     Failure::Usage(format!(

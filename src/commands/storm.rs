@@ -109,6 +109,12 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
     let mut keeper =
         Saver::new(origins, args.out.as_deref()).map_err(refused)?.with_rescue(Arc::clone(&rescue));
     let storm = Storm::prepare(arena, plan, may)?;
+    if let Some(errno) = storm.log_trouble().filter(|_| args.kmsg) {
+        return Err(Failure::Untestable(format!(
+            "--kmsg: /dev/kmsg: {errno}; it takes CAP_SYSLOG or kernel.dmesg_restrict=0, and a sandbox that has \
+             the file"
+        )));
+    }
     let storm = Arc::new(storm.with_keeper(Arc::clone(&rescue) as Arc<dyn StallKeeper>));
     let unpredicted = calibration.unpredicted.iter().map(|found| found.words.clone()).collect();
     storm.findings().unpredicted(calibration.unpredicted);

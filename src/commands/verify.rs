@@ -162,6 +162,11 @@ fn shown_by(incident: &SavedIncident, shown: &Shown) -> (Finding, String) {
             );
             (Finding::Witnesses, why)
         }
+        Shown::Splat => {
+            let why = "what is in it is what a kernel says that finds something wrong with itself; no file \
+                       can prove that this one said it";
+            (Finding::Witnesses, why.into())
+        }
         Shown::Doubtful(why) => (Finding::Fails, (*why).into()),
     }
 }

@@ -6,7 +6,7 @@ use super::modes::Mode;
 use super::signature::Signature;
 use super::watch::Party;
 use crate::host::Doing;
-use crate::host::ThreadFile;
+use crate::host::{Splat, ThreadFile};
 use crate::model::{Geometry, KindSet, Op};
 use crate::oracle::{Class, History, Mechanism, Oracle, VersionRecord};
 use std::time::Duration;
@@ -130,18 +130,31 @@ pub struct Stall {
     pub versions: Vec<VersionRecord>,
     /// All threads of the storm.
     pub parties: Vec<Party>,
+    /// The last lines that the kernel wrote into its log since the storm began.
+    pub log: Vec<String>,
 }
 
 impl Stall {
     /// What it is called.
     pub fn signature(&self) -> Signature {
         Signature {
-            class: Class::Stall,
             mechanism: self.mechanism,
             in_flight: self.operations,
             mode: self.reader,
+            ..Signature::bare(Class::Stall)
         }
     }
+}
+
+/// What the kernel said of itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KernelSplat {
+    /// When it was found, since the storm began.
+    pub at: Duration,
+    /// What it said.
+    pub splat: Splat,
+    /// The kernel's taint before the storm and now, where it can be read.
+    pub taint: [Option<u64>; 2],
 }
 
 /// A call as far as the storm knows it.
@@ -162,6 +175,8 @@ pub enum Incident {
     Mismatch(Mismatch),
     /// Of a call.
     Stall(Stall),
+    /// Of the kernel.
+    Splat(KernelSplat),
 }
 
 /// Room for what the director finds, made before the storm.
@@ -199,6 +214,11 @@ impl Incidents {
     /// Keeps a stall.
     pub(super) fn stall(&mut self, stall: Stall) {
         self.found.push(Incident::Stall(stall));
+    }
+
+    /// Keeps what the kernel said.
+    pub(super) fn splat(&mut self, splat: KernelSplat) {
+        self.found.push(Incident::Splat(splat));
     }
 
     /// Keeps a mismatch that was made elsewhere, as long as there is room.

@@ -251,7 +251,7 @@ impl Judge<'_> {
         let Verdict::Wrong(found) = self.walk.wrong(rule, class, seen, window) else { return };
         let found = Break { pos: before, lane: None, ..found };
         let (mode, in_flight) = (Some(self.mode), KindSet::EMPTY);
-        let signature = Signature { class, mechanism: None, in_flight, mode };
+        let signature = Signature { in_flight, mode, ..Signature::bare(class) };
         let at = self.begun.elapsed().as_nanos() as u64;
         self.outside.doubt(signature, found, lacks, at, |witness| {
             self.gather_outside(&found, log, witness)

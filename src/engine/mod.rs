@@ -11,6 +11,7 @@ mod incidents;
 mod judge;
 mod layout_marks;
 mod lineup;
+mod log_book;
 #[cfg(test)]
 mod long_names;
 pub mod mark;
@@ -43,7 +44,7 @@ pub use bandit::{ArmStats, Bandit};
 pub use calibrate::{Calibration, Dropped, Unpredicted, calibrate, merge_rules, random_steps};
 pub use delay::DelayTimer;
 pub use faulter::RefusedLoad;
-pub use incidents::{ArenaText, Call, Incident, Mismatch, Stall};
+pub use incidents::{ArenaText, Call, Incident, KernelSplat, Mismatch, Stall};
 pub use layout_marks::{LayoutMarks, View};
 pub use modes::{Course, Lock, Mode, ModeSet, Parser, Reads};
 pub use mutator::Mutator;

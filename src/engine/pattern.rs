@@ -2,6 +2,7 @@
 
 use super::modes::Mode;
 use super::signature::Signature;
+use crate::host::{Function, SplatKind};
 use crate::model::{Kind, KindSet};
 use crate::oracle::{Class, Mechanism};
 use crate::vocabulary::unknown;
@@ -23,12 +24,14 @@ pub struct Pattern {
     mechanism: Option<Option<Mechanism>>,
     operations: Option<KindSet>,
     reader: Option<Option<Mode>>,
+    /// Of a splat, in the places of mechanism and operations: what the kernel said, and the function.
+    splat: Option<(SplatKind, Option<Option<Function>>)>,
 }
 
 impl From<Class> for Pattern {
     /// Every signature of a class.
     fn from(class: Class) -> Pattern {
-        Pattern { class, mechanism: None, operations: None, reader: None }
+        Pattern { class, mechanism: None, operations: None, reader: None, splat: None }
     }
 }
 
@@ -64,12 +67,23 @@ impl Pattern {
             && self.mechanism.is_none_or(|mechanism| mechanism == signature.mechanism)
             && self.operations.is_none_or(|operations| operations == signature.in_flight)
             && self.reader.is_none_or(|reader| reader == signature.mode)
+            && self.splat.is_none_or(|(kind, function)| {
+                signature.splat.is_some_and(|(is, of)| {
+                    is == kind && function.is_none_or(|function| function == of)
+                })
+            })
     }
 }
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.class)?;
+        if let Some((kind, function)) = &self.splat {
+            write!(f, "/{kind}")?;
+            let Some(function) = function else { return Ok(()) };
+            write!(f, "/{}", function.as_deref().unwrap_or("-"))?;
+            return if self.reader.is_some() { f.write_str("/-") } else { Ok(()) };
+        }
         let Some(mechanism) = self.mechanism else { return Ok(()) };
         write!(f, "/{}", mechanism.map_or("-", Mechanism::word))?;
         let Some(operations) = self.operations else { return Ok(()) };
@@ -100,6 +114,31 @@ fn part<T: Copy>(
     found.map(Some).ok_or_else(|| PatternError(unknown(what, text, &known)))
 }
 
+fn beyond(more: &str) -> PatternError {
+    PatternError(format!("it has four parts, and {more:?} is one more"))
+}
+
+/// What comes behind `splat/`: what the kernel said, the function, and no way of reading.
+fn splat<'t>(mut parts: impl Iterator<Item = &'t str>) -> Result<Pattern, PatternError> {
+    let mut pattern = Pattern::from(Class::Splat);
+    let Some(kind) = parts.next() else { return Ok(pattern) };
+    let Some(kind) = part("kernel message", kind, &SplatKind::ALL, SplatKind::word)? else {
+        return Err(PatternError("what the kernel said is never -".into()));
+    };
+    let function = parts.next().map(|name| match name {
+        "-" => Ok(None),
+        "" => Err(PatternError("the function has no name; - is none".into())),
+        name => Function::from(name).map(Some).map_err(|_| {
+            PatternError(format!("{name:?} is longer than the names of functions that are kept"))
+        }),
+    });
+    pattern.splat = Some((kind, function.transpose()?));
+    if let Some(way) = parts.next() {
+        pattern.reader = Some(part("way of reading", way, &[], Mode::word)?);
+    }
+    parts.next().map_or(Ok(pattern), |more| Err(beyond(more)))
+}
+
 impl FromStr for Pattern {
     type Err = PatternError;
 
@@ -110,6 +149,9 @@ impl FromStr for Pattern {
         let Some(class) = part("class", class, &Class::ALL, Class::word)? else {
             return Err(PatternError("a signature has a class, which is never -".into()));
         };
+        if class == Class::Splat {
+            return splat(parts);
+        }
         let mechanism = parts
             .next()
             .map(|text| part("mechanism", text, &Mechanism::ALL, Mechanism::word))
@@ -128,8 +170,8 @@ impl FromStr for Pattern {
             .map(|text| part("way of reading", text, &Mode::ALL, Mode::word))
             .transpose()?;
         match parts.next() {
-            None => Ok(Pattern { class, mechanism, operations, reader }),
-            Some(more) => Err(PatternError(format!("it has four parts, and {more:?} is one more"))),
+            None => Ok(Pattern { mechanism, operations, reader, ..class.into() }),
+            Some(more) => Err(beyond(more)),
         }
     }
 }
@@ -147,15 +189,25 @@ mod tests {
             KindSet::EMPTY.with(Kind::Map).with(Kind::Advise),
             KindSet::all(),
         ];
-        mechanisms.flat_map(move |mechanism| {
+        let told = [None, Function::from("vma_merge").ok()].into_iter().flat_map(|function| {
+            SplatKind::ALL.into_iter().map(move |kind| Signature::of_splat(kind, function))
+        });
+        let read = mechanisms.flat_map(move |mechanism| {
             let modes = modes.clone();
             kinds.into_iter().flat_map(move |in_flight| {
                 let modes = modes.clone().into_iter();
                 modes.flat_map(move |mode| {
-                    Class::ALL.map(|class| Signature { class, mechanism, in_flight, mode })
+                    let classes = Class::ALL.into_iter().filter(|class| *class != Class::Splat);
+                    classes.map(move |class| Signature {
+                        mechanism,
+                        in_flight,
+                        mode,
+                        ..Signature::bare(class)
+                    })
                 })
             })
-        })
+        });
+        read.chain(told)
     }
 
     /// As text compares: what was said with a word of text before there was a type for it.

@@ -30,6 +30,8 @@ pub enum Planted {
     StallOfFaulter,
     /// A load is taken for refused although it was not.
     RefusedLoad,
+    /// The kernel's log has a WARN.
+    Splat,
 }
 
 /// A fault in what readers get of the lines outside of the arena.
@@ -65,6 +67,7 @@ impl Planted {
             Planted::Stall(Stay::Asleep) => "stall-asleep",
             Planted::StallOfFaulter => "stall-faulter",
             Planted::RefusedLoad => "hole-faulter",
+            Planted::Splat => Class::Splat.word(),
         }
     }
 
@@ -73,11 +76,11 @@ impl Planted {
         let reads = Fault::ALL.into_iter().map(Planted::Read);
         let stalls = [Stay::Uninterruptible, Stay::Spinning, Stay::Asleep].map(Planted::Stall);
         let outside = [Outside::Skipped, Outside::Altered].map(Planted::Outside);
-        reads
-            .chain([Planted::Mismatch, Planted::Unpredicted])
-            .chain(stalls)
-            .chain(outside)
-            .chain([Planted::StallOfFaulter, Planted::RefusedLoad])
+        reads.chain([Planted::Mismatch, Planted::Unpredicted]).chain(stalls).chain(outside).chain([
+            Planted::StallOfFaulter,
+            Planted::RefusedLoad,
+            Planted::Splat,
+        ])
     }
 
     /// Whether it takes a faulter.

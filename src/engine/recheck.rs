@@ -322,8 +322,12 @@ impl Judge<'_> {
                 (None, in_flight(&self.example.evidence, self.oracle.geometry()))
             }
         };
-        let signature =
-            Signature { class: found.class, mechanism, in_flight, mode: Some(self.mode) };
+        let signature = Signature {
+            mechanism,
+            in_flight,
+            mode: Some(self.mode),
+            ..Signature::bare(found.class)
+        };
         let at = self.begun.elapsed().as_nanos() as u64;
         let wanted = self.findings.wants(&signature);
         let gathered = wanted.then(|| self.gather(&found, log));

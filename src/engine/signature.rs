@@ -1,6 +1,7 @@
 //! What makes two violations the same, and how that is written.
 
 use super::modes::Mode;
+use crate::host::{Function, SplatKind};
 use crate::model::KindSet;
 use crate::oracle::{Class, Mechanism};
 use std::fmt;
@@ -16,19 +17,30 @@ pub struct Signature {
     pub in_flight: KindSet,
     /// How it was read; `None` for what no reader found.
     pub mode: Option<Mode>,
+    /// Of [`Class::Splat`], what the kernel said and which function it is about.
+    pub splat: Option<(SplatKind, Option<Function>)>,
 }
 
 impl Signature {
     /// That of a violation that no reader found.
     pub const fn bare(class: Class) -> Signature {
-        Signature { class, mechanism: None, in_flight: KindSet::EMPTY, mode: None }
+        Signature { class, mechanism: None, in_flight: KindSet::EMPTY, mode: None, splat: None }
+    }
+
+    /// That of what the kernel said.
+    pub const fn of_splat(kind: SplatKind, function: Option<Function>) -> Signature {
+        Signature { splat: Some((kind, function)), ..Signature::bare(Class::Splat) }
     }
 }
 
 impl fmt::Display for Signature {
     /// `hole/replaced-in-flight/remap/query`: class, mechanism or `-`, kinds joined by `+` or
-    /// `-`, way of reading or `-`.
+    /// `-`, way of reading or `-`. Of a splat, `splat/warning/vma_merge/-`: what the kernel said, and the
+    /// function that it is about.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((kind, function)) = &self.splat {
+            return write!(f, "{}/{kind}/{}/-", self.class, function.as_deref().unwrap_or("-"));
+        }
         write!(f, "{}/{}/", self.class, self.mechanism.map_or("-", Mechanism::word))?;
         for (i, kind) in self.in_flight.iter().enumerate() {
             write!(f, "{}{kind}", if i == 0 { "" } else { "+" })?;
@@ -52,7 +64,12 @@ mod tests {
             mechanism: Some(Mechanism::ReplacedInFlight),
             in_flight: [Kind::Map, Kind::Remap].into_iter().collect(),
             mode: Some(Mode::Query),
+            splat: None,
         };
+        let splat = Signature::of_splat(SplatKind::Warning, Function::from("vma_merge").ok());
+        assert_eq!(splat.to_string(), "splat/warning/vma_merge/-");
+        let nowhere = Signature::of_splat(SplatKind::RcuStall, None);
+        assert_eq!(nowhere.to_string(), "splat/rcu-stall/-/-");
         assert_eq!(named.to_string(), "hole/replaced-in-flight/map+remap/query");
         assert_eq!(Signature::bare(Class::Hole).to_string(), "hole/-/-/-");
     }

@@ -2,6 +2,7 @@
 
 mod moving;
 mod plan;
+mod splats;
 mod standstills;
 mod watching;
 mod workers;
@@ -12,6 +13,7 @@ use super::bandit::SLICE;
 use super::faulter::RefusedLoad;
 use super::incidents::ArenaText;
 use super::lineup::{Lineup, Turn};
+use super::log_book::LogBook;
 use super::offsets::CallTimes;
 use super::op_set::OpSet;
 use super::overlap::RunTimes;
@@ -26,7 +28,7 @@ use super::tally::{Counts, NearMisses, Tally};
 use super::violations::Findings;
 use super::watch::{CallRecord, StallKeeper, Watcher};
 use super::workload::Workload;
-use crate::host::{Doing, VmaLockCounts};
+use crate::host::{self, Doing, VmaLockCounts};
 use crate::kernel::{Arena, Ballast, Lines, Loads, MapsFile, Mm, without_huge_pages};
 use crate::model::{
     Layout, MAX_PAGES, MergeRules, Op, Place, Span, apply_alone, fits, lane_making,
@@ -60,6 +62,9 @@ pub struct Storm {
     /// What readers write down of their calls.
     records: Box<[CachePadded<CallRecord>]>,
     watcher: Watcher,
+    /// What the kernel has written into its log, and its taint before the storm.
+    log: LogBook,
+    taint: Option<u64>,
     mover: Mover,
     /// What keeps the account of a stall before it is told.
     keeper: Option<Arc<dyn StallKeeper>>,
@@ -166,6 +171,8 @@ impl Storm {
             records: (0..plan.threads_and_faulters()).map(|_| CachePadded::default()).collect(),
             watcher: Watcher::new(plan.threads_and_faulters()),
             keeper: None,
+            log: LogBook::open(plan.inject == Some(Planted::Splat)),
+            taint: host::taint(),
             mover: Mover::new(plan.threads),
             over: AtomicBool::new(false),
             refused_load: Mutex::new(None),
@@ -358,9 +365,10 @@ impl Storm {
 
     /// Has the findings looked at, while all rest. To keep them allocates, and so may change what lies
     /// outside of the arena: that is read before and after, as at a standstill.
-    fn keep_at_rest(&self, pause: &mut Pause, keep: &mut impl FnMut(&Findings)) {
+    fn keep_at_rest(&self, pause: &mut Pause, begun: Instant, keep: &mut impl FnMut(&Findings)) {
         // A file that can't be read leaves nothing to be held against; the next standstill tells.
         let _ = pause.read(self);
+        self.take_splats(begun);
         keep(&self.findings);
         let _ = pause.read(self);
     }
@@ -454,9 +462,9 @@ impl Storm {
             if let Some(number) = signal() {
                 break Ended::Signal(number);
             }
-            if self.findings.fresh() {
+            if self.findings.fresh() || self.log.is_ripe() {
                 match self.rest(run, pause, begun) {
-                    Rest::All => self.keep_at_rest(pause, keep),
+                    Rest::All => self.keep_at_rest(pause, begun, keep),
                     Rest::Missed => {}
                     Rest::Over(ended) => break ended,
                 }
@@ -493,6 +501,9 @@ impl Storm {
         }
         // With a call that does not come back not everybody rests; what was found is kept
         // nevertheless.
+        self.log.look();
+        self.take_splats(begun);
+        self.take_taint(begun);
         if self.findings.fresh() {
             keep(&self.findings);
         }

@@ -247,8 +247,12 @@ mod tests {
         found.window = Window { from: 3, to: 4 };
         found.observation = Some(Observation { start: 50, end: 60, page: Page::FOREIGN });
         let (mechanism, in_flight) = (None, KindSet::EMPTY);
-        let signature =
-            Signature { class: Class::Hole, mechanism, in_flight, mode: Some(Mode::Walk) };
+        let signature = Signature {
+            mechanism,
+            in_flight,
+            mode: Some(Mode::Walk),
+            ..Signature::bare(Class::Hole)
+        };
         let lacks = lacks.iter().copied().collect();
         surroundings.doubt(signature, found, &lacks, 7, |_| Ok(()));
     }

@@ -282,6 +282,7 @@ mod tests {
             mechanism: Some(Mechanism::ReplacedInFlight),
             in_flight: [Kind::Map, Kind::Remap].into_iter().collect(),
             mode: Some(mode),
+            splat: None,
         }
     }
 

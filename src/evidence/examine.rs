@@ -23,6 +23,8 @@ pub enum Shown {
     },
     /// It is the account of a stall, and consistent. No file can prove that time passed.
     Stall,
+    /// It has what the kernel said, and that is a splat. No file can prove that the kernel said it.
+    Splat,
     /// It is the account of a stall that can't be true, or does not suffice.
     Doubtful(&'static str),
 }
@@ -47,6 +49,10 @@ impl SavedIncident {
                 }
                 Ok(self.believe(stall))
             }
+            Account::Splat(splat) => Ok(match splat.splat() {
+                Some(_) => Shown::Splat,
+                None => Shown::Doubtful("its lines are nothing that the kernel says of itself"),
+            }),
         }
     }
 
@@ -204,7 +210,7 @@ mod tests {
     fn account(incident: &mut SavedIncident) -> &mut SavedMismatch {
         match &mut incident.account {
             Account::Mismatch(mismatch) => mismatch,
-            Account::Stall(_) => panic!("a mismatch"),
+            Account::Stall(_) | Account::Splat(_) => panic!("a mismatch"),
         }
     }
 
@@ -327,6 +333,7 @@ mod tests {
             text: vec![b"1000-2000 r--p 00000000 00:00 0 ".to_vec()],
             versions: Vec::new(),
             parties: parties(),
+            log: vec!["a line".into()],
         });
         let mut incident = SavedIncident::new(&incident, &origins()).0;
         let Account::Stall(stall) = &mut incident.account else { panic!("a stall") };

@@ -4,10 +4,11 @@ use super::provenance::Origins;
 use super::tear::{SCHEMA_VERSION, SavedFile, SavedLane};
 use super::text::RawText;
 use crate::engine::{
-    Call, Incident, Mismatch, Named, Party, SeenLane, Signature, Stall, name, sort_lanes,
+    Call, Incident, KernelSplat, Mismatch, Named, Party, SeenLane, Signature, Stall, name,
+    sort_lanes,
 };
 use crate::header::Header;
-use crate::host::{Doing, ThreadFile};
+use crate::host::{Doing, Splat, SplatKind, ThreadFile, grew_worse, splats};
 use crate::model::{FoundRules, Geometry};
 use crate::oracle::{Class, VersionRecord};
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,28 @@ pub enum Account {
     Mismatch(SavedMismatch),
     /// A call did not come back.
     Stall(SavedStall),
+    /// The kernel said that something is wrong with itself.
+    Splat(SavedSplat),
+}
+
+/// What the kernel said.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SavedSplat {
+    /// The lines of its log, without time and priority.
+    pub lines: Vec<String>,
+    /// Whether only the taint says so: the log could not be read.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub taint_alone: bool,
+    /// The kernel's taint before the storm.
+    pub taint_before: Option<u64>,
+    /// The same when this was saved.
+    pub taint_after: Option<u64>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so.
+fn is_false(alone: &bool) -> bool {
+    !*alone
 }
 
 /// Both sides of a standstill.
@@ -118,6 +141,9 @@ pub struct SavedStall {
     /// The last versions of the lanes that it and operations under way were in, lowest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lanes: Vec<SavedLane>,
+    /// The last lines that the kernel wrote into its log since the storm began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kernel_log: Vec<String>,
     /// All threads of the storm; files of older versions have none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parties: Vec<Party>,
@@ -137,6 +163,15 @@ impl SavedIncident {
             }
             Incident::Stall(stall) => {
                 (stall.signature(), stall.at, Account::Stall(SavedStall::new(stall)))
+            }
+            Incident::Splat(KernelSplat { at, splat, taint }) => {
+                let account = Account::Splat(SavedSplat {
+                    lines: splat.lines.clone(),
+                    taint_alone: splat.kind == SplatKind::Taint,
+                    taint_before: taint[0],
+                    taint_after: taint[1],
+                });
+                (Signature::of_splat(splat.kind, splat.function), *at, account)
             }
         };
         let incident = SavedIncident {
@@ -159,6 +194,7 @@ impl SavedIncident {
         match &self.account {
             Account::Mismatch(_) => Signature::bare(Class::Mismatch),
             Account::Stall(stall) => stall.named(),
+            Account::Splat(splat) => splat.named(),
         }
     }
 
@@ -167,6 +203,7 @@ impl SavedIncident {
         match self.account {
             Account::Mismatch(_) => Class::Mismatch,
             Account::Stall(_) => Class::Stall,
+            Account::Splat(_) => Class::Splat,
         }
     }
 
@@ -174,7 +211,7 @@ impl SavedIncident {
     pub fn waited_ns(&self) -> Option<(u64, u64)> {
         match &self.account {
             Account::Stall(stall) => Some((stall.waited_ns, stall.limit_ns)),
-            Account::Mismatch(_) => None,
+            Account::Mismatch(_) | Account::Splat(_) => None,
         }
     }
 
@@ -183,6 +220,7 @@ impl SavedIncident {
         match &self.account {
             Account::Mismatch(mismatch) => &mismatch.lanes,
             Account::Stall(stall) => &stall.lanes,
+            Account::Splat(_) => &[],
         }
     }
 }
@@ -211,6 +249,25 @@ impl SavedMismatch {
     }
 }
 
+impl SavedSplat {
+    /// What the lines say.
+    pub(super) fn splat(&self) -> Option<Splat> {
+        if self.taint_alone {
+            let worse = grew_worse(self.taint_before, self.taint_after);
+            let lines = self.lines.clone();
+            return worse.then_some(Splat { kind: SplatKind::Taint, function: None, lines });
+        }
+        splats(self.lines.iter().map(String::as_str)).into_iter().next()
+    }
+
+    fn named(&self) -> Signature {
+        match self.splat() {
+            Some(splat) => Signature::of_splat(splat.kind, splat.function),
+            None => Signature::bare(Class::Splat),
+        }
+    }
+}
+
 impl SavedStall {
     fn new(stall: &Stall) -> SavedStall {
         let (at, waited) = (ns(stall.at), ns(stall.waited));
@@ -230,6 +287,7 @@ impl SavedStall {
             thread: stall.thread.clone(),
             lines: stall.text.iter().map(|line| RawText(line.clone())).collect(),
             lanes: stall.versions.chunk_by(same_lane).map(SavedLane::new).collect(),
+            kernel_log: stall.log.clone(),
             parties: stall.parties.clone(),
         }
     }

@@ -23,7 +23,9 @@ mod walk;
 pub use examine::Shown;
 pub use file::{FileError, Saved, SavedViolation, TearError, decode, load, load_violation};
 pub use folder::{FolderError, saved_in};
-pub use incident::{Account, INCIDENT, SavedDifference, SavedIncident, SavedMismatch, SavedStall};
+pub use incident::{
+    Account, INCIDENT, SavedDifference, SavedIncident, SavedMismatch, SavedSplat, SavedStall,
+};
 pub use prove::{Again, Proof, again};
 pub use provenance::Origins;
 pub use rescue::Rescue;

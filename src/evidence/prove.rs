@@ -120,8 +120,7 @@ pub fn again(walk: &SavedWalk, tear: &Tear) -> Option<Again> {
     if !tear.outside.is_empty() {
         let found = lacking(walk, tear)?;
         let in_flight = KindSet::EMPTY;
-        let signature =
-            Signature { class: found.class, mechanism: None, in_flight, mode: tear.mode };
+        let signature = Signature { in_flight, mode: tear.mode, ..Signature::bare(found.class) };
         return Some(Again { found, signature });
     }
     let oracle = Oracle::recall(walk.geometry, &walk.versions);
@@ -142,7 +141,8 @@ pub fn again(walk: &SavedWalk, tear: &Tear) -> Option<Again> {
         Some((mechanism, kinds)) => (Some(mechanism), kinds),
         None => (None, flying(&walk.versions, &found, walk)),
     };
-    let signature = Signature { class: found.class, mechanism, in_flight, mode: tear.mode };
+    let signature =
+        Signature { mechanism, in_flight, mode: tear.mode, ..Signature::bare(found.class) };
     Some(Again { found, signature })
 }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub(super) fn checked(saved: &SavedIncident) -> Checked {
     match saved.examine() {
         Ok(Shown::Mismatch(_)) => Checked::Proved,
-        Ok(Shown::Stall) => Checked::Witnessed,
+        Ok(Shown::Stall | Shown::Splat) => Checked::Witnessed,
         Ok(Shown::Doubtful(_)) => Checked::Undecided,
         Ok(Shown::Other { said, is }) => Checked::Disagrees(format!("not {said}, but {is}")),
         Ok(Shown::Alike) => Checked::Disagrees("it finds nothing wrong".into()),

@@ -51,6 +51,8 @@ pub enum Rule {
     Standstill,
     /// Every call comes back.
     Return,
+    /// The kernel finds nothing wrong with itself.
+    NoSplat,
 }
 
 all!(Rule);
@@ -68,6 +70,7 @@ impl Rule {
             Rule::OneInstant => "each read was a snapshot",
             Rule::Standstill => "at a standstill maps is the oracle's",
             Rule::Return => "every call comes back",
+            Rule::NoSplat => "the kernel finds nothing wrong",
         }
     }
 
@@ -106,6 +109,8 @@ pub enum Class {
     Mismatch,
     /// A call that does not come back.
     Stall,
+    /// The kernel says that something is wrong with itself: WARN, BUG, oops, lockdep and the like.
+    Splat,
 }
 
 words!(Class, "class");

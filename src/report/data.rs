@@ -35,6 +35,20 @@ pub enum Ending {
     Lost(String),
 }
 
+/// What there is to know of the kernel's log.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct KernelLogReport {
+    /// Whether it was watched.
+    pub watched: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// The kernel's taint before the storm.
+    pub taint_before: Option<u64>,
+    /// The same after it.
+    pub taint_after: Option<u64>,
+}
+
 /// What the mutators did.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Operations {
@@ -342,6 +356,8 @@ pub struct StormReport {
     pub standstills: Standstills,
     /// Lines outside of the arena.
     pub outside: OutsideReport,
+    /// The kernel's log.
+    pub kernel_log: KernelLogReport,
     /// What faulters did; nothing where there were none.
     pub faulters: Option<FaultersReport>,
     /// Calls that took longer than `--stall` and were no stalls.

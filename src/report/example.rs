@@ -20,7 +20,7 @@ pub fn example_text(found: &Found, arena: &Arena) -> Vec<String> {
     let evidence = &example.evidence;
     let broken = &evidence.found;
     let geometry = arena.geometry();
-    if matches!(broken.class, Class::Mismatch | Class::Stall) {
+    if matches!(broken.class, Class::Mismatch | Class::Stall | Class::Splat) {
         return Vec::new();
     }
     let mut text = vec![sentence(broken, geometry)];
@@ -94,7 +94,7 @@ pub(crate) fn sentence(broken: &Break, geometry: &Geometry) -> String {
             "one instant: no layout between tick {} and tick {to} shows all lines of the call",
             broken.window.from
         ),
-        Rule::Standstill | Rule::Return => broken.rule.promise().into(),
+        Rule::Standstill | Rule::Return | Rule::NoSplat => broken.rule.promise().into(),
     }
 }
 

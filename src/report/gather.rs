@@ -1,8 +1,8 @@
 //! From a storm that is over to its report.
 
 use super::data::{
-    Ending, FailedAtLimit, FaultersReport, KeptExample, Operations, OutsideReport, OverdueCalls,
-    Reads, SCHEMA_VERSION, Score, Standstills, StormReport, Violation, WorkloadCount,
+    Ending, FailedAtLimit, FaultersReport, KeptExample, KernelLogReport, Operations, OutsideReport,
+    OverdueCalls, Reads, SCHEMA_VERSION, Score, Standstills, StormReport, Violation, WorkloadCount,
 };
 use super::example::{example_text, in_short};
 use super::overlap::OverlapReport;
@@ -14,7 +14,7 @@ use crate::engine::{
 };
 use crate::evidence::Kept;
 use crate::header::Header;
-use crate::host::{MapsLocking, thread_files, thread_words};
+use crate::host::{MapsLocking, taint, thread_files, thread_words};
 use crate::model::{Case, Kind, KindSet, MergeRule};
 use crate::oracle::{Class, Contract, Mechanism, Rule, Tolerated};
 use std::collections::BTreeMap;
@@ -117,6 +117,12 @@ impl StormReport {
                 differences: run.differences.iter().map(ToString::to_string).collect(),
             },
             outside: outside(storm, counts),
+            kernel_log: KernelLogReport {
+                watched: storm.log_trouble().is_none(),
+                why: storm.log_trouble().map(|errno| errno.to_string()),
+                taint_before: storm.taint_before(),
+                taint_after: taint(),
+            },
             faulters: faulters(storm, run),
             overdue_calls: OverdueCalls::from(run.overdue),
             overlap: OverlapReport::from(run.overlap),
@@ -219,6 +225,12 @@ fn scorecard(storm: &Storm, run: &Run) -> Vec<Score> {
                     counts.calls.iter().sum::<u64>() + counts.operations.iter().sum::<u64>();
                 (calls, u64::from(matches!(run.ended, Ended::Stall)))
             }
+            Rule::NoSplat => {
+                let splats = storm.findings().by_class().into_iter();
+                let splats =
+                    splats.filter(|(class, _)| *class == Class::Splat).map(|(_, n)| n).sum();
+                (u64::from(storm.log_trouble().is_none()), splats)
+            }
             Rule::OneInstant => (counts.tried_instants, counts.broken[rule as usize]),
             _ => (counts.checked, counts.broken[rule as usize] + outside.broken[rule as usize]),
         };
@@ -275,6 +287,7 @@ fn broken(found: &Found) -> Rule {
         (_, Class::Malformed | Class::Truncated) => Rule::WholeLines,
         (_, Class::Mismatch) => Rule::Standstill,
         (_, Class::Stall) => Rule::Return,
+        (_, Class::Splat) => Rule::NoSplat,
     }
 }
 

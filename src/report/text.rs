@@ -152,6 +152,15 @@ fn totals(out: &mut impl Write, report: &StormReport) -> io::Result<()> {
     if let Some(faulters) = &report.faulters {
         writeln!(out, "faulters    {}", faulters_words(faulters))?;
     }
+    let log = &report.kernel_log;
+    let watched = log.why.as_ref().map_or("watched".into(), |why| format!("not watched: {why}"));
+    let taint = |taint: Option<u64>| taint.map_or("unknown".into(), |taint| taint.to_string());
+    writeln!(
+        out,
+        "kernel log  {watched}; taint {} before, {} after",
+        taint(log.taint_before),
+        taint(log.taint_after)
+    )?;
     let outside = &report.outside;
     writeln!(
         out,

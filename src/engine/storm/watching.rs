@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 const MOST_FILES: usize = 32;
 /// Versions that are kept of each lane that the stuck thread or an operation under way is in.
 const VERSIONS: u64 = 8;
+/// Lines of the kernel's log that are kept.
+const LOG_LINES: usize = 200;
 /// Lanes of which versions are kept.
 const MOST_LANES: usize = 16;
 
@@ -62,7 +64,7 @@ impl Storm {
             let _ = host::lock_stack::<{ STACK / 2 }>();
         }
         self.watcher.ready();
-        self.watcher.watch(watch, &self.plan.cpus, pulse, account, keeper)
+        self.watcher.watch(watch, &self.plan.cpus, pulse, || self.log.look(), account, keeper)
     }
 
     /// The account of a call that does not come back.
@@ -109,6 +111,7 @@ impl Storm {
             text: Vec::new(),
             versions: Vec::new(),
             parties: Vec::new(),
+            log: self.log.last_lines(LOG_LINES),
         };
         if let Some((text, reached)) = peek.and_then(|peek| self.read_so_far(worker, peek)) {
             stall.text = text;

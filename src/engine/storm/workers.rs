@@ -141,7 +141,8 @@ impl Storm {
                 Planted::Mismatch
                 | Planted::Unpredicted
                 | Planted::StallOfFaulter
-                | Planted::RefusedLoad,
+                | Planted::RefusedLoad
+                | Planted::Splat,
             ) => {
                 self.read_from(index, files, begun);
             }

@@ -123,7 +123,8 @@ impl Watcher {
         self.over.store(true, Ordering::Relaxed);
     }
 
-    /// Watches, on the calling thread, until something is found or it is told to [end](Self::end). `account`
+    /// Watches, on the calling thread, until something is found or it is told to [end](Self::end). `look_besides` is
+    /// called at each look; `account`
     /// makes the account of a stall, which goes to `keeper` before anybody is told. Allocates nothing until
     /// then, and from the reserve from then on.
     pub fn watch(
@@ -131,6 +132,7 @@ impl Watcher {
         mut watch: Watch,
         cpus: &Cpus,
         pulse: impl Fn(usize) -> Pulse,
+        look_besides: impl Fn(),
         account: impl Fn(&Watch, &Stuck) -> Stall,
         keeper: Option<&dyn StallKeeper>,
     ) -> Option<Watched> {
@@ -140,6 +142,7 @@ impl Watcher {
         // Relaxed: see `end`.
         while !self.over.load(Ordering::Relaxed) {
             std::thread::sleep(every);
+            look_besides();
             let found = watch.look(host::now(), &pulse, |tid| sampler.look(tid));
             let Some(found) = found else {
                 for (thread, overdue) in self.overdue.iter().enumerate() {

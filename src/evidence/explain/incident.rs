@@ -69,6 +69,20 @@ impl IncidentStory {
                 let lanes = Told::Lanes(unlike.iter().map(lane).collect());
                 (differs(&incident, mismatch, &unlike), verdict, lanes)
             }
+            Account::Splat(splat) => {
+                let verdict = match shown {
+                    Shown::Splat => {
+                        "A kernel says such a thing when it finds something wrong with itself. \
+                                     No file can prove that this one said it."
+                    }
+                    _ => "The account does not suffice.",
+                };
+                (
+                    stall::said(splat, &incident),
+                    verdict.to_owned(),
+                    Told::Stall(StallStory::of(splat)),
+                )
+            }
             Account::Stall(stall) => {
                 let verdict = match shown {
                     Shown::Stall => "The account agrees with itself. It is a witness's: no file \

@@ -3,7 +3,7 @@
 use super::incident::seconds;
 use crate::count::counted;
 use crate::engine::{Call, Party, Role};
-use crate::evidence::{SavedIncident, SavedLane, SavedStall};
+use crate::evidence::{SavedIncident, SavedLane, SavedSplat, SavedStall};
 use crate::host::{Doing, State, ThreadFile, thread_words};
 use crate::model::Geometry;
 use crate::oracle::Mechanism;
@@ -43,6 +43,12 @@ pub(super) fn sentence(stall: &SavedStall, incident: &SavedIncident) -> String {
         _ => {}
     }
     said
+}
+
+/// What the kernel said, in a sentence.
+pub(super) fn said(splat: &SavedSplat, incident: &SavedIncident) -> String {
+    let line = splat.lines.first().map_or("", |line| line.trim());
+    format!("{} after the storm began the kernel's log said: {line}.", seconds(incident.found_ns))
 }
 
 fn capital(words: &str) -> String {
@@ -118,6 +124,16 @@ fn stands(stall: &SavedStall, geometry: &Geometry) -> Option<String> {
 }
 
 impl StallStory {
+    /// What there is to see of what the kernel said.
+    pub(super) fn of(splat: &SavedSplat) -> StallStory {
+        let taint = |taint: Option<u64>| taint.map_or("unknown".into(), |taint| taint.to_string());
+        let (before, after) = (taint(splat.taint_before), taint(splat.taint_after));
+        StallStory {
+            facts: vec![format!("taint    {before} before the storm, {after} then")],
+            sections: vec![("the kernel's log".into(), splat.lines.clone())],
+        }
+    }
+
     pub(super) fn new(stall: &SavedStall, incident: &SavedIncident) -> StallStory {
         let mut facts = vec![
             format!("call     {}", call(stall.call)),
@@ -140,6 +156,10 @@ impl StallStory {
         for party in stall.parties.iter().filter(|party| !party.files.is_empty()) {
             let who = format!("worker {} ({}), from /proc/self/task", party.worker, role(party));
             sections.push((who, words(&party.files)));
+        }
+        if !stall.kernel_log.is_empty() {
+            let what = "the kernel's log since the storm began";
+            sections.push((what.into(), stall.kernel_log.clone()));
         }
         if !stall.lines.is_empty() {
             let lines =

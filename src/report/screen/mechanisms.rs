@@ -118,6 +118,7 @@ impl Group<'_> {
                 "after calls that returned, the vmas are not those that any rule predicts"
             }
             (None, Ok(Class::Stall)) => Mechanism::Unknown.in_short(),
+            (None, Ok(Class::Splat)) => "the kernel's log says so; its lines are in the file",
             (None, _) => "no known mechanism explains it; look at the example",
         };
         clipped(what, COLUMNS - 3)

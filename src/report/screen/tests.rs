@@ -1,8 +1,8 @@
 //! The screen of every kind of outcome, from data.
 
 use super::super::data::{
-    Ending, KeptExample, Operations, OutsideReport, OverdueCalls, Reads, SCHEMA_VERSION, Score,
-    Standstills, StormReport, Violation,
+    Ending, KeptExample, KernelLogReport, Operations, OutsideReport, OverdueCalls, Reads,
+    SCHEMA_VERSION, Score, Standstills, StormReport, Violation,
 };
 use super::super::overlap::OverlapReport;
 use super::super::verdict::Verdict;
@@ -80,6 +80,12 @@ fn upheld() -> StormReport {
             missed: 0,
             differences: Vec::new(),
         },
+        kernel_log: KernelLogReport {
+            watched: true,
+            why: None,
+            taint_before: Some(0),
+            taint_after: Some(0),
+        },
         outside: OutsideReport { lines: 30, changed: 0, left_out: 0, not_judged: 0, undecided: 0 },
         faulters: None,
         overdue_calls: OverdueCalls {
@@ -109,7 +115,7 @@ fn upheld() -> StormReport {
 /// Violations with one signature, saved.
 fn violation(class: Class, mechanism: Option<Mechanism>, count: u64) -> Violation {
     let word = mechanism.map_or("-", |mechanism| mechanism.word());
-    let read = !matches!(class, Class::Mismatch | Class::Stall);
+    let read = !matches!(class, Class::Mismatch | Class::Stall | Class::Splat);
     Violation {
         signature: format!("{class}/{word}/remap/walk"),
         rule: Rule::NoHole,
@@ -316,7 +322,7 @@ fn a_storm_with_three_mechanisms_shows_all_of_them_the_example_and_the_commands(
         "skipped-after-merge",
         "skipped-after-split",
         "example    lane 7 page 13 is missing",
-        "broken: no hole 33; kept: the other 6",
+        "broken: no hole 33; kept: the other 7",
         "see it     ./target/release/mapstorm explain \\\n",
         "prove it   ./target/release/mapstorm verify mapstorm-344d426bf61b5890",
         "again      ./target/release/mapstorm --threads 64 --seconds 10 --seed 0x7",

@@ -109,6 +109,7 @@ fn what(class: &str) -> &'static str {
         Ok(Class::Truncated) => "the file ended too early",
         Ok(Class::Mismatch) => "the kernel left a layout that no rule predicts",
         Ok(Class::Stall) => "a call did not come back",
+        Ok(Class::Splat) => "the kernel said that something is wrong with itself",
         Err(_) => "a promise was broken",
     }
 }

@@ -98,11 +98,12 @@ fn expected(target: &Target, rule: Option<Rule>) -> Result<String, EmitError> {
             // Which two VMAs a line that never was is made of makes no difference.
             Class::Torn => "unknown",
             // Of any violation, the others are enough.
-            Class::Mismatch | Class::Stall if target.shows.is_none() => continue,
+            Class::Mismatch | Class::Stall | Class::Splat if target.shows.is_none() => continue,
             Class::Mismatch => {
                 return Err(untold("all that it knows of the layouts is what it read"));
             }
             Class::Stall => return Err(untold("it would hang itself")),
+            Class::Splat => return Err(untold("the kernel's log tells of it")),
             class => class.word(),
         });
     }
