@@ -359,6 +359,7 @@ fn started(args: &[&str]) -> (Child, BufReader<ChildStderr>) {
     let mut child = Command::new(BINARY)
         .args(args)
         .stdin(Stdio::null())
+        .current_dir(std::env::temp_dir())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

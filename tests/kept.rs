@@ -182,3 +182,38 @@ fn a_full_disk_is_told_once_and_what_fits_is_kept() {
     let told = std::fs::read_to_string(dir.join("told")).unwrap();
     assert_eq!(told.matches("could not be saved").count(), 1, "{told}");
 }
+
+/// A storm with a seed in `dir` that ends with the first violation, a planted one.
+fn of_its_own(dir: &Path, temporary: &Path, more: &[&str]) -> Value {
+    let words = "--seconds 600 --threads 2 --lanes 24 --inject hole --fail-fast --seed 0x7 -q";
+    let mut command = mapstorm(words.split(' ').chain(["--format", "json"]));
+    let output = command.args(more).current_dir(dir).env("TMPDIR", temporary).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", common::told(&output));
+    common::json(&output)
+}
+
+#[test]
+fn evidence_goes_to_a_folder_of_the_runs_own_unless_it_is_not_wanted() {
+    if !testable() {
+        return;
+    }
+    let (dir, temporary) = (Dir::new(), Dir::new());
+    let folders = |report: &Value| -> BTreeSet<String> {
+        let (files, troubles) = files_of(report);
+        assert!(!files.is_empty() && troubles.is_empty(), "{report}");
+        let folder = |file: &String| Path::new(file).parent().unwrap().display().to_string();
+        files.iter().map(folder).collect()
+    };
+    let report = of_its_own(&dir, &temporary, &["--no-out"]);
+    assert_eq!(files_of(&report), Default::default(), "{report}");
+    assert!(files_in(&dir).is_empty(), "{:?}", files_in(&dir));
+    for name in ["mapstorm-7", "mapstorm-7-2"] {
+        let report = of_its_own(&dir, &temporary, &[]);
+        assert_eq!(folders(&report), BTreeSet::from([name.to_owned()]));
+        let verify = mapstorm(["verify", name]).current_dir(dir.path()).output().unwrap();
+        assert_eq!(verify.status.code(), Some(0), "{}", common::told(&verify));
+    }
+    // No folder can be made there, whoever asks.
+    let report = of_its_own(Path::new("/proc"), &temporary, &[]);
+    assert_eq!(folders(&report), BTreeSet::from([temporary.name("mapstorm-7")]));
+}

@@ -4,7 +4,7 @@ mod common;
 
 use common::outside;
 use mapstorm::engine::{Counts, Findings, Mode, Place, Reader, Signature, Surroundings, Tally};
-use mapstorm::evidence::{Checked, Origins, Saver};
+use mapstorm::evidence::{Checked, Origins, Saver, Target};
 use mapstorm::header::Header;
 use mapstorm::host::Machine;
 use mapstorm::kernel::{Fault, Injector, MapsRead};
@@ -254,7 +254,7 @@ fn by_mechanism(
             identities: identities.clone(),
             merge_rules: FoundRules::default(),
         };
-        let mut keeper = Saver::new(origins, None).unwrap();
+        let mut keeper = Saver::new(origins, &Target::Nowhere).unwrap();
         let rng = Stream::new(seed, "reader", 0);
         let mut reader = Reader::new(file, None, rng, place).with_one_instant(at_once);
         for _ in 0..60 {

@@ -24,6 +24,7 @@ fn started(words: &str, nohup: bool) -> Child {
         .args(["-c", script, "sh", BINARY, "--quiet"])
         .args(words.split(' '))
         .stdin(Stdio::null())
+        .current_dir(std::env::temp_dir())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Dir, run, testable, told};
 use mapstorm::engine::{Findings, Mode, Place, Reader, Surroundings, Tally};
-use mapstorm::evidence::{Checked, Origins, Saver};
+use mapstorm::evidence::{Checked, Origins, Saver, Target};
 use mapstorm::header::Header;
 use mapstorm::host::Machine;
 use mapstorm::model::FoundRules;
@@ -37,7 +37,7 @@ fn saved(bug: Bug, class: Class, mode: Mode, dir: &Path) -> Option<PathBuf> {
             identities: identities.clone(),
             merge_rules: FoundRules::default(),
         };
-        let mut keeper = Saver::new(origins, Some(dir)).unwrap();
+        let mut keeper = Saver::new(origins, &Target::Given(dir.to_owned())).unwrap();
         let mut reader = Reader::new(file, None, Stream::new(seed, "reader", 0), place);
         (0..200).find_map(|_| {
             reader.turn(mode);

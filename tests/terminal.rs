@@ -45,7 +45,7 @@ impl Shown {
         let (master, slave) = terminal(columns);
         let storm =
             mapstorm(["--seconds", "600", "--threads", "2", "--lanes", "24", "--read", "walk"])
-                .args(["--inject", "hole"])
+                .args(["--inject", "hole", "--no-out"])
                 .stdout(Stdio::null())
                 .stderr(slave)
                 .spawn()

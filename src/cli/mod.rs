@@ -237,10 +237,15 @@ pub struct StormArgs {
     #[arg(long, help_heading = JUDGING, value_name = "FILE")]
     pub allow_file: Vec<PathBuf>,
     /// Save the evidence of each new signature in this directory, for `mapstorm verify` and
-    /// `explain`, and for `replay`, `minimize` and `emit-c` where a reader found it
+    /// `explain`, and for `replay`, `minimize` and `emit-c` where a reader found it [default:
+    /// mapstorm-SEED, made at the first violation; in the folder for temporary files where the current
+    /// one can't be written]
     #[arg(long, help_heading = OUTPUT, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Examples of each signature to keep in --out, 1 to 16
+    /// Save no evidence
+    #[arg(long, help_heading = OUTPUT, conflicts_with = "out")]
+    pub no_out: bool,
+    /// Examples of each signature to keep, 1 to 16
     #[arg(long, help_heading = OUTPUT, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub keep: u8,
     /// Play this workload in all slices: duel, paused, slow, small, pair, pair-paused, scatter, double,

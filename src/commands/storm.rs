@@ -10,7 +10,7 @@ use mapstorm::engine::{
     Calibration, Cpus, Dropped, Ended, Live, Mode, ModeSet, OpSet, Pattern, Plan, Planted,
     StallKeeper, Storm, Workload, calibrate,
 };
-use mapstorm::evidence::{Checked, Kept, Origins, OutError, Rescue, Saver};
+use mapstorm::evidence::{Checked, Kept, Origins, OutError, Rescue, Saver, Target};
 use mapstorm::exit::Exit;
 use mapstorm::header::Header;
 use mapstorm::host::{
@@ -21,6 +21,7 @@ use mapstorm::model::{Kind, KindSet};
 use mapstorm::report::live::{PLAIN_EVERY, live_line};
 use mapstorm::report::{Circumstances, StormReport};
 use mapstorm::seed;
+use mapstorm::vm::guest;
 use rustix::io::Errno;
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -104,10 +105,15 @@ pub fn storm(args: &StormArgs, print: &PrintArgs) -> Result<Exit, Failure> {
         merge_rules: calibration.merge_rules().collect(),
     };
     let refused = |error: OutError| Failure::Usage(error.to_string());
-    let rescue = Rescue::new(origins.clone(), args.out.as_deref(), alone).map_err(refused)?;
+    let target = match &args.out {
+        Some(dir) => Target::Given(dir.clone()),
+        None if args.no_out || guest::is_one() => Target::Nowhere,
+        None => Target::own(given),
+    };
+    let rescue = Rescue::new(origins.clone(), &target, alone).map_err(refused)?;
     let rescue = Arc::new(rescue);
     let mut keeper =
-        Saver::new(origins, args.out.as_deref()).map_err(refused)?.with_rescue(Arc::clone(&rescue));
+        Saver::new(origins, &target).map_err(refused)?.with_rescue(Arc::clone(&rescue));
     let storm = Storm::prepare(arena, plan, may)?;
     if let Some(errno) = storm.log_trouble().filter(|_| args.kmsg) {
         return Err(Failure::Untestable(format!(
@@ -179,7 +185,7 @@ fn alone(kept: &Kept) {
     let signature = kept.signature;
     console::note(format_args!("{signature}: the rest of mapstorm hangs, too; no report"));
     unkillable(Some(kept));
-    mapstorm::vm::guest::leaving(Exit::Violated);
+    guest::leaving(Exit::Violated);
     std::process::exit(Exit::Violated.code());
 }
 

@@ -16,6 +16,7 @@ mod prove;
 mod provenance;
 mod rescue;
 mod save;
+mod target;
 mod tear;
 mod text;
 mod walk;
@@ -30,6 +31,7 @@ pub use prove::{Again, Proof, again};
 pub use provenance::Origins;
 pub use rescue::Rescue;
 pub use save::{Checked, Kept, OutError, Saver};
+pub use target::{OwnFolder, Target};
 pub use tear::{
     Asked, FoundBreak, KIND, SCHEMA_VERSION, SavedCall, SavedFile, SavedLane, SavedVersion, Tear,
 };

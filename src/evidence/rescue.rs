@@ -1,6 +1,7 @@
 //! The account of a stall on disk before anybody is told, by the thread that has found it.
 //!
-//! All it needs was made before the storm: the folder is open, memory comes from the
+//! All it needs was made before the storm: a folder that was given is open (one of the run's own is made
+//! at the first violation, this one perhaps), memory comes from the
 //! [reserve](crate::allocations), and no lock is taken that a thread of the storm may hold. What a file
 //! system needs to make a file safe may itself need the CPU that the stuck thread keeps, so the file is
 //! given its name first and synced then.
@@ -9,9 +10,9 @@ use super::explain::{IncidentStory, incident_text};
 use super::incident::SavedIncident;
 use super::provenance::Origins;
 use super::save::{Kept, Out, OutError, checked};
+use super::target::Target;
 use crate::engine::{Incident, StallKeeper};
 use parking_lot::Mutex;
-use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -31,17 +32,17 @@ pub struct Rescue {
 }
 
 impl Rescue {
-    /// Saves in `out`, or nowhere. `alone` is called where the rest of the program does not come to tell;
+    /// Saves where it is told to. `alone` is called where the rest of the program does not come to tell;
     /// it has to end the program.
     ///
     /// # Errors
     /// When the directory can't be made or written.
     pub fn new(
         origins: Origins,
-        out: Option<&Path>,
+        target: &Target,
         alone: impl Fn(&Kept) + Send + Sync + 'static,
     ) -> Result<Rescue, OutError> {
-        let out = out.map(|dir| Out::at(dir).map(Mutex::new)).transpose()?;
+        let out = target.out()?.map(Mutex::new);
         let alone = Box::new(alone);
         Ok(Rescue { origins, out, saved: OnceLock::new(), told: AtomicBool::new(false), alone })
     }

@@ -5,6 +5,7 @@ use super::incident::SavedIncident;
 use super::prove::Proof;
 use super::provenance::Origins;
 use super::rescue::Rescue;
+use super::target::{OwnFolder, Target};
 use super::tear::Tear;
 use crate::engine::{Findings, Found, Incident, Signature, Witness};
 use rustix::fs::RenameFlags;
@@ -90,19 +91,20 @@ pub struct Saver {
 
 /// A folder that evidence is saved in.
 pub(super) struct Out {
-    dir: PathBuf,
-    handle: File,
+    /// Nothing before a folder of the run's own is made.
+    open: Option<(PathBuf, File)>,
+    own: Option<Arc<OwnFolder>>,
 }
 
 impl Saver {
-    /// A keeper that saves in `out`, or only judges.
+    /// A keeper that saves where it is told to, or only judges.
     ///
     /// # Errors
-    /// When the directory can't be made or written.
-    pub fn new(origins: Origins, out: Option<&Path>) -> Result<Saver, OutError> {
+    /// When the directory that was given can't be made or written.
+    pub fn new(origins: Origins, target: &Target) -> Result<Saver, OutError> {
         Ok(Saver {
             origins,
-            out: out.map(Out::at).transpose()?,
+            out: target.out()?,
             kept: Vec::new(),
             undecided: 0,
             buffer: Vec::with_capacity(BUFFER),
@@ -250,21 +252,26 @@ impl Out {
         Out::open(dir).map_err(|source| OutError { dir: dir.to_owned(), source })
     }
 
+    /// A folder that is made when something is saved.
+    pub(super) fn later(own: Arc<OwnFolder>) -> Out {
+        Out { open: None, own: Some(own) }
+    }
+
     /// Makes the directory and tries it.
     fn open(dir: &Path) -> io::Result<Out> {
         std::fs::create_dir_all(dir)?;
-        let out = Out { dir: dir.to_owned(), handle: File::open(dir)? };
-        let (file, path) = out.aside("try")?;
+        let out = Out { open: Some((dir.to_owned(), File::open(dir)?)), own: None };
+        let (file, path) = Out::aside(dir, "try")?;
         drop(file);
         std::fs::remove_file(path)?;
         Ok(out)
     }
 
     /// A new file under a name that no saved tear has.
-    fn aside(&self, name: &str) -> io::Result<(File, PathBuf)> {
+    fn aside(dir: &Path, name: &str) -> io::Result<(File, PathBuf)> {
         let process = std::process::id();
         for attempt in 0.. {
-            let path = self.dir.join(format!(".{name}.{process}-{attempt}.tmp"));
+            let path = dir.join(format!(".{name}.{process}-{attempt}.tmp"));
             match OpenOptions::new().write(true).create_new(true).open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 other => return other.map(|file| (file, path)),
@@ -285,7 +292,21 @@ impl Out {
 
     /// Makes the names in the folder safe.
     pub(super) fn sync(&self) -> io::Result<()> {
-        self.handle.sync_all()
+        self.open.as_ref().map_or(Ok(()), |(_, handle)| handle.sync_all())
+    }
+
+    /// The directory; one of the run's own is made here.
+    fn dir(&mut self) -> io::Result<PathBuf> {
+        match (&self.open, &self.own) {
+            (Some((dir, _)), _) => Ok(dir.clone()),
+            (None, Some(own)) => {
+                let dir = own.make()?.to_owned();
+                let handle = File::open(&dir)?;
+                self.open = Some((dir.clone(), handle));
+                Ok(dir)
+            }
+            (None, None) => unreachable!("one that was given is open"),
+        }
     }
 
     fn put(
@@ -295,19 +316,21 @@ impl Out {
         sync: impl Fn(&File) -> io::Result<()>,
     ) -> io::Result<PathBuf> {
         let stem = signature.replace('/', ".");
-        let (mut file, aside) = match self.aside(&stem) {
+        let dir = self.dir()?;
+        let (mut file, aside) = match Out::aside(&dir, &stem) {
             // The directory went away in mid-run (what cleans up /tmp does that); it is asked for
             // still.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                std::fs::create_dir_all(&self.dir)?;
-                self.handle = File::open(&self.dir)?;
-                self.aside(&stem)
+                std::fs::create_dir_all(&dir)?;
+                self.open = Some((dir.clone(), File::open(&dir)?));
+                Out::aside(&dir, &stem)
             }
             other => other,
         }?;
         let written = file.write_all(content).and_then(|()| sync(&file));
-        let named = written.and_then(|()| self.name(&aside, &stem));
-        let named = named.and_then(|path| sync(&self.handle).map(|()| path));
+        let named = written.and_then(|()| Out::name(&dir, &aside, &stem));
+        let (_, handle) = self.open.as_ref().expect("the directory was asked for above");
+        let named = named.and_then(|path| sync(handle).map(|()| path));
         if named.is_err() {
             // A full disk is no reason to leave half a file behind.
             let _ = std::fs::remove_file(&aside);
@@ -317,9 +340,9 @@ impl Out {
 
     /// Moves a file to the first free name for its signature. Never over another file: two runs
     /// may share the directory.
-    fn name(&self, aside: &Path, stem: &str) -> io::Result<PathBuf> {
+    fn name(dir: &Path, aside: &Path, stem: &str) -> io::Result<PathBuf> {
         for number in 1.. {
-            let path = self.dir.join(format!("{stem}-{number}.json"));
+            let path = dir.join(format!("{stem}-{number}.json"));
             match move_to_free(aside, &path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
@@ -350,11 +373,11 @@ mod tests {
     #[test]
     fn names_are_never_taken_twice() {
         let dir = std::env::temp_dir().join(format!("mapstorm-keep-{}", std::process::id()));
-        let out = Out::open(&dir).unwrap();
+        Out::open(&dir).unwrap();
         let mut names = Vec::new();
         for _ in 0..3 {
-            let (_, aside) = out.aside("hole").unwrap();
-            names.push(out.name(&aside, "hole").unwrap());
+            let (_, aside) = Out::aside(&dir, "hole").unwrap();
+            names.push(Out::name(&dir, &aside, "hole").unwrap());
         }
         names.dedup();
         assert_eq!((names.len(), std::fs::read_dir(&dir).unwrap().count()), (3, 3));

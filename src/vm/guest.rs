@@ -22,6 +22,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+/// Whether the program runs in a guest, whose files go with it: what is to be kept is named by --out.
+pub fn is_one() -> bool {
+    std::env::var_os(HAND_OVER).is_some()
+}
+
 /// Where the program leaves what process 1 forwards, in its environment.
 const HAND_OVER: &str = "MAPSTORM_HAND_OVER";
 /// The folder that it names.

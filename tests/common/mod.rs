@@ -30,10 +30,11 @@ pub const SCENARIO: &str = r#"{ "schema_version": 1, "name": "hole/replaced-in-f
         {"op": "protect", "at": {"lane": 0, "start": 1, "len": 2}, "prot": "rw-"}]],
     "readers": ["walk"] }"#;
 
-/// The binary with these arguments, and nothing on stdin.
+/// The binary with these arguments, and nothing on stdin. It runs in the folder for temporary files,
+/// where what it keeps of its own accord does not lie in the checkout.
 pub fn mapstorm<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(BINARY);
-    command.args(args).stdin(Stdio::null());
+    command.args(args).stdin(Stdio::null()).current_dir(std::env::temp_dir());
     command
 }
 

@@ -27,7 +27,7 @@ fn evidence(report: &StormReport, program: &str, room: Room) -> Vec<String> {
         return Vec::new();
     }
     if files.is_empty() {
-        let words = "not kept: --out DIR keeps it for verify, explain and replay";
+        let words = "not kept: without --no-out it is, for verify, explain and replay";
         return vec![named("evidence", words)];
     }
     let of = |violation: &Violation| violation.kept.iter().find_map(|kept| kept.file.clone());
