@@ -9,7 +9,7 @@
 
 use arrayvec::ArrayString;
 use parking_lot::Mutex;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use std::fmt::{self, Write};
@@ -32,6 +32,8 @@ enum Stdout {
 static STDOUT: Mutex<Stdout> = Mutex::new(Stdout::Fine);
 /// Whether a line that will be written over stands on the terminal.
 static LIVE: AtomicBool = AtomicBool::new(false);
+/// Whether stderr had no room for the last note.
+static STUCK: AtomicBool = AtomicBool::new(false);
 /// Whether stdout was closed when the program started.
 static CLOSED: AtomicBool = AtomicBool::new(false);
 
@@ -157,11 +159,32 @@ pub fn to_stderr(text: &[u8]) {
     let _ = write_all(stderr(), &coloured(text, false));
 }
 
-/// What a person may want to know beside the result: each line with a `# ` on stderr.
+/// How long a note waits for room on stderr.
+const PATIENCE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
+/// Writes text to stderr that the work is not to wait for: a terminal that was stopped, or a pipe that
+/// nobody drains, would hold it up for ever. Left out where there is no room within a second, and then
+/// at once until there is.
+pub fn aside(text: &[u8]) {
+    // Relaxed, here and below: what is known of stderr guards nothing else.
+    let patience = if STUCK.load(Ordering::Relaxed) { Timespec::default() } else { PATIENCE };
+    let room = has_room(stderr(), &patience);
+    STUCK.store(!room, Ordering::Relaxed);
+    if room {
+        to_stderr(text);
+    }
+}
+
+/// Whether a write finds room within this time, or an error.
+fn has_room(fd: BorrowedFd<'_>, time: &Timespec) -> bool {
+    poll(&mut [PollFd::new(&fd, PollFlags::OUT)], Some(time)) != Ok(0)
+}
+
+/// What a person may want to know beside the result: each line with a `# ` on stderr; see [`aside`].
 pub fn note(text: impl fmt::Display) {
     let text = text.to_string();
     let lines: String = text.lines().map(|line| format!("# {line}\n")).collect();
-    to_stderr(lines.as_bytes());
+    aside(lines.as_bytes());
 }
 
 /// How progress is shown on stderr.
@@ -199,7 +222,8 @@ impl Progress {
         }
     }
 
-    /// Shows `text`, cut to [`columns`](Progress::columns). Does not allocate, and writes once.
+    /// Shows `text`, cut to [`columns`](Progress::columns). Does not allocate, and writes once, if there
+    /// is room: the next one says as much.
     pub fn show(self, text: &str) {
         let (before, behind) = match self {
             Progress::Quiet => return,
@@ -212,6 +236,9 @@ impl Progress {
         let _ = line.write_str(before);
         text.chars().take(self.columns()).for_each(|c| line.push(plain(c)));
         let _ = line.write_str(behind);
+        if !has_room(stderr(), &Timespec::default()) {
+            return;
+        }
         // Relaxed: only the thread that shows progress and prints results looks at it.
         LIVE.store(self == Progress::Terminal, Ordering::Relaxed);
         // It is followed by another one; see `to_stderr`.
@@ -231,7 +258,7 @@ fn terminal_columns() -> usize {
 /// there.
 pub fn clear() {
     // Relaxed: as where it is stored.
-    if LIVE.swap(false, Ordering::Relaxed) {
+    if LIVE.swap(false, Ordering::Relaxed) && has_room(stderr(), &Timespec::default()) {
         // See `to_stderr`.
         let _ = write_all(stderr(), b"\r\x1b[K");
     }

@@ -150,6 +150,39 @@ fn with_neither_stream_the_exit_code_tells() {
 }
 
 #[test]
+fn a_stderr_that_nobody_drains_holds_nothing_up() {
+    if !testable() {
+        return;
+    }
+    let (drain, stderr) = std::io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&stderr, true).unwrap();
+    let mut filler = &stderr;
+    while std::io::Write::write(&mut filler, &[b'x'; 4096]).is_ok() {}
+    rustix::io::ioctl_fionbio(&stderr, false).unwrap();
+    let dir = Dir::new();
+    let report = dir.join("report");
+    let words = "--seconds 0.5 --threads 2 --inject hole --format json --out out >report";
+    let mut storm = mapstorm(dir.path(), words, "").stderr(stderr).spawn().unwrap();
+    // It would wait for ever; this is how long the test waits for that.
+    let begun = std::time::Instant::now();
+    let ended = loop {
+        match storm.try_wait().unwrap() {
+            None if begun.elapsed().as_secs() < 120 => {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+            ended => break ended,
+        }
+    };
+    storm.kill().unwrap();
+    storm.wait().unwrap();
+    drop(drain);
+    assert!(ended.is_some(), "it waits for its stderr");
+    let report: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    assert_eq!(report["ended"], "time");
+}
+
+#[test]
 fn nobody_reading_is_no_error() {
     let dir = Dir::new();
     if !all_testable() {

@@ -50,7 +50,7 @@ fn announce(format: Format, quiet: bool, header: &Header) {
     text::first_lines(&mut line, header).expect("into memory");
     match format {
         Format::Text => console::result(&line),
-        _ if !quiet => console::to_stderr(&line),
+        _ if !quiet => console::aside(&line),
         _ => {}
     }
 }
@@ -61,7 +61,7 @@ fn announce_aside(quiet: bool, header: &Header) {
     let mut line = Vec::new();
     text::first_lines(&mut line, header).expect("into memory");
     if !quiet {
-        console::to_stderr(&line);
+        console::aside(&line);
     }
 }
 
