@@ -114,6 +114,7 @@ fn blocks(report: &StormReport, program: &str, room: Room) -> Vec<Block> {
     blocks.push(Block::new(Weight::Always, verdict::promises(report)));
     blocks.push(Block::new(Weight::Always, [verdict::judged(report)]));
     blocks.push(Block::new(Weight::Figures, [verdict::raced(report)]));
+    blocks.push(Block::new(Weight::Figures, verdict::at_limit(report)));
     blocks.push(Block::new(Weight::Figures, verdict::stricter(report)));
     blocks.push(Block::space());
     blocks.push(Block::new(Weight::Always, commands::commands(report, program, room)));

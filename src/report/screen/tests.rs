@@ -1,8 +1,8 @@
 //! The screen of every kind of outcome, from data.
 
 use super::super::data::{
-    Ending, KeptExample, KernelLogReport, Operations, OutsideReport, OverdueCalls, Reads,
-    SCHEMA_VERSION, Score, Standstills, StormReport, Violation,
+    Ending, FailedAtLimit, KeptExample, KernelLogReport, Operations, OutsideReport, OverdueCalls,
+    Reads, SCHEMA_VERSION, Score, Standstills, StormReport, Violation,
 };
 use super::super::overlap::OverlapReport;
 use super::super::verdict::Verdict;
@@ -262,6 +262,22 @@ fn rows(report: &StormReport) -> Vec<String> {
 /// A row that is there to be pasted may be longer, and takes as many rows as it does.
 fn is_pasted(row: &str) -> bool {
     [" see it ", " prove it ", " again "].iter().any(|name| row.starts_with(name))
+}
+
+#[test]
+fn calls_that_failed_at_the_limit_are_a_row() {
+    let mut report = upheld();
+    let row = |report: &StormReport| {
+        let screen = screen(report, "mapstorm");
+        screen.lines().find(|line| line.contains("vm.max_map_count")).map(str::to_owned)
+    };
+    assert_eq!(row(&report), None);
+    let at_limit = |unchanged| FailedAtLimit { max_map_count: 2000, unchanged, half_done: 12 };
+    report.operations.failed_at_limit = Some(at_limit(20_000));
+    let told = row(&report).unwrap();
+    assert!(told.contains("calls failed") && told.contains("12 may be half done"), "{told}");
+    report.operations.failed_at_limit = Some(FailedAtLimit { half_done: 0, ..at_limit(0) });
+    assert_eq!(row(&report), None);
 }
 
 #[test]

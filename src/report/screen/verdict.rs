@@ -185,6 +185,16 @@ pub(super) fn raced(report: &StormReport) -> String {
     named("raced", &words)
 }
 
+/// Calls that failed because there was no room for another vma, where the storm came up to that.
+pub(super) fn at_limit(report: &StormReport) -> Option<String> {
+    let failed = report.operations.failed_at_limit.filter(|at| at.unchanged + at.half_done > 0)?;
+    let (all, half) = (short(failed.unchanged + failed.half_done), short(failed.half_done));
+    Some(named(
+        "limit",
+        &format!("{all} calls failed at vm.max_map_count, {half} may be half done"),
+    ))
+}
+
 /// What stricter contracts would say.
 pub(super) fn stricter(report: &StormReport) -> Option<String> {
     let beyond = |contract: Contract| {
