@@ -25,8 +25,12 @@ impl Storm {
 
     /// Where the log can't be read: what the kernel's taint says.
     pub(super) fn take_taint(&self, begun: Instant) {
+        // Reading it allocates, and where the log is read nothing is asked of it.
+        if self.log.trouble().is_none() {
+            return;
+        }
         let after = host::taint();
-        if self.log.trouble().is_some() && grew_worse(self.taint, after) {
+        if grew_worse(self.taint, after) {
             let (before, after) = (self.taint.unwrap_or(0), after.unwrap_or(0));
             let line =
                 format!("the kernel's taint was {before} and is {after}; its log can't be read");
