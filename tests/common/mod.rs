@@ -68,6 +68,21 @@ pub fn json(output: &Output) -> Value {
     })
 }
 
+/// The commands that a report says to type, without the program: those to see it, to prove it and to
+/// have it again. One may go on behind a backslash, and a comment may follow.
+pub fn commands(report: &str) -> Vec<Vec<String>> {
+    let report = report.replace("\\\n", "");
+    let typed = report.lines().filter_map(|line| {
+        let line = line.trim_start();
+        let typed = ["see it ", "prove it ", "again "]
+            .into_iter()
+            .find_map(|label| line.strip_prefix(label))?;
+        typed.split(" # ").next()
+    });
+    let args = typed.map(|typed| typed.split_whitespace().skip(1).map(str::to_owned).collect());
+    args.collect()
+}
+
 /// A folder that goes with the test.
 pub struct Dir(TempDir);
 
