@@ -121,13 +121,17 @@ pub fn most(yardstick: &Seen) -> Duration {
     yardstick.every().unwrap_or_default().mul_f64(MOST_MEAN_TIMES)
 }
 
-/// How long the candidate has to go on without a observation to be rejected.
+/// How long the candidate has to go on without an observation to be rejected; more than it may where that
+/// is longer than [`most`]. With few observations of the yardstick no time is enough.
 pub fn patience(yardstick: &Seen, candidate: &Seen) -> Duration {
     let after = |more: Duration| Seen { time: candidate.time + more, ..*candidate };
     let rejected = |more: Duration| decide(yardstick, &after(more)) == Decision::Rejected;
-    // What speaks against it only grows while nothing is seen, and has no end.
+    // What speaks against it only grows while nothing is seen.
     let mut high = yardstick.every().unwrap_or_default().max(Duration::from_micros(1));
     while !rejected(high) {
+        if high > most(yardstick) {
+            return high;
+        }
         high *= 2;
     }
     let mut low = Duration::ZERO;
@@ -299,6 +303,14 @@ mod tests {
                 assert!((counted - computed).abs() < most, "{share}: {counts:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_yardstick_of_few_sightings_may_never_reject_and_patience_ends() {
+        let time = Duration::from_millis(12);
+        let yardstick = Seen { sightings: 3, time, walks: 100 };
+        let candidate = Seen { sightings: 1, time, walks: 100 };
+        assert!(patience(&yardstick, &candidate) > most(&yardstick));
     }
 
     #[test]
