@@ -256,9 +256,14 @@ impl KernelLog {
 /// lockup (Documentation/admin-guide/tainted-kernels.rst).
 const TAINTS: u64 = 1 << 5 | 1 << 7 | 1 << 9 | 1 << 14;
 
-/// The kernel's taint; nothing where it can't be read.
+/// The kernel's taint; nothing where it can't be read. Does not allocate.
 pub fn taint() -> Option<u64> {
-    super::facts::number("/proc/sys/kernel/tainted")
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = open("/proc/sys/kernel/tainted", flags, Mode::empty()).ok()?;
+    // 64 bits in decimal, and a newline.
+    let mut text = [0; 24];
+    let read = rustix::io::read(&file, &mut text).ok()?;
+    std::str::from_utf8(&text[..read]).ok()?.trim_end().parse().ok()
 }
 
 /// Whether a taint that was `before` says by now that something is wrong.

@@ -25,7 +25,7 @@ impl Storm {
 
     /// Where the log can't be read: what the kernel's taint says.
     pub(super) fn take_taint(&self, begun: Instant) {
-        // Reading it allocates, and where the log is read nothing is asked of it.
+        // The log says more.
         if self.log.trouble().is_none() {
             return;
         }
