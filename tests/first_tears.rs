@@ -119,7 +119,7 @@ fn a_storm_that_fails_leaves_the_table_of_those_before() {
         "--format=json",
         "--seed=7",
     ]);
-    let most = Rlimit { current: Some(10), maximum: Some(10) };
+    let most = Rlimit { current: Some(12), maximum: Some(12) };
     // SAFETY: one system call, which allocates nothing, between fork and exec.
     unsafe { command.uid(NOBODY).pre_exec(move || Ok(setrlimit(Resource::Nproc, most)?)) };
     let output = command.output();

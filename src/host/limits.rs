@@ -64,6 +64,8 @@ fn commit_left(overcommit: Option<u64>, meminfo: &str) -> Option<u64> {
 impl Limits {
     /// VMAs of a process besides the arena and its threads: program, libraries, heap, stack.
     const OTHER_VMAS: u64 = 256;
+    /// The thread that directs, and the one that watches calls.
+    const OTHER_THREADS: u64 = 2;
     /// VMAs of a thread: stack, guard, signal stack and its guard, and two of a malloc arena.
     const VMAS_A_THREAD: u64 = 6;
     /// What the kernel keeps free for an operation that splits (mm/mremap.c, `move_vma`, and
@@ -131,8 +133,9 @@ impl Limits {
             (self.pids_of_cgroup, "the cgroup's pids.max", "use fewer, or raise it"),
         ];
         for (limit, name, remedy) in thread_limits {
-            if let Some(allowed) = short(limit, threads + 1) {
-                return too_much("--threads", threads + 1, "threads", name, allowed, remedy);
+            let needed = threads + Limits::OTHER_THREADS;
+            if let Some(allowed) = short(limit, needed) {
+                return too_much("--threads", needed, "threads", name, allowed, remedy);
             }
         }
         let files = readers + 16;
@@ -191,7 +194,7 @@ mod tests {
         assert_eq!(allow(NONE), Ok(()));
         for (limits, flag, limit) in [
             (Limits { max_map_count: Some(1000), ..NONE }, "--lanes", "vm.max_map_count"),
-            (Limits { threads_of_user: Some(64), ..NONE }, "--threads", "RLIMIT_NPROC"),
+            (Limits { threads_of_user: Some(65), ..NONE }, "--threads", "RLIMIT_NPROC"),
             (Limits { threads_of_machine: Some(3), ..NONE }, "--threads", "kernel.threads-max"),
             (Limits { pids_of_cgroup: Some(10), ..NONE }, "--threads", "pids.max"),
             (Limits { open_files: Some(20), ..NONE }, "--readers", "RLIMIT_NOFILE"),
@@ -202,7 +205,7 @@ mod tests {
             let text = allow(limits).unwrap_err().to_string();
             assert!(text.contains(flag) && text.contains(limit), "{text}");
         }
-        let enough = Limits { max_map_count: Some(1024), threads_of_user: Some(65), ..NONE };
+        let enough = Limits { max_map_count: Some(1024), threads_of_user: Some(66), ..NONE };
         assert_eq!(allow(enough), Ok(()));
     }
 
