@@ -117,10 +117,12 @@ impl Bandit {
         unreachable!("the weights add up")
     }
 
-    /// The workload in which most calls went past a mutator that stood still in mid-operation.
+    /// Of the workloads in which a mutator can stand still because a reader has its CPU, the one in which most
+    /// calls went past such a mutator. Elsewhere it only takes long.
     fn holds_most(&self) -> Option<Workload> {
         let rate = |stats: &ArmStats| stats.near.held as f64 / stats.time.as_secs_f64().max(1e-3);
-        let arms = self.arms().filter(|(_, stats)| stats.near.held > 0);
+        let shared = |workload: &Workload| workload.shares_cpus();
+        let arms = self.arms().filter(|(workload, stats)| shared(workload) && stats.near.held > 0);
         arms.max_by(|(_, a), (_, b)| rate(a).total_cmp(&rate(b))).map(|(workload, _)| workload)
     }
 
@@ -149,6 +151,18 @@ mod tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn calls_past_a_mutator_that_stood_still_count_where_it_has_lost_its_cpu() {
+        let workloads = vec![Workload::Filled, Workload::SameCpu, Workload::Moved];
+        let mut bandit = Bandit::new(workloads);
+        let held = |held| NearMisses { held, ..NearMisses::default() };
+        bandit.learn(Workload::Filled, MS, held(1000), 0);
+        assert_eq!(bandit.holds_most(), None, "its calls take long");
+        bandit.learn(Workload::SameCpu, MS, held(10), 0);
+        bandit.learn(Workload::Moved, MS, held(5), 0);
+        assert_eq!(bandit.holds_most(), Some(Workload::SameCpu));
+    }
 
     fn places(places: u64) -> NearMisses {
         NearMisses { places, ..NearMisses::default() }

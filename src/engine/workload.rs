@@ -132,6 +132,11 @@ impl Workload {
         self.traits().full
     }
 
+    /// Whether a reader and a mutator may have to share a CPU although there is one for each.
+    pub const fn shares_cpus(self) -> bool {
+        matches!(self.traits().crew, Crew::Pairs) || self.traits().moved
+    }
+
     /// Whether mutators are taken to a reader's CPU in mid-operation.
     pub const fn moves(self) -> bool {
         self.traits().moved
