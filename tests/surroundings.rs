@@ -8,7 +8,15 @@ use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, mkdirat, open, openat};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
+
+/// Copies the program, and not by this process: a test beside this one may fork while the copy is open for
+/// writing, and then it can't be run (ETXTBSY).
+fn copy_program(to: &Path) {
+    let copied = Command::new("cp").args([BINARY.as_ref(), to]).status().unwrap();
+    assert!(copied.success(), "{}", to.display());
+}
 
 /// Folders in folders, with the binary in the innermost: a path that no single call can name.
 struct Deep {
@@ -28,7 +36,7 @@ impl Deep {
             innermost = openat(&innermost, &name, flags, Mode::empty()).unwrap();
         }
         let deep = Deep { _root: root, innermost };
-        std::fs::copy(BINARY, format!("{}/mapstorm", deep.here())).unwrap();
+        copy_program(format!("{}/mapstorm", deep.here()).as_ref());
         deep
     }
 
@@ -99,7 +107,7 @@ fn the_programs_own_path_may_be_any() {
     ] {
         let dir = Dir::new();
         let path = dir.join(OsStr::from_bytes(name));
-        std::fs::copy(BINARY, &path).unwrap();
+        copy_program(&path);
         let told = String::from_utf8_lossy(name).into_owned();
         let args =
             ["--seconds", "1", "--threads", "2", "--pause-every", "0.2", "--format", "json", "-q"];
