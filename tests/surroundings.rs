@@ -116,12 +116,10 @@ fn the_programs_own_path_may_be_any() {
         let report = json(&output);
         assert!(matches!(output.status.code(), Some(0 | 1)), "{told}: {report}");
         assert_eq!(report["reads"]["failed"], 0, "{told}: {report}");
+        // That lines outside change now and then, as malloc's do, is no matter of names.
         let outside = &report["outside"];
-        assert_eq!(
-            (&outside["not_judged"], &outside["undecided"]),
-            (&0.into(), &0.into()),
-            "{told}"
-        );
+        assert_eq!(outside["left_out"], 0, "{told}: {report}");
+        assert_ne!(outside["lines"], 0, "{told}: {report}");
         // Whatever the kernel tears, its lines are lines, and none of the program's is missing.
         for violation in report["violations"].as_array().unwrap() {
             let [class, mechanism] = [&violation["class"], &violation["mechanism"]];
