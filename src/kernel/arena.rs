@@ -272,21 +272,18 @@ impl Drop for Arena {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{OpSet, calibrate};
-    use crate::kernel::MapsFile;
-    use crate::model::KindSet;
 
     /// The personality is each thread's own, so the other tests do not notice.
     #[test]
     fn a_personality_that_makes_memory_executable_is_taken_off() {
-        let may = std::thread::spawn(|| {
+        let taken_off = std::thread::spawn(|| {
             // SAFETY: personality takes a number and touches no memory.
             unsafe { libc::personality(libc::READ_IMPLIES_EXEC as libc::c_ulong) };
-            let arena = Arena::reserve(2, 12).expect("address space for a small arena");
-            let mut file = MapsFile::own().expect("/proc/self/maps");
-            let wanted = OpSet::full(KindSet::all(), arena.file_count());
-            calibrate(&arena, &mut file, wanted).map(|found| found.unpredicted.len())
+            let _arena = Arena::reserve(2, 12).expect("address space for a small arena");
+            // SAFETY: as above; this number only asks.
+            let now = unsafe { libc::personality(0xffff_ffff) };
+            now & libc::READ_IMPLIES_EXEC
         });
-        assert_eq!(may.join().expect("no panic"), Ok(0));
+        assert_eq!(taken_off.join().expect("no panic"), 0);
     }
 }
