@@ -22,7 +22,8 @@ impl Report for StormReport {
             let fits = |mode: &Mode| self.puts_to_the_test(score.rule, *mode);
             Mode::ALL.into_iter().filter(fits).map(|mode| self.by_way(score, mode))
         });
-        let whole = asked().filter(|score| !is_of_readers(score.rule));
+        let whole =
+            asked().filter(|score| !is_of_readers(score.rule) || self.has_no_way(score.rule));
         let whole = whole.map(|score| self.check(word(score.rule), score, None));
         let notes = [
             Some(format!("seed {}: {}", self.header.seed_word(), self.header.command)),
@@ -40,7 +41,7 @@ impl Report for StormReport {
 
 /// Whether readers put the rule to the test, and not the run as a whole.
 fn is_of_readers(rule: Rule) -> bool {
-    !matches!(rule, Rule::Standstill | Rule::Return)
+    !matches!(rule, Rule::Standstill | Rule::Return | Rule::NoSplat)
 }
 
 /// A rule in the word of JSON: `no-hole`.
@@ -77,6 +78,11 @@ impl StormReport {
         })
     }
 
+    /// Whether the rule was broken where nobody read, as by a load that was refused.
+    fn has_no_way(&self, rule: Rule) -> bool {
+        self.violations_of(rule, None).any(|violation| violation.reader.is_none())
+    }
+
     fn by_way(&self, score: &Score, mode: Mode) -> Check {
         let name = format!("{}.{mode}", word(score.rule));
         match self.lacks(mode) {
@@ -94,6 +100,9 @@ impl StormReport {
         }
         if let Some(why) = self.undecided_because() {
             return Check::skip(name, self.seconds(), why);
+        }
+        if score.checked == 0 && found().next().is_none() {
+            return Check::skip(name, self.seconds(), "nothing put it to the test");
         }
         let allowed: u64 = found().map(|violation| violation.count).sum();
         let reason = (allowed > 0).then(|| format!("broken {}, allowed", counted(allowed, "time")));
@@ -154,4 +163,42 @@ fn told(violation: &Violation) -> Vec<String> {
         files.map(|file| format!("mapstorm explain {}", crate::command_line::quoted(file))),
     );
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::checks::Status;
+    use super::super::screen::tests::{violated, violation};
+    use super::*;
+    use crate::exit::Exit;
+    use crate::oracle::{Class, Contract};
+
+    #[test]
+    fn a_promise_that_nothing_put_to_the_test_is_a_skip() {
+        let mut report = violated(vec![violation(Class::Hole, None, 1)]);
+        let score = report.scorecard.iter_mut().find(|score| score.rule == Rule::NoSplat);
+        score.unwrap().checked = 0;
+        let list = report.checks().unwrap();
+        let of_log = list.checks.iter().find(|check| check.name == word(Rule::NoSplat));
+        assert_eq!(of_log.unwrap().status, Status::Skip);
+    }
+
+    #[test]
+    fn a_broken_promise_fails_a_check_whoever_has_seen_it() {
+        let asked = Rule::ALL.into_iter().filter(|rule| rule.contract() == Contract::Series);
+        for (rule, reader) in asked.flat_map(|rule| [(rule, Some(Mode::Walk)), (rule, None)]) {
+            let one = Violation { rule, reader, ..violation(Class::Hole, None, 1) };
+            let mut report = violated(vec![one]);
+            report.reads.by_mode = [(Mode::Walk.word(), 1000)].into();
+            let list = report.checks().unwrap();
+            let failed = list.checks.iter().filter(|check| check.status == Status::Fail);
+            let names: Vec<&str> = failed.map(|check| check.name.as_str()).collect();
+            assert_eq!(
+                (names.len(), list.totals().exit()),
+                (1, Exit::Violated),
+                "{rule:?}: {names:?}"
+            );
+            assert!(names[0].starts_with(&word(rule)), "{names:?}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ mod commands;
 mod mechanisms;
 mod notes;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod verdict;
 
 use super::data::StormReport;

@@ -113,7 +113,11 @@ fn upheld() -> StormReport {
 }
 
 /// Violations with one signature, saved.
-fn violation(class: Class, mechanism: Option<Mechanism>, count: u64) -> Violation {
+pub(in crate::report) fn violation(
+    class: Class,
+    mechanism: Option<Mechanism>,
+    count: u64,
+) -> Violation {
     let word = mechanism.map_or("-", |mechanism| mechanism.word());
     let read = !matches!(class, Class::Mismatch | Class::Stall | Class::Splat);
     Violation {
@@ -150,7 +154,7 @@ fn violation(class: Class, mechanism: Option<Mechanism>, count: u64) -> Violatio
 }
 
 /// The same run with these violations.
-fn violated(violations: Vec<Violation>) -> StormReport {
+pub(in crate::report) fn violated(violations: Vec<Violation>) -> StormReport {
     let mut report = upheld();
     report.verdict = Verdict::Violated;
     let sum: u64 = violations.iter().map(|violation| violation.count).sum();
