@@ -1,11 +1,16 @@
 //! Facts of the machine that a figure or a limit depends on, read from /proc, /sys and the CPU.
 
 use super::cpus::parse_cpu_list;
+use rustix::fs::{Mode, OFlags, open};
 use std::fs;
 
-/// The number that a file holds; `None` where it can't be read, or holds a word.
+/// The number that a file holds; `None` where it can't be read, or holds a word. Does not allocate.
 pub(super) fn number(path: &str) -> Option<u64> {
-    line(path).parse().ok()
+    let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    // 64 bits in decimal, and a newline.
+    let mut text = [0; 24];
+    let read = rustix::io::read(&file, &mut text).ok()?;
+    std::str::from_utf8(&text[..read]).ok()?.trim().parse().ok()
 }
 
 /// `vm.max_map_count`; `None` where /proc/sys is not mounted.

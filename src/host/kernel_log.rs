@@ -4,6 +4,7 @@
 //! Only what the kernel wrote counts: a program that writes to /dev/kmsg has another facility
 //! (kernel/printk/printk.c, `devkmsg_emit` and `devkmsg_write`).
 
+use super::facts::number;
 use crate::vocabulary::words;
 use arrayvec::ArrayString;
 use rustix::fd::OwnedFd;
@@ -258,12 +259,7 @@ const TAINTS: u64 = 1 << 5 | 1 << 7 | 1 << 9 | 1 << 14;
 
 /// The kernel's taint; nothing where it can't be read. Does not allocate.
 pub fn taint() -> Option<u64> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let file = open("/proc/sys/kernel/tainted", flags, Mode::empty()).ok()?;
-    // 64 bits in decimal, and a newline.
-    let mut text = [0; 24];
-    let read = rustix::io::read(&file, &mut text).ok()?;
-    std::str::from_utf8(&text[..read]).ok()?.trim_end().parse().ok()
+    number("/proc/sys/kernel/tainted")
 }
 
 /// Whether a taint that was `before` says by now that something is wrong.
