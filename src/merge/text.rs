@@ -106,8 +106,7 @@ impl Kernel {
 
     /// A promise on this kernel.
     fn check(&self, score: &Score) -> Check {
-        let word = serde_json::to_value(score.rule).expect("a word");
-        let name = format!("{}.{}", self.kernel, word.as_str().expect("a word"));
+        let name = format!("{}.{}", self.kernel, score.rule);
         let seconds = self.elapsed_ms as f64 / 1000.0;
         let details =
             vec![format!("{}: broken {} of {}", score.promise, score.broken, score.checked)];

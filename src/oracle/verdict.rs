@@ -4,7 +4,7 @@ use super::clock::{Tick, Window};
 use super::evidence::Mechanism;
 use super::history::{Overrun, Version};
 use crate::model::{Geometry, Observation};
-use crate::vocabulary::{all, words};
+use crate::vocabulary::words;
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
 
@@ -31,7 +31,8 @@ words!(Contract, "contract");
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
-#[derive(VariantArray)]
+#[derive(VariantArray, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Rule {
     /// Rule 1: a VMA exactly like the line existed at an instant of the line's window.
     Existence,
@@ -55,7 +56,7 @@ pub enum Rule {
     NoSplat,
 }
 
-all!(Rule);
+words!(Rule, "promise");
 
 impl Rule {
     /// What the scorecard calls it.

@@ -24,7 +24,7 @@ impl Report for StormReport {
         });
         let whole =
             asked().filter(|score| !is_of_readers(score.rule) || self.has_no_way(score.rule));
-        let whole = whole.map(|score| self.check(word(score.rule), score, None));
+        let whole = whole.map(|score| self.check(score.rule.word().to_owned(), score, None));
         let notes = [
             Some(format!("seed {}: {}", self.header.seed_word(), self.header.command)),
             self.overlap.doubt(),
@@ -42,12 +42,6 @@ impl Report for StormReport {
 /// Whether readers put the rule to the test, and not the run as a whole.
 fn is_of_readers(rule: Rule) -> bool {
     !matches!(rule, Rule::Standstill | Rule::Return | Rule::NoSplat)
-}
-
-/// A rule in the word of JSON: `no-hole`.
-fn word(rule: Rule) -> String {
-    let word = serde_json::to_value(rule).expect("a word");
-    word.as_str().expect("a word").to_owned()
 }
 
 impl StormReport {
@@ -84,7 +78,7 @@ impl StormReport {
     }
 
     fn by_way(&self, score: &Score, mode: Mode) -> Check {
-        let name = format!("{}.{mode}", word(score.rule));
+        let name = format!("{}.{mode}", score.rule);
         match self.lacks(mode) {
             Some(why) => Check::skip(name, 0.0, why),
             None => self.check(name, score, Some(mode)),
@@ -179,7 +173,7 @@ mod tests {
         let score = report.scorecard.iter_mut().find(|score| score.rule == Rule::NoSplat);
         score.unwrap().checked = 0;
         let list = report.checks().unwrap();
-        let of_log = list.checks.iter().find(|check| check.name == word(Rule::NoSplat));
+        let of_log = list.checks.iter().find(|check| check.name == Rule::NoSplat.word());
         assert_eq!(of_log.unwrap().status, Status::Skip);
     }
 
@@ -198,7 +192,7 @@ mod tests {
                 (1, Exit::Violated),
                 "{rule:?}: {names:?}"
             );
-            assert!(names[0].starts_with(&word(rule)), "{names:?}");
+            assert!(names[0].starts_with(rule.word()), "{names:?}");
         }
     }
 }

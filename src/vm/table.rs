@@ -4,8 +4,8 @@ use super::compare::{Comparison, Said};
 use super::row::{Row, worst};
 use crate::exit::Exit;
 use crate::header::Header;
-use crate::report::Report;
 use crate::report::checks::{Check, Checklist};
+use crate::report::{Report, TextTable};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -157,18 +157,6 @@ impl Table {
     }
 }
 
-/// Cells in columns; the first is as wide as its widest, and so are the others.
-fn columns(out: &mut Vec<u8>, rows: &[Vec<String>]) -> io::Result<()> {
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0)
-    };
-    for row in rows {
-        let cells = row.iter().enumerate().map(|(at, cell)| format!("{cell:<0$}", width(at)));
-        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
-    }
-    Ok(())
-}
-
 /// What a run came to, in a line.
 pub fn line(row: &Row) -> String {
     let mut words = vec![format!("{}: {}", row.name(), row.verdict())];
@@ -184,17 +172,14 @@ impl Report for Table {
     fn text(&self, out: &mut Vec<u8>, verbose: bool) -> io::Result<()> {
         let sorts = self.sorts();
         if self.rows.len() > 1 {
-            let head = ["kernel", "runs", "verdict"].map(str::to_owned);
-            let sort_heads = sorts.iter().map(|&sort| sort.to_owned());
-            let mut cells = vec![head.into_iter().chain(sort_heads).collect::<Vec<_>>()];
+            let mut table = TextTable::new("l");
+            table.row(["kernel", "runs", "verdict"].into_iter().chain(sorts.iter().copied()));
             for kernel in &self.kernels {
                 let own =
                     [kernel.kernel.clone(), kernel.runs().to_string(), kernel.verdicts_in_words()];
-                cells.push(
-                    own.into_iter().chain(sorts.iter().map(|sort| kernel.cell(sort))).collect(),
-                );
+                table.row(own.into_iter().chain(sorts.iter().map(|sort| kernel.cell(sort))));
             }
-            columns(out, &cells)?;
+            out.write_all(table.text().as_bytes())?;
         }
         for row in self.rows.iter().filter(|_| verbose || self.rows.len() == 1) {
             writeln!(out, "{}", line(row))?;
