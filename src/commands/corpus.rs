@@ -4,7 +4,7 @@ use super::Failure;
 use crate::cli::{ConsumerArgs, CorpusArgs, PrintArgs};
 use mapstorm::command_line::given;
 use mapstorm::console;
-use mapstorm::corpus::{Consumer, Outcome, Sample, Tried, all, read_all, try_all, write_all};
+use mapstorm::corpus::{Consumer, Sample, Tried, all, read_all, try_all, write_all};
 use mapstorm::count::counted;
 use mapstorm::exit::Exit;
 use mapstorm::header::Header;
@@ -49,8 +49,11 @@ impl Report for AllTried {
     fn text(&self, out: &mut Vec<u8>, verbose: bool) -> io::Result<()> {
         let mut table = TextTable::new("lll");
         for tried in self.texts.iter().filter(|tried| verbose || !tried.is_fine()) {
-            let word = if tried.is_fine() && tried.torn { "right" } else { word(tried.outcome) };
-            table.row([word, &tried.name, &format!("{}: {}", tried.about, tried.why)]);
+            table.row([
+                tried.outcome.word(),
+                &tried.name,
+                &format!("{}: {}", tried.about, tried.why),
+            ]);
         }
         out.write_all(table.text().as_bytes())?;
         let fine = self.texts.iter().filter(|tried| tried.is_fine()).count();
@@ -61,23 +64,13 @@ impl Report for AllTried {
         let check = |tried: &Tried| match tried.is_fine() {
             true => Check::pass(&*tried.name, 0.0),
             false => {
-                let details = vec![format!("{}: {}", word(tried.outcome), tried.why)];
+                let details = vec![format!("{}: {}", tried.outcome, tried.why)];
                 Check::fail(&*tried.name, 0.0, details)
             }
         };
         let checks = self.texts.iter().map(check).collect();
         let notes = vec![self.header.command.clone()];
         Some(Checklist { suite: "consumer", notes, seconds: 0.0, checks })
-    }
-}
-
-const fn word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Right => "right",
-        Outcome::Error => "error",
-        Outcome::Lost => "lost",
-        Outcome::Altered => "altered",
-        Outcome::Crash => "crash",
     }
 }
 

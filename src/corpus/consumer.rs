@@ -5,6 +5,7 @@
 //! hexadecimal without `0x`, the inode decimal; the name is its bytes in hexadecimal.
 
 use super::sample::{Entry, Sample};
+use crate::vocabulary::words;
 use serde::Serialize;
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -12,13 +13,15 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+use strum::{IntoStaticStr, VariantArray};
 
 /// How often it is asked whether a parser is done.
 const EVERY: Duration = Duration::from_millis(5);
 
 /// What a parser made of one text.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, VariantArray, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Outcome {
     /// What a right parser makes of it.
     Right,
@@ -31,6 +34,8 @@ pub enum Outcome {
     /// It was ended by a signal, or did not end in time.
     Crash,
 }
+
+words!(Outcome, "outcome");
 
 /// One text, and what became of it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]

@@ -1,7 +1,7 @@
 //! Lines that a kernel can print and that are hard to come by: large numbers, long names.
 
 use super::sample::{Entry, Sample};
-use crate::kernel::Line;
+use crate::kernel::{Line, as_printed};
 
 const ANON: Line<'static> =
     Line { start: 0x7f12_3456_7000, end: 0x7f12_3456_9000, perms: 3, ..Line::EMPTY };
@@ -19,9 +19,9 @@ fn sample(name: &str, about: &str, lines: &[(Line<'_>, Option<&[u8]>)]) -> Sampl
 pub fn samples() -> Vec<Sample> {
     let long = [b"/", &[b'a'; 200][..]].concat().repeat(20);
     // Each byte of a name may be a newline, which is printed in four.
+    let mut room = Vec::new();
     let path = [b"/", &[b'\n'; 250][..]].concat().repeat(12);
-    let printed: Vec<u8> =
-        path.iter().flat_map(|&b| if b == b'\n' { b"\\012".to_vec() } else { vec![b] }).collect();
+    let printed = as_printed(&path, &mut room);
     let file = Line { perms: 5, inode: 42, dev_major: 0xfe, dev_minor: 1, ..ANON };
     let vsyscall = Line {
         start: 0xffff_ffff_ff60_0000,
@@ -68,7 +68,7 @@ pub fn samples() -> Vec<Sample> {
         sample(
             "long-escaped-name",
             "a path of 3012 bytes that is printed in 12012",
-            &[(Line { name: &printed, ..file }, Some(&path))],
+            &[(Line { name: printed, ..file }, Some(&path))],
         ),
         sample(
             "special-names",

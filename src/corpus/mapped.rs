@@ -1,7 +1,7 @@
 //! Mappings of files with odd names, made here and read from this process's own maps and smaps.
 
 use super::sample::{Entry, Sample};
-use crate::kernel::{Line, is_detail, parse};
+use crate::kernel::{Line, as_printed, is_detail, parse};
 use memmap2::{Mmap, MmapOptions};
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -80,12 +80,7 @@ fn sample(dir: &Path, odd: &Odd) -> io::Result<[Sample; 2]> {
     // SAFETY: the file is this function's own, and nobody reads the mappings.
     let private = unsafe { MmapOptions::new().len(2 * page).map_copy_read_only(&file)? };
     let shared = MmapOptions::new().len(page).offset(page as u64).map_raw(&file)?;
-    let mut printed = path.as_os_str().as_bytes().to_vec();
-    // fs/seq_file.c, `mangle_path`, escapes a newline and nothing else here.
-    printed = printed
-        .iter()
-        .flat_map(|&b| if b == b'\n' { b"\\012".to_vec() } else { vec![b] })
-        .collect();
+    let mut printed = as_printed(path.as_os_str().as_bytes(), &mut Vec::new()).to_vec();
     if odd.removed {
         fs::remove_file(&path)?;
         printed.extend(b" (deleted)");

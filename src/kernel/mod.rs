@@ -33,4 +33,4 @@ pub use lines::{Chunk, Lines};
 pub use load::{Loads, Refused, faults_of_thread, without_huge_pages};
 pub use memory_file::MemoryFile;
 pub use odd_file::NoOddFile;
-pub use query::{Answer, QueryFlags};
+pub use query::{Answer, QueryFlags, as_printed};

@@ -47,8 +47,8 @@ const PROCMAP_QUERY: ioctl::Opcode = ioctl::opcode::read_write::<Query>(b'f', 17
 /// it, `do_procmap_query` does not).
 const NEWLINE: &[u8] = b"\\012";
 
-/// The name as maps would print it. Allocates nothing: `printed` has room for the longest.
-fn as_printed<'n>(name: &'n [u8], printed: &'n mut Vec<u8>) -> &'n [u8] {
+/// The name as maps would print it. Allocates nothing where `printed` has room.
+pub fn as_printed<'n>(name: &'n [u8], printed: &'n mut Vec<u8>) -> &'n [u8] {
     if memchr::memchr(b'\n', name).is_none() {
         return name;
     }
