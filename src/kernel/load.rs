@@ -29,37 +29,31 @@ pub enum Refused {
 #[derive(Clone, Copy, Debug)]
 pub struct Loads(());
 
-#[cfg(target_arch = "x86_64")]
-std::arch::global_asm!(
-    ".text",
-    ".p2align 4",
-    ".global mapstorm_load",
-    ".global mapstorm_load_at",
-    ".global mapstorm_load_refused",
-    "mapstorm_load:",
-    "mapstorm_load_at:",
-    "mov eax, dword ptr [rdi]",
-    "xor eax, eax",
-    "ret",
-    "mapstorm_load_refused:",
-    "ret",
-);
+/// The function that loads: the instruction that may be refused, and the one that gives 0.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! loading {
+    ($load:literal, $nothing:literal) => {
+        std::arch::global_asm!(
+            ".text",
+            ".p2align 4",
+            ".global mapstorm_load",
+            ".global mapstorm_load_at",
+            ".global mapstorm_load_refused",
+            "mapstorm_load:",
+            "mapstorm_load_at:",
+            $load,
+            $nothing,
+            "ret",
+            "mapstorm_load_refused:",
+            "ret",
+        );
+    };
+}
 
+#[cfg(target_arch = "x86_64")]
+loading!("mov eax, dword ptr [rdi]", "xor eax, eax");
 #[cfg(target_arch = "aarch64")]
-std::arch::global_asm!(
-    ".text",
-    ".p2align 4",
-    ".global mapstorm_load",
-    ".global mapstorm_load_at",
-    ".global mapstorm_load_refused",
-    "mapstorm_load:",
-    "mapstorm_load_at:",
-    "ldr w0, [x0]",
-    "mov w0, #0",
-    "ret",
-    "mapstorm_load_refused:",
-    "ret",
-);
+loading!("ldr w0, [x0]", "mov w0, #0");
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 unsafe extern "C" {
