@@ -1,7 +1,7 @@
 //! Reports found in files and folders.
 
 use super::run::Run;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fs;
 use std::io;
@@ -142,17 +142,11 @@ fn runs(value: &Value) -> serde_json::Result<Vec<Run>> {
     let merged = list("runs").iter().filter(|run| is_report(run));
     let guests = list("rows").iter().map(|row| &row["report"]).filter(|report| is_report(report));
     let own = Some(value).filter(|value| is_report(value));
-    own.into_iter().chain(merged).chain(guests).map(Run::deserialize_from).collect()
+    own.into_iter().chain(merged).chain(guests).map(Run::deserialize).collect()
 }
 
 fn is_report(value: &Value) -> bool {
     ["verdict", "scorecard", "violations", "started"].iter().all(|key| value.get(key).is_some())
-}
-
-impl Run {
-    fn deserialize_from(value: &Value) -> serde_json::Result<Run> {
-        serde::Deserialize::deserialize(value)
-    }
 }
 
 impl Broken {

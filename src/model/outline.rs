@@ -4,9 +4,8 @@ use super::layout::{Layout, MAX_PAGES, Vma, vma_end};
 use super::page::Page;
 use std::fmt;
 
-/// The VMAs of one lane at one instant, without the numbers of their anon_vmas.
-///
-/// Equal to another where the [layouts](Layout) that they outline are equal.
+/// The VMAs of one lane at one instant, without the numbers of their anon_vmas: a [layout](Layout) that
+/// is equal can be made of it.
 #[derive(Clone, Copy)]
 pub struct Outline {
     /// Those at which a VMA starts have its [marks](Page::with_marks); those from `len` on are holes.
